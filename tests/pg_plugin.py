@@ -1,0 +1,49 @@
+"""Gives each test run a PostgreSQL of its own, before Django reads its settings.
+
+Loaded by `-p tests.pg_plugin`, since pytest-django reads the settings before any conftest.py. With DATABASE_URL set,
+that server is used instead; TEST_PG_BIN picks the binaries. Under xdist the controller starts the one server.
+"""
+
+import atexit
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from connector import embedded
+
+ENVIRONMENT = {
+    "DJANGO_SETTINGS_MODULE": "connector.settings",
+    "ENV_FILE": "",
+    "DEBUG": "0",
+    "DEMO": "0",
+    "SECRET_KEY": "for tests only: not a secret, long enough for the deployment checks",
+    "FIELD_KEY": "dGVzdHMgb25seSwgdGhpcnR5LXR3byBieXRlcyBsb24=",
+    "PUBLIC_URL": "https://connector.example",
+    "CALL_DEADLINE": "2",
+    "LOG_LEVEL": "INFO",
+}
+FAST = {"fsync": "off", "full_page_writes": "off"}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests() -> None:
+    """Set the environment and start the server (in the controller only: workers inherit both)."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        return
+    os.environ.update(ENVIRONMENT)
+    scratch = Path(tempfile.mkdtemp(prefix="connector-test-"))
+    scratch.chmod(0o755)
+    os.environ["DATA_DIR"] = str(scratch / "data")
+    # At exit, and not in pytest_unconfigure, which a failing start of Django never reaches.
+    atexit.register(_clean_up, scratch, os.getpid())
+    if not os.environ.get("DATABASE_URL"):
+        os.environ["DATABASE_URL"] = embedded.start(scratch / "pg", settings=FAST)
+
+
+def _clean_up(scratch: Path, owner: int) -> None:
+    if os.getpid() == owner:  # a forked child of a test leaves the server alone
+        embedded.destroy(scratch / "pg")
+        shutil.rmtree(scratch, ignore_errors=True)
