@@ -1,0 +1,172 @@
+"""Bringing in a tenant and its provider accounts, and the sheet for Bloomreach's integration specialist."""
+
+from __future__ import annotations
+
+import secrets as randomness
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db import transaction
+
+from accounts.models import DEFAULT_HEADER, ApiToken, Tenant
+from messaging.models import Connection, Lane
+from messaging.models.lane import DEFAULT_CALLBACK_CAP
+from messaging.types import LaneKind
+from messaging.vendors import registry
+
+ENDPOINTS = (
+    ("Send SMS", "POST", "/sms/send"),
+    ("Verify SMS credentials", "GET", "/sms/verify"),
+    ("Send MMS", "POST", "/mms/send"),
+    ("Verify MMS credentials", "GET", "/mms/verify"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One address that Bloomreach calls (contract 1)."""
+
+    label: str
+    method: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class SettingField:
+    """One field of Bloomreach's integration screen, which arrives as a header (contract 2)."""
+
+    label: str
+    header: str
+    value: str = field(repr=False)
+    secret: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Handover:
+    """What Bloomreach's specialist enters: addresses, setting fields, the key of our callbacks."""
+
+    endpoints: tuple[Endpoint, ...]
+    fields: tuple[SettingField, ...]
+    callback_secret: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Onboarded:
+    """A new tenant and its secrets, which are shown this once."""
+
+    tenant: Tenant
+    token: ApiToken
+    token_secret: str = field(repr=False)
+    callback_secret: str = field(repr=False)
+
+    @property
+    def handover(self) -> Handover:
+        """The sheet with its secrets filled in."""
+        fields = setting_fields(token=self.token, secret=self.token_secret)
+        return Handover(endpoints=endpoints(), fields=fields, callback_secret=self.callback_secret)
+
+
+def endpoints() -> tuple[Endpoint, ...]:
+    """The addresses that Bloomreach calls, at our public address."""
+    return tuple(Endpoint(label, method, f"{settings.PUBLIC_URL}{path}") for label, method, path in ENDPOINTS)
+
+
+def setting_fields(*, token: ApiToken, secret: str) -> tuple[SettingField, ...]:
+    """The fields of the integration screen for one token. `secret` is its value, or a word in its place."""
+    fields = [SettingField("Token", token.header, secret, secret=True)]
+    if token.second_header:
+        value = token.second_value or token.tenant.slug
+        fields.append(SettingField("Account", token.second_header, value))
+    return tuple(fields)
+
+
+def new_callback_secret() -> str:
+    """A key for signing callbacks: 256 random bits."""
+    return randomness.token_urlsafe(32)
+
+
+@transaction.atomic
+def create_tenant(
+    *,
+    slug: str,
+    name: str,
+    callback_secret: str = "",
+    header: str = DEFAULT_HEADER,
+    second_header: str = "",
+    second_value: str = "",
+    label: str = "",
+    **fields: Any,
+) -> Onboarded:
+    """A tenant with its first token and its queue towards Bloomreach. An empty callback secret is generated.
+
+    `fields` are more fields of Tenant. Raises ValidationError naming every wrong field: nothing was made.
+    """
+    callback_secret = callback_secret or new_callback_secret()
+    tenant = Tenant(slug=slug, name=name, callback_secret=callback_secret, **fields)
+    tenant.full_clean()
+    tenant.save()
+    token, secret = issue_token(
+        tenant=tenant, header=header, second_header=second_header, second_value=second_value, label=label
+    )
+    Lane.objects.towards(LaneKind.CALLBACKS, str(tenant.pk), cap=DEFAULT_CALLBACK_CAP)
+    return Onboarded(tenant, token, secret, callback_secret)
+
+
+def issue_token(*, tenant: Tenant, **fields: Any) -> tuple[ApiToken, str]:
+    """One more token of a tenant and its secret, shown this once. Raises ValidationError."""
+    ApiToken(tenant=tenant, hint="-", **fields).full_clean(exclude=["digest"])
+    return ApiToken.issue(tenant, **fields)
+
+
+def connect(
+    *,
+    tenant: Tenant,
+    vendor: str,
+    name: str,
+    values: Mapping[str, str],
+    channels: Iterable[str] | None = None,
+    cap: int | None = None,
+    rate: float | None = None,
+    **fields: Any,
+) -> Connection:
+    """A new provider account with a queue of its own; `channels` None means all that the vendor has.
+
+    `values` are the vendor's settings and secrets together; `cap` and `rate` (segments/s) are the queue's.
+    Raises registry.UnknownVendor, SettingsError and ValidationError: nothing was made.
+    """
+    offered = sorted(registry.adapter(vendor).channels)
+    chosen = [str(channel) for channel in (offered if channels is None else channels)]
+    connection = Connection(tenant=tenant, vendor=vendor, name=name, channels=chosen, **fields)
+    store_settings(connection, values)
+    connection.full_clean(exclude=["lane", "public_id", "secrets"])
+    refuse_channels(vendor, chosen)
+    with transaction.atomic():
+        connection.save()
+        limits = {"cap": cap, "rate": rate}
+        Lane.objects.filter(pk=connection.lane_id).update(
+            **{name: value for name, value in limits.items() if value is not None}
+        )
+    return connection
+
+
+def store_settings(connection: Connection, values: Mapping[str, str]) -> None:
+    """Puts the vendor's settings on the connection, secrets apart, unsaved. Raises SettingsError."""
+    adapter = registry.adapter(connection.vendor)
+    cleaned = adapter.clean(values)
+    hidden = {setting.name for setting in adapter.settings if setting.secret}
+    connection.settings = {name: value for name, value in cleaned.items() if name not in hidden}
+    connection.secrets = {name: value for name, value in cleaned.items() if name in hidden}
+
+
+def refuse_channels(vendor: str, channels: Iterable[str]) -> None:
+    """Raises ValidationError on `channels` unless the vendor has each of them, and there is one at least."""
+    adapter = registry.adapter(vendor)
+    chosen = set(channels)
+    if not chosen:
+        raise ValidationError({"channels": "Choose at least one channel."})
+    if missing := chosen - {str(channel) for channel in adapter.channels}:
+        words = ", ".join(channel.upper() for channel in sorted(missing))
+        raise ValidationError({"channels": f"{adapter.label} does not carry {words}."})
