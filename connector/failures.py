@@ -1,66 +1,74 @@
-"""What a machine or a person gets when no view answered: machines always the JSON envelope, and 503 for our own faults."""
+"""What a caller gets when no view answered: machines the JSON envelope, and 503 for faults of our own."""
 
 import logging
 
+from django.core.exceptions import BadRequest, PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.db import InterfaceError, OperationalError
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.views import defaults
 
 MACHINE_PATHS = ("/sms", "/mms", "/hooks", "/simulator", "/healthz", "/readyz", "/metrics")
 DATABASE_RETRY_SECONDS = 5
 CRASH_RETRY_SECONDS = 30
+CRASH_TEXT = "The connector met an unexpected fault; try again later."
+# What a view may raise on purpose: (status, code, text).
+REFUSALS: dict[type[Exception], tuple[int, str, str]] = {
+    Http404: (404, "not_found", "There is nothing at this address."),
+    PermissionDenied: (403, "forbidden", "This is not allowed."),
+    RequestDataTooBig: (413, "body_too_large", "The request body is too large."),
+    SuspiciousOperation: (400, "bad_request", "The request could not be read."),
+    BadRequest: (400, "bad_request", "The request could not be read."),
+}
 
 logger = logging.getLogger(__name__)
 
 
 def is_machine_path(path: str) -> bool:
-    """Whether `path` belongs to Bloomreach, a vendor or a probe, and so never sees sessions, CSRF or redirects."""
+    """Whether `path` is for Bloomreach, a vendor or a probe: no session, no CSRF token, no redirect."""
     return path.startswith(MACHINE_PATHS)
 
 
-def envelope(code: str, message: str) -> dict[str, object]:
-    return {"message": message, "error": {"code": code, "message": message, "fields": {}}, "request_id": None}
-
-
-def unavailable(*, code: str, message: str, retry_after: int) -> JsonResponse:
-    """503 with Retry-After (seconds): what Bloomreach retries (contract 4)."""
-    return JsonResponse(envelope(code, message), status=503, headers={"Retry-After": str(retry_after)})
-
-
 def machine_failure(error: Exception) -> JsonResponse:
-    """The answer to an exception that no view handled: always temporary, never a traceback (contract 4)."""
+    """The answer to an exception that no view handled: 503 unless it was raised to refuse (contract 4)."""
+    for kind, (status, code, text) in REFUSALS.items():
+        if isinstance(error, kind):
+            return _answer(status, code, text)
     if isinstance(error, OperationalError | InterfaceError):
         logger.warning("database unavailable: %s", type(error).__name__)
-        message = "The connector's database is unavailable; try again shortly."
-        return unavailable(code="database_unavailable", message=message, retry_after=DATABASE_RETRY_SECONDS)
-    logger.error("unhandled exception", exc_info=error)
-    message = "The connector met an unexpected fault; try again later."
-    return unavailable(code="internal_error", message=message, retry_after=CRASH_RETRY_SECONDS)
+        text = "The connector's database is unavailable; try again shortly."
+        return _answer(503, "database_unavailable", text, retry_after=DATABASE_RETRY_SECONDS)
+    logger.error("unhandled exception on a machine path", exc_info=error)
+    return _answer(503, "internal_error", CRASH_TEXT, retry_after=CRASH_RETRY_SECONDS)
 
 
 def unknown_host() -> JsonResponse:
-    """The answer to a Host header that ALLOWED_HOSTS lacks: the operator can repair it, so it is temporary."""
-    message = "The connector does not serve this host name; its operator must add it to ALLOWED_HOSTS."
-    return unavailable(code="unknown_host", message=message, retry_after=CRASH_RETRY_SECONDS)
+    """The answer to a Host header that ALLOWED_HOSTS lacks: an operator can repair it, so it is temporary."""
+    text = "The connector does not serve this host name; its operator must add it to ALLOWED_HOSTS."
+    return _answer(503, "unknown_host", text, retry_after=CRASH_RETRY_SECONDS)
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Django's handler400."""
     if is_machine_path(request.path_info):
-        return JsonResponse(envelope("bad_request", "The request could not be read."), status=400)
+        return _answer(*REFUSALS[BadRequest])
     return defaults.bad_request(request, exception)
 
 
 def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     """Django's handler404, and the view behind every machine path that has no view."""
     if is_machine_path(request.path_info):
-        return JsonResponse(envelope("not_found", "There is nothing at this address."), status=404)
-    return defaults.page_not_found(request, exception or LookupError())
+        return _answer(*REFUSALS[Http404])
+    return defaults.page_not_found(request, exception or Http404())
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Django's handler500: for what breaks outside a view."""
+    """Django's handler500: what broke outside a view."""
     if is_machine_path(request.path_info):
-        message = "The connector met an unexpected fault; try again later."
-        return unavailable(code="internal_error", message=message, retry_after=CRASH_RETRY_SECONDS)
+        return _answer(503, "internal_error", CRASH_TEXT, retry_after=CRASH_RETRY_SECONDS)
     return defaults.server_error(request)
+
+
+def _answer(status: int, code: str, text: str, *, retry_after: int | None = None) -> JsonResponse:
+    body = {"message": text, "error": {"code": code, "message": text, "fields": {}}, "request_id": None}
+    headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
+    return JsonResponse(body, status=status, headers=headers)

@@ -1,4 +1,4 @@
-"""Two worlds on one server: machines (Bloomreach, vendors, probes) take the shortest way, people at the desk the rest."""
+"""Two worlds on one server: machines (Bloomreach, vendors, probes) go the short way, people the long."""
 
 from collections.abc import Callable
 from typing import Any
@@ -28,7 +28,7 @@ CONTENT_POLICY = (
 
 
 class MachineMiddleware:
-    """Outermost. On machine paths: host check, no difference by trailing slash, and every crash answered 503."""
+    """Outermost. Machine paths: the host is checked, a trailing slash ignored, a crash answered with 503."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response

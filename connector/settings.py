@@ -1,4 +1,4 @@
-"""Django settings, all from the environment (see .env.example). Production is the default; DEBUG=1 is development."""
+"""Django settings, from the environment (see .env.example). Production is the default."""
 
 import os
 from datetime import timedelta
@@ -53,7 +53,7 @@ except EnvValidationError as _error:
     raise ImproperlyConfigured(f"Not started, settings of the wrong form: {_wrong}") from None
 PUBLIC_URL = PUBLIC_URL.rstrip("/")
 
-# Times (architecture.md "Times"): one knob, CALL_DEADLINE, seconds for a whole exchange; the checks watch the order.
+# One knob for the times: CALL_DEADLINE, seconds for a whole exchange (architecture 2; checked in checks.py).
 ROW_LEASE = 4 * CALL_DEADLINE
 UNCERTAIN_WAIT = 2 * CALL_DEADLINE
 LOOKUP_GAP = 4 * CALL_DEADLINE
@@ -73,7 +73,7 @@ INSTALLED_APPS = [
     "messaging.apps.MessagingConfig",
 ]
 
-# The first answers for Bloomreach's and the vendors' paths; the others let those pass (connector/middleware.py).
+# The first answers for Bloomreach's and the vendors' paths; the others let those pass.
 MIDDLEWARE = [
     "connector.middleware.MachineMiddleware",
     "connector.middleware.DeskSecurityMiddleware",
@@ -104,7 +104,7 @@ TEMPLATES = [
     }
 ]
 
-# A pool in the web process only: forked queue processes would share its sockets. Elsewhere a lasting connection.
+# A pool in the web process only: forked queue processes would share its sockets. Elsewhere they last.
 _startup = f"-c idle_in_transaction_session_timeout=60s{' -c statement_timeout=5s' if _pool_size else ''}"
 _options: dict[str, Any] = {"connect_timeout": 2, "application_name": "connector"}
 if not _pooler:
@@ -117,10 +117,11 @@ DATABASES: dict[str, Any] = {
         "DISABLE_SERVER_SIDE_CURSORS": _pooler,
     }
 }
+DB_PREPARE: bool | None = None if not _pooler else False  # None: the driver prepares what it sees often
 DATABASES["default"]["OPTIONS"] = {**DATABASES["default"].get("OPTIONS", {}), **_options}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-# django-q2 only rings the bell for the pumps. A worker process has a queue of its own: Q_CLUSTER_NAME names it.
+# django-q2 only rings the bell for the pumps. Each worker has a queue of its own, named by Q_CLUSTER_NAME.
 _queue = os.environ.get("Q_CLUSTER_NAME")
 Q_CLUSTER: dict[str, Any] = {
     "name": "connector",  # the signing salt: a change deletes queued tasks

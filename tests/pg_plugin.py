@@ -1,7 +1,7 @@
 """Gives each test run a PostgreSQL of its own, before Django reads its settings.
 
-Loaded by `-p tests.pg_plugin`, since pytest-django reads the settings before any conftest.py. With DATABASE_URL set,
-that server is used instead; TEST_PG_BIN picks the binaries. Under xdist the controller starts the one server.
+Loaded by `-p tests.pg_plugin`, since pytest-django reads the settings before any conftest.py. DATABASE_URL
+names another server instead, TEST_PG_BIN other binaries. Under xdist the controller starts the one server.
 """
 
 import atexit

@@ -1,0 +1,54 @@
+# Two commands to know: `make run` and `make test`. Needs python3 (3.11 or newer), make and git; everything else
+# goes into .venv. ARGS are passed on: make test ARGS="-k intake -x".
+
+SHELL := /bin/sh
+PYTHON ?= python3
+PY := .venv/bin/python
+ARGS ?=
+ONCE ?=
+QUICK ?=
+# A server beside the embedded one that the suite must also pass on (the oldest supported is 15).
+SYSTEM_PG ?= $(lastword $(sort $(wildcard /usr/lib/postgresql/1[5-9]/bin)))
+# Settings as in production, made up for the checks that read the settings but need no database.
+LIKE_PRODUCTION := ENV_FILE= DEBUG=0 DEMO=0 TRUSTED_PROXIES=1 PUBLIC_URL=https://connector.example \
+	DATABASE_URL=postgresql://nobody@127.0.0.1:1/none FIELD_KEY=dGVzdHMgb25seSwgdGhpcnR5LXR3byBieXRlcyBsb24= \
+	SECRET_KEY=0123456789-abcdefghijklmnopqrstuvwxyz-ABCDEFGHIJKLMNOPQRSTUVWXYZ
+
+.PHONY: help setup run test bench lint check check-system
+.DEFAULT_GOAL := help
+
+help: ## list the commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
+
+setup: ## make .venv (the other commands do it by themselves)
+	@$(PYTHON) .ci/setup.py
+
+.env:
+	@cp .env.example .env && chmod 600 .env && echo "made .env from .env.example (a development system)"
+
+run: setup .env ## start everything and play a campaign; ONCE=1 stops after it
+	@$(PY) manage.py run $(if $(ONCE),--once) $(ARGS)
+
+bench: setup .env ## measure /sms/send against its floor; QUICK=1 for a short one
+	@$(PY) manage.py bench $(if $(QUICK),--quick) $(ARGS)
+
+test: setup ## the test suite, on an embedded PostgreSQL or on DATABASE_URL
+	@$(PY) -m pytest $(ARGS)
+
+lint: setup ## style, format, types, import contracts, migrations, deployment checks
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(LIKE_PRODUCTION) $(PY) -m mypy
+	$(PY) -c "from importlinter.cli import lint_imports_command as c; c()"
+	$(LIKE_PRODUCTION) $(PY) -W "ignore:Got an error checking a consistent" manage.py makemigrations --check --dry-run
+	$(LIKE_PRODUCTION) $(PY) manage.py check --deploy --fail-level WARNING
+
+check-system: setup
+ifeq ($(SYSTEM_PG),)
+	@echo "No PostgreSQL 15 or newer below /usr/lib/postgresql: the suite runs on the embedded server only."
+else
+	TEST_PG_BIN=$(SYSTEM_PG) DATABASE_URL= $(PY) -m pytest $(ARGS)
+endif
+
+check: lint check-system ## what CI runs: lint, then the tests on each PostgreSQL there is
+	DATABASE_URL= $(PY) -m pytest $(ARGS)

@@ -1,0 +1,90 @@
+"""`/healthz`: this process answers. `/readyz`: messages can be taken and are being worked on."""
+
+import functools
+from dataclasses import asdict, dataclass, field
+
+from django.conf import settings
+from django.db import Error, connection
+from django.db.migrations.executor import MigrationExecutor
+from django.http import HttpRequest, JsonResponse
+
+BEAT_SECONDS = 15
+KINDS = ("dispatch", "callbacks", "inbox")  # in the order of AGES
+
+# Ages in seconds by the database's clock. One index probe per lane and no count: no backlog is too big.
+# Work held on purpose (paused lanes) or for a destination's fault (open circuits) does not make us unready.
+AGES = """
+SELECT (SELECT extract(epoch FROM clock_timestamp() - max(beat_at)) FROM messaging_slot),
+ (SELECT extract(epoch FROM clock_timestamp() - min(d.due_at)) FROM messaging_lane l CROSS JOIN LATERAL
+   (SELECT due_at FROM messaging_message WHERE lane_id = l.id AND state IN (0, 2) ORDER BY due_at LIMIT 1) d
+   WHERE l.kind = 0 AND l.paused_at IS NULL AND l.open_until <= clock_timestamp()),
+ (SELECT extract(epoch FROM clock_timestamp() - min(d.due_at)) FROM messaging_lane l CROSS JOIN LATERAL
+   (SELECT due_at FROM messaging_event WHERE lane_id = l.id AND state = 0 ORDER BY due_at LIMIT 1) d
+   WHERE l.kind = 1 AND l.paused_at IS NULL AND l.open_until <= clock_timestamp()),
+ (SELECT extract(epoch FROM clock_timestamp() - min(due_at)) FROM messaging_inbox WHERE parked_at IS NULL)
+"""
+
+
+class NotMigratedError(Exception):
+    """The database lacks migrations that this code knows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """What /readyz says. Ages in seconds; None: never, or nothing is due."""
+
+    ready: bool
+    database: bool
+    migrated: bool = False
+    beat_age: float | None = None
+    oldest_due: dict[str, float | None] = field(default_factory=dict)  # by kind
+    problems: tuple[str, ...] = ()
+
+
+def healthz(request: HttpRequest) -> JsonResponse:
+    """200 while the process serves at all; asks nobody else."""
+    return JsonResponse({"status": "ok"})
+
+
+def readyz(request: HttpRequest) -> JsonResponse:
+    """200 when ready, else 503 with the problems in words."""
+    found = readiness()
+    headers = {"Cache-Control": "no-store"} | ({} if found.ready else {"Retry-After": "5"})
+    return JsonResponse(asdict(found), status=200 if found.ready else 503, headers=headers)
+
+
+def readiness() -> Readiness:
+    """Look at the database, its migrations, the pumps' beat, and the oldest work that could run but waits."""
+    try:
+        _require_migrations()
+        with connection.cursor() as cursor:
+            cursor.execute(AGES)
+            row = cursor.fetchone()
+    except NotMigratedError:
+        return Readiness(False, True, problems=("migrations are not applied: run manage.py migrate",))
+    except Error as error:
+        return Readiness(False, False, problems=(f"the database is unavailable ({type(error).__name__})",))
+    beat, *dues = (None if age is None else round(float(age), 1) for age in row)
+    oldest = {
+        kind: age if age is not None and age > 0 else None for kind, age in zip(KINDS, dues, strict=True)
+    }
+    problems = _problems(beat, oldest)
+    return Readiness(not problems, True, True, beat, oldest, problems)
+
+
+def _problems(beat: float | None, oldest: dict[str, float | None]) -> tuple[str, ...]:
+    found = []
+    if beat is None or beat > BEAT_SECONDS:
+        found.append("no pump is alive: is manage.py worker running?")
+    for kind, age in oldest.items():
+        if age is not None and age > settings.READY_MAX_AGE:
+            found.append(f"the oldest due work of {kind} waits for {age:.0f} s")
+    return tuple(found)
+
+
+@functools.cache
+def _require_migrations() -> None:
+    # Once applied they stay applied for this process's code. An exception is not cached: bad news is news.
+    executor = MigrationExecutor(connection)
+    if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+        raise NotMigratedError

@@ -1,0 +1,62 @@
+"""`manage.py web`: serve HTTP with granian, in place of this process."""
+
+import os
+import socket
+import sys
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+DRAIN_SECONDS = 30
+
+
+class Command(BaseCommand):
+    help = (
+        "Serve Bloomreach, vendors and the desk on HOST:PORT. SIGTERM ends it after the requests in flight."
+    )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        refuse_taken_port(settings.HOST, settings.PORT)
+        # Each blocking thread has one connection of the process's pool; only this process may have a pool.
+        environ = os.environ | {
+            "DB_POOL": str(settings.WEB_THREADS),
+            "DJANGO_SETTINGS_MODULE": "connector.settings",
+        }
+        os.chdir(settings.BASE_DIR)
+        os.execve(sys.executable, [sys.executable, "-m", "granian", *server_arguments()], environ)  # noqa: S606
+
+
+def refuse_taken_port(host: str, port: int) -> None:
+    """Raise CommandError when somebody listens there (granian would share the port without a word)."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise CommandError(
+                f"Cannot listen on {host}:{port} ({error.strerror}). Set PORT (or HOST)."
+            ) from None
+
+
+def server_arguments() -> list[str]:
+    """granian's options. Beyond `backpressure` requests per process the others wait in the backlog."""
+    options = {
+        "--interface": "wsgi",
+        "--host": settings.HOST,
+        "--port": settings.PORT,
+        "--http": 1,
+        "--workers": settings.WEB_WORKERS,
+        "--blocking-threads": settings.WEB_THREADS,
+        "--blocking-threads-idle-timeout": 600,
+        "--backlog": 2048,
+        "--backpressure": 64 * settings.WEB_THREADS,
+        "--http1-header-read-timeout": 10_000,
+        "--respawn-interval": 0.5,
+        "--workers-kill-timeout": DRAIN_SECONDS,
+        "--log-level": "warning",
+    }
+    flags = ["--no-ws", "--no-access-log", "--respawn-failed-workers"]
+    pairs = [part for name, value in options.items() for part in (name, str(value))]
+    return [*pairs, *flags, "connector.wsgi:application"]
