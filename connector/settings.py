@@ -108,6 +108,7 @@ TEMPLATES = [
 _startup = f"-c idle_in_transaction_session_timeout=60s{' -c statement_timeout=5s' if _pool_size else ''}"
 _options: dict[str, Any] = {"connect_timeout": 2, "application_name": "connector"}
 if not _pooler:
+    _options["prepare_threshold"] = 3  # hand-written statements are planned once per connection
     _options["options"] = _startup  # poolers refuse start-up options; there the database role carries them
 if _pool_size:
     _options["pool"] = {"min_size": _pool_size, "max_size": _pool_size, "timeout": 2}
@@ -117,7 +118,6 @@ DATABASES: dict[str, Any] = {
         "DISABLE_SERVER_SIDE_CURSORS": _pooler,
     }
 }
-DB_PREPARE: bool | None = None if not _pooler else False  # None: the driver prepares what it sees often
 DATABASES["default"]["OPTIONS"] = {**DATABASES["default"].get("OPTIONS", {}), **_options}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 

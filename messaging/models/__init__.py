@@ -1,0 +1,28 @@
+"""Tables of the pipeline. Slim rows that change, wide rows that never do, queues that stay tiny."""
+
+from messaging.models.attempt import Attempt, AttemptPart
+from messaging.models.connection import Connection
+from messaging.models.event import Event
+from messaging.models.inbound import InboundMessage
+from messaging.models.lane import Lane
+from messaging.models.message import Content, Message
+from messaging.models.raw import Inbox, Raw
+from messaging.models.replay import Replay
+from messaging.models.report import Report
+from messaging.models.slot import Slot
+
+__all__ = [
+    "Attempt",
+    "AttemptPart",
+    "Connection",
+    "Content",
+    "Event",
+    "InboundMessage",
+    "Inbox",
+    "Lane",
+    "Message",
+    "Raw",
+    "Replay",
+    "Report",
+    "Slot",
+]

@@ -1,0 +1,120 @@
+"""A connection: one tenant's account with one vendor."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import timedelta
+from typing import Any, ClassVar
+
+from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models.functions import Now
+
+from accounts.crypto import SealedJSONField
+from accounts.models import Tenant
+from messaging.models.lane import DEFAULT_DISPATCH_CAP, Lane
+from messaging.types import Account, Channel, LaneKind, UnknownPolicy
+
+DEFAULT_VALIDITY = timedelta(hours=4)
+DEFAULT_REPORT_DEADLINE = timedelta(hours=72)
+
+
+def new_public_id() -> str:
+    """The unguessable part of a hook URL: 144 random bits."""
+    return secrets.token_urlsafe(18)
+
+
+def default_channels() -> list[str]:
+    """Both channels; an adapter that lacks one refuses it by name."""
+    return [Channel.SMS]
+
+
+class ConnectionQuerySet(models.QuerySet["Connection"]):
+    def serving(self, tenant_id: int, channel: str) -> ConnectionQuerySet:
+        """Active connections of a tenant for a channel, in the order in which they are tried."""
+        return self.filter(tenant_id=tenant_id, is_active=True, channels__contains=[channel]).order_by("position", "id")
+
+
+class Connection(models.Model):
+    """Credentials, settings and policies of one provider account, on its lane."""
+
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="connections")
+    name = models.CharField(max_length=100)
+    vendor = models.CharField(max_length=40)
+    public_id = models.CharField(max_length=40, unique=True, default=new_public_id, editable=False)
+    secrets = SealedJSONField(default=dict)
+    settings = models.JSONField(default=dict, blank=True)
+    channels = ArrayField(models.CharField(max_length=3), default=default_channels)
+    senders = ArrayField(
+        models.CharField(max_length=20),
+        default=list,
+        blank=True,
+        db_default=[],
+        help_text="Sender numbers and names that this account owns; empty: any.",
+    )
+    position = models.PositiveSmallIntegerField(default=0, db_default=0, help_text="Lower is tried first.")
+    is_active = models.BooleanField("active", default=True, db_default=True)
+    unknown_policy = models.CharField(
+        max_length=16,
+        choices=[(policy.value, policy.value.replace("_", " ")) for policy in UnknownPolicy],
+        default=UnknownPolicy.AT_MOST_ONCE.value,
+        help_text="What to do about a call that may or may not have been taken, when nothing else resolves it.",
+    )
+    validity = models.DurationField(
+        default=DEFAULT_VALIDITY, help_text="How long a message may wait before it is no longer worth sending."
+    )
+    report_deadline = models.DurationField(
+        default=DEFAULT_REPORT_DEADLINE, help_text="How long to wait for a delivery report."
+    )
+    fail_unconfirmed = models.BooleanField(
+        "report unconfirmed as failed",
+        default=False,
+        db_default=False,
+        help_text="Tell Bloomreach 'failed' when no report came by the deadline.",
+    )
+    lane = models.ForeignKey(Lane, on_delete=models.PROTECT, related_name="connections", verbose_name="queue")
+    checked_at = models.DateTimeField(null=True, blank=True, editable=False)
+    check_ok = models.BooleanField(null=True, editable=False)
+    check_text = models.CharField(max_length=300, blank=True, db_default="", editable=False)
+    created_at = models.DateTimeField(auto_now_add=True, db_default=Now())
+    updated_at = models.DateTimeField(auto_now=True, db_default=Now())
+
+    objects = ConnectionQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = "provider account"
+        ordering: ClassVar[list[str]] = ["tenant", "position", "id"]
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(name="connection_name_per_tenant", fields=["tenant", "name"]),
+            models.CheckConstraint(
+                name="connection_policy_known",
+                condition=models.Q(unknown_policy__in=[policy.value for policy in UnknownPolicy]),
+            ),
+            models.CheckConstraint(
+                name="connection_validity_positive", condition=models.Q(validity__gt=timedelta(0))
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.tenant.slug}/{self.name}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """A connection without a lane gets one of its own."""
+        if self.lane_id is None:
+            self.lane = Lane.objects.towards(LaneKind.DISPATCH, self.public_id, cap=DEFAULT_DISPATCH_CAP)
+        super().save(*args, **kwargs)
+
+    @property
+    def hook_url(self) -> str:
+        """Where the vendor sends reports and inbound messages."""
+        return f"{settings.PUBLIC_URL}/hooks/{self.vendor}/{self.public_id}"
+
+    def account(self) -> Account:
+        """What the adapter may know. Raises accounts.crypto.SealError when the secrets cannot be opened."""
+        return Account(
+            public_id=self.public_id,
+            settings=self.settings,
+            secrets=self.secrets.reveal(),
+            hook_url=self.hook_url,
+        )

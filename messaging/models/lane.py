@@ -1,0 +1,86 @@
+"""A lane: all the work towards one destination, with its cap, rate, pause and circuit (architecture 1.6)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import ClassVar
+
+from django.core.validators import MinValueValidator
+from django.db import models
+from django.db.models.functions import Now
+
+from messaging.models.statement import change
+from messaging.types import LaneKind
+
+LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)  # a timestamp that is always due; never null, so no index needs a case
+
+DEFAULT_DISPATCH_CAP = 16
+DEFAULT_CALLBACK_CAP = 2
+
+ENSURE = """
+INSERT INTO messaging_lane (kind, key, cap)
+SELECT %(kind)s, k.key, %(cap)s FROM unnest(%(keys)s::text[]) AS k(key)
+WHERE NOT EXISTS (SELECT 1 FROM messaging_lane l WHERE l.kind = %(kind)s AND l.key = k.key)
+ON CONFLICT (kind, key) DO NOTHING
+"""
+
+
+class LaneQuerySet(models.QuerySet["Lane"]):
+    def towards(self, kind: LaneKind, key: str, *, cap: int) -> Lane:
+        """The lane of that destination, made when it is missing. Safe when two ask at once."""
+        lane, _ = self.get_or_create(kind=kind, key=key, defaults={"cap": cap})
+        return lane
+
+    def ensure_callbacks(self, tenant_ids: Iterable[int]) -> None:
+        """Makes the missing callbacks lanes of these tenants."""
+        keys = [str(tenant_id) for tenant_id in tenant_ids]
+        change(ENSURE, {"kind": int(LaneKind.CALLBACKS), "keys": keys, "cap": DEFAULT_CALLBACK_CAP})
+
+    def resume(self) -> int:
+        """Ends a pause and closes the circuit: what waited is due at once."""
+        return self.update(paused_at=None, paused_why="", open_until=LONG_AGO, open_for=0, faults=0)
+
+
+class Lane(models.Model):
+    """Work towards one destination. Written by claims and records, once per batch."""
+
+    kind = models.SmallIntegerField(choices=[(kind.value, kind.name.capitalize()) for kind in LaneKind])
+    key = models.CharField(max_length=200, help_text="The provider account, or the tenant's id.")
+    cap = models.PositiveIntegerField(
+        default=DEFAULT_DISPATCH_CAP,
+        validators=[MinValueValidator(1)],
+        help_text="How many calls (to a vendor) or posts (to Bloomreach) may be in flight.",
+    )
+    rate = models.FloatField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0.01)],
+        help_text="Segments per second towards the vendor; empty: no limit.",
+    )
+    tokens = models.FloatField(default=0, db_default=0, editable=False)
+    refilled_at = models.DateTimeField(default=LONG_AGO, db_default=LONG_AGO, editable=False)
+    paused_at = models.DateTimeField(null=True, blank=True)
+    paused_why = models.CharField(max_length=300, blank=True, db_default="")
+    open_until = models.DateTimeField(default=LONG_AGO, db_default=LONG_AGO, editable=False)
+    open_for = models.FloatField(default=0, db_default=0, editable=False)  # seconds of the last opening
+    faults = models.PositiveIntegerField(default=0, db_default=0, editable=False)  # in a row
+    ok_at = models.DateTimeField(null=True, editable=False)
+    served_at = models.DateTimeField(default=LONG_AGO, db_default=LONG_AGO, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True, db_default=Now())
+
+    objects = LaneQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = "queue"
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(name="lane_destination", fields=["kind", "key"]),
+            models.CheckConstraint(name="lane_kind_known", condition=models.Q(kind__in=[k.value for k in LaneKind])),
+            models.CheckConstraint(name="lane_cap_positive", condition=models.Q(cap__gte=1)),
+            models.CheckConstraint(
+                name="lane_rate_positive", condition=models.Q(rate__isnull=True) | models.Q(rate__gt=0)
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{LaneKind(self.kind).name.lower()} {self.key}"

@@ -1,0 +1,61 @@
+"""What went over the wire, kept as it was (secrets redacted), and the queue of vendor calls not yet applied."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.db import models
+from django.db.models.functions import Now
+
+from messaging.models.connection import Connection
+from messaging.types import uuid7
+
+
+class RawKind(models.TextChoices):
+    """Which exchange it was."""
+
+    HOOK = "hook", "vendor called us"
+    CALL = "call", "we handed a message over"
+    LOOKUP = "lookup", "we asked a vendor about an attempt"
+    POST = "post", "we posted events"
+
+
+class Raw(models.Model):
+    """One exchange, append-only. `request` and `response` are JSON text (JSON may hold what jsonb refuses)."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    at = models.DateTimeField()
+    kind = models.CharField(max_length=8, choices=RawKind.choices)
+    connection = models.ForeignKey(Connection, null=True, on_delete=models.DO_NOTHING, db_constraint=False)
+    owner = models.UUIDField(null=True)  # the attempt, for calls and look-ups
+    request = models.TextField(blank=True)
+    response = models.TextField(blank=True)
+
+    class Meta:
+        managed = False
+        db_table = "messaging_raw"
+        verbose_name_plural = "raw exchanges"
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.id}"
+
+
+class Inbox(models.Model):
+    """A vendor's call that waits to be applied. Deleted in the transaction that applies it."""
+
+    raw_id = models.UUIDField(primary_key=True)
+    raw_at = models.DateTimeField()
+    connection = models.ForeignKey(Connection, on_delete=models.CASCADE)
+    due_at = models.DateTimeField(db_default=Now())
+    tries = models.SmallIntegerField(default=0, db_default=0)
+    parked_at = models.DateTimeField(null=True)  # could not be read: kept for a person and a replay
+    parked_why = models.CharField(max_length=300, blank=True, db_default="")
+
+    class Meta:
+        verbose_name_plural = "inbox"
+        indexes: ClassVar[list[models.Index]] = [
+            models.Index(name="inbox_due", fields=["due_at"], condition=models.Q(parked_at__isnull=True)),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.raw_id)

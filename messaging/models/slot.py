@@ -1,0 +1,28 @@
+"""A slot: the right to run one pump. A slot without a beat gets a new pump (architecture 2)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.db import models
+
+from messaging.models.lane import LONG_AGO
+
+
+class Slot(models.Model):
+    """One pump's place in one worker. Rung by the worker, beaten by the pump."""
+
+    worker = models.CharField(max_length=100)
+    n = models.SmallIntegerField()
+    rung_at = models.DateTimeField(default=LONG_AGO, db_default=LONG_AGO)
+    beat_at = models.DateTimeField(default=LONG_AGO, db_default=LONG_AGO)
+    token = models.UUIDField(null=True)
+    run_by = models.CharField(max_length=100, blank=True, db_default="")
+
+    class Meta:
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(name="slot_place", fields=["worker", "n"]),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.worker}/{self.n}"

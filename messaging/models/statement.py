@@ -1,0 +1,33 @@
+"""Hand-written SQL over Django's own connection: one round trip per statement, prepared on the server."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import psycopg
+from django.db import connection
+from psycopg.rows import namedtuple_row
+
+
+def fetch(statement: str, params: Mapping[str, Any] | None = None) -> list[Any]:
+    """Rows of a statement as named tuples. Takes part in the surrounding `atomic` block, if there is one.
+
+    Raises django.db errors, as the ORM would.
+    """
+    with connection.cursor(), connection.wrap_database_errors:
+        raw = connection.connection
+        assert raw is not None
+        with psycopg.Cursor(raw, row_factory=namedtuple_row) as cursor:
+            cursor.execute(statement, params)
+            return cursor.fetchall() if cursor.description else []
+
+
+def change(statement: str, params: Mapping[str, Any] | None = None) -> int:
+    """The number of rows that a statement touched."""
+    with connection.cursor(), connection.wrap_database_errors:
+        raw = connection.connection
+        assert raw is not None
+        with psycopg.Cursor(raw) as cursor:
+            cursor.execute(statement, params)
+            return cursor.rowcount

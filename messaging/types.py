@@ -1,0 +1,279 @@
+"""Values that cross a boundary, and the words for states. No Django, no I/O."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import IntEnum, StrEnum
+from typing import Any
+from uuid import UUID
+
+
+def uuid7() -> UUID:
+    """A time-ordered UUID (RFC 9562 version 7): new rows land at the right end of every index."""
+    millis = time.time_ns() // 1_000_000
+    value = (millis << 80) | int.from_bytes(os.urandom(10), "big")
+    value = (value & ~(0xF << 76)) | (0x7 << 76)
+    return UUID(int=(value & ~(0x3 << 62)) | (0x2 << 62))
+
+
+class Channel(StrEnum):
+    """What Bloomreach asked for, or what really went out after a fallback."""
+
+    SMS = "sms"
+    MMS = "mms"
+
+
+class MessageState(IntEnum):
+    """Where one send request stands. Ten and above are final."""
+
+    ACCEPTED = 0  # committed, nobody has dialled for it, or handed back to another way of sending
+    SENDING = 1  # claimed: a call may be in flight
+    RETRYING = 2  # surely not taken, due again later
+    UNCERTAIN = 3  # a call may or may not have been taken
+    SENT = 4  # the vendor took it, no final report yet
+    DELIVERED = 10  # the vendor says that the handset has it
+    UNDELIVERED = 11  # the vendor tried and gave up
+    EXPIRED = 12  # validity used up, at the vendor or here
+    REJECTED = 13  # the vendor or carrier refused it after taking it
+    FAILED = 14  # refused by the vendor, or given up by us: error_code says which
+    UNCONFIRMED = 15  # taken, but no report by the connection's deadline
+    CANCELLED = 16  # withdrawn by an operator before it was sent
+    REFUSED = 17  # a test message that the vendor refused while the caller waited: no event is owed
+
+    @property
+    def is_final(self) -> bool:
+        return self >= MessageState.DELIVERED
+
+
+class Outcome(StrEnum):
+    """What one call to a vendor says about one message."""
+
+    TAKEN = "taken"  # the vendor has it
+    TEMPORARY = "temporary"  # surely not taken, may work later
+    PERMANENT = "permanent"  # surely not taken, never will be
+    CONFIGURATION = "configuration"  # surely not taken: credentials or account; the lane is paused
+    UNKNOWN = "unknown"  # may have been taken
+    NOT_DIALLED = "not_dialled"  # claimed, but handed back before a byte was sent
+
+
+class Status(StrEnum):
+    """What a vendor's delivery report says, in our words."""
+
+    SENT = "sent"  # on its way: not final
+    DELIVERED = "delivered"
+    UNDELIVERED = "undelivered"
+    EXPIRED = "expired"
+    REJECTED = "rejected"
+    UNKNOWN = "unknown"  # a word that the adapter does not know: kept, counted, changes nothing
+
+    @property
+    def is_final(self) -> bool:
+        return self not in (Status.SENT, Status.UNKNOWN)
+
+
+class UnknownPolicy(StrEnum):
+    """What becomes of an unknown outcome that nothing else resolves (architecture 1.5)."""
+
+    AT_MOST_ONCE = "at_most_once"  # wait for a report until the deadline, then failed/uncertain
+    AT_LEAST_ONCE = "at_least_once"  # send once more
+
+
+class Presence(StrEnum):
+    """Answer of a look-up by our reference."""
+
+    FOUND = "found"
+    ABSENT = "absent"
+    CANNOT_TELL = "cannot_tell"
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """One file of an MMS."""
+
+    url: str
+    content_type: str = ""
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What an adapter may know of a connection. Secrets never show in a repr."""
+
+    public_id: str
+    settings: Mapping[str, Any]
+    secrets: Mapping[str, str] = field(repr=False)
+    hook_url: str = ""  # absolute, no trailing slash; an adapter may add a path or a query
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """One attempt to send one message. `reference` is ours, new for each deliberate send."""
+
+    reference: str
+    channel: Channel  # as it goes out: an MMS that fell back is sms here
+    sender: str  # "+421…" | short code | alphanumeric
+    recipient: str  # "+421…"
+    text: str = field(repr=False, default="")
+    subject: str = field(repr=False, default="")
+    fallback_text: str = field(repr=False, default="")
+    media: tuple[Media, ...] = field(repr=False, default=())
+    validity: float = 0.0  # seconds left
+    metadata: Mapping[str, Any] = field(repr=False, default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """A call that an adapter wants made. Header names as the vendor writes them."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(repr=False, default_factory=dict)
+    body: bytes = field(repr=False, default=b"")
+
+
+@dataclass(frozen=True, slots=True)
+class HttpResponse:
+    """What came back, whole. `truncated` when the body was cut at the cap."""
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+    seconds: float = 0.0
+    truncated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CallFailure:
+    """No usable answer. `sent`: bytes may have reached the other side, so the outcome is unknown."""
+
+    code: str  # unreachable | dns | tls | refused_address | timeout | reset | ...
+    text: str
+    sent: bool
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class SendResult:
+    """What a vendor's answer means for one message of the batch."""
+
+    outcome: Outcome
+    vendor_id: str = ""
+    part_ids: tuple[str, ...] = ()  # all ids in order when the vendor gives one per part
+    segments: int | None = None
+    code: str = ""  # ours, e.g. invalid_recipient, opted_out, throttled
+    vendor_code: str = ""
+    text: str = ""  # the vendor's words, shown to operators and Bloomreach
+    retry_after: float | None = None  # seconds
+    mms_unsupported: bool = False  # the handset or country takes no MMS: fall back
+    route_fault: bool = False  # another connection may succeed
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One delivery report, translated. Found by our reference first, by the vendor's id second."""
+
+    status: Status
+    vendor_status: str
+    vendor_id: str = ""
+    reference: str = ""
+    part: int = 1
+    parts: int | None = None  # how many parts the vendor reports on, when it says so
+    code: str = ""
+    vendor_code: str = ""
+    text: str = ""
+    segments: int | None = None
+    occurred_at: datetime | None = None  # UTC; None: use the time of receipt
+    mms_unsupported: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Inbound:
+    """One message from a handset (MO)."""
+
+    vendor_id: str
+    sender: str  # as the vendor wrote it
+    recipient: str
+    channel: Channel = Channel.SMS
+    text: str = field(repr=False, default="")
+    media: tuple[Media, ...] = field(repr=False, default=())
+    part: int = 1
+    occurred_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Result of a look-up by our reference."""
+
+    presence: Presence
+    vendor_id: str = ""
+    report: Report | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialCheck:
+    """What the vendor thinks of our credentials. `ok` None: it could not be asked."""
+
+    ok: bool | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class HookRequest:
+    """A vendor's call to us, as it came."""
+
+    method: str
+    url: str  # absolute, as the vendor was given it, with the query
+    path: str  # what follows the connection's public id, without slashes around it
+    query: Mapping[str, str]
+    headers: Mapping[str, str] = field(repr=False)  # names in lower case
+    body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class HookReply:
+    """What the vendor wants to hear once its call is stored."""
+
+    status: int = 200
+    body: bytes = b""
+    content_type: str = "text/plain"
+
+
+class LaneKind(IntEnum):
+    """Which way the work of a lane flows."""
+
+    DISPATCH = 0  # to a vendor, one lane per provider account
+    CALLBACKS = 1  # to Bloomreach, one lane per tenant
+
+
+class EventKind(IntEnum):
+    """What we owe Bloomreach. The number is the order within a message."""
+
+    SENT = 0
+    FINAL = 1
+    CORRECTION = 2
+    INBOUND = 3
+
+
+class EventState(IntEnum):
+    """Where one event stands."""
+
+    DUE = 0
+    LEASED = 1  # in a POST that is in flight
+    ACKED = 2
+    DEAD = 3  # given up: kept, shown, replayable
+
+
+class Effect(StrEnum):
+    """What a delivery report did."""
+
+    APPLIED = "applied"
+    STORED = "stored"  # nothing new: a duplicate, or of lower rank
+    SUPERSEDED = "superseded"  # about an attempt that no longer decides
+    CONTRADICTION = "contradiction"  # a vendor's final against a vendor's final
+    UNMATCHED = "unmatched"  # no attempt yet: tried again with backoff
+    ORPHAN = "orphan"  # no attempt within three days: kept and shown
+    UNKNOWN_STATUS = "unknown_status"  # contract drift: a word that the adapter does not know

@@ -1,0 +1,136 @@
+"""The contract between the pipeline and one vendor's API. Adapters translate; they never retry, log or touch a database."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, ClassVar
+
+from messaging.types import (
+    Account,
+    CallFailure,
+    Channel,
+    CredentialCheck,
+    Found,
+    HookReply,
+    HookRequest,
+    HttpRequest,
+    HttpResponse,
+    Inbound,
+    Outcome,
+    Outgoing,
+    Presence,
+    Report,
+    SendResult,
+)
+
+
+class SettingsError(ValueError):
+    """Settings that the vendor cannot work with: field name -> what is wrong and what to do."""
+
+    def __init__(self, problems: Mapping[str, str]) -> None:
+        self.problems = dict(problems)
+        super().__init__("; ".join(f"{name}: {text}" for name, text in self.problems.items()))
+
+
+class BadSignature(Exception):
+    """A hook call that does not prove that it comes from the vendor."""
+
+
+class BadPayload(Exception):
+    """A hook call whose body is not what the vendor documents: parked and alarmed, never refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One field of a connection, in the vendor's own words."""
+
+    name: str
+    label: str
+    help: str = ""
+    secret: bool = False
+    required: bool = True
+    choices: tuple[tuple[str, str], ...] = ()
+    default: str = ""
+
+
+class Adapter(ABC):
+    """One vendor. Subclasses state facts, then build, parse, look up, verify and read hooks."""
+
+    key: ClassVar[str]
+    label: ClassVar[str]
+    settings: ClassVar[tuple[Setting, ...]] = ()
+    channels: ClassVar[frozenset[Channel]] = frozenset({Channel.SMS})
+    batch_size: ClassVar[int] = 1
+    demo_only: ClassVar[bool] = False
+    reports_per_part: ClassVar[bool] = False  # one report per part, each under an id of its own
+    absence_is_proof: ClassVar[bool] = False  # two look-ups that find nothing prove that it was not taken
+
+    def clean(self, values: Mapping[str, Any]) -> dict[str, str]:
+        """Settings as they are stored. Raises SettingsError naming every field that is wrong."""
+        problems: dict[str, str] = {}
+        cleaned: dict[str, str] = {}
+        for setting in self.settings:
+            value = str(values.get(setting.name) or setting.default).strip()
+            if setting.required and not value:
+                problems[setting.name] = f"{setting.label} is required"
+            elif setting.choices and value and value not in dict(setting.choices):
+                allowed = ", ".join(choice for choice, _ in setting.choices)
+                problems[setting.name] = f"{setting.label} must be one of: {allowed}"
+            cleaned[setting.name] = value
+        unknown = sorted(set(values) - set(cleaned))
+        if unknown:
+            problems[unknown[0]] = f"{self.label} has no setting named {unknown[0]}"
+        if problems:
+            raise SettingsError(problems)
+        return cleaned
+
+    def resend_window(self, account: Account) -> timedelta | None:
+        """How long the same bytes may be sent again without a second delivery; None: never."""
+        return None
+
+    @abstractmethod
+    def build(self, batch: Sequence[Outgoing], account: Account) -> HttpRequest:
+        """The call that hands the batch over. An exception here means that nothing was sent."""
+
+    @abstractmethod
+    def parse(self, batch: Sequence[Outgoing], response: HttpResponse) -> tuple[SendResult, ...]:
+        """One result per message of the batch, in its order."""
+
+    def failed(self, failure: CallFailure) -> SendResult:
+        """What a call without an answer means: unknown once a byte may have been sent."""
+        outcome = Outcome.UNKNOWN if failure.sent else Outcome.TEMPORARY
+        return SendResult(outcome, code=failure.code, text=failure.text)
+
+    def look_up(self, reference: str, account: Account) -> HttpRequest | None:
+        """The call that asks the vendor for an attempt by our reference; None: it cannot be asked."""
+        return None
+
+    def parse_look_up(self, reference: str, response: HttpResponse) -> Found:
+        """Found, absent, or cannot tell. Only a positive 'no such message' is absent."""
+        return Found(Presence.CANNOT_TELL)
+
+    def credential_check(self, account: Account) -> HttpRequest | None:
+        """A call that proves the credentials without sending; None: the vendor has none."""
+        return None
+
+    def parse_credential_check(self, response: HttpResponse) -> CredentialCheck:
+        """401 and 403 are a refusal, any other answer under 500 is a yes."""
+        if response.status in (401, 403):
+            return CredentialCheck(False, f"{self.label} refuses these credentials (HTTP {response.status})")
+        if response.status < 400:
+            return CredentialCheck(True, f"{self.label} accepts these credentials")
+        return CredentialCheck(None, f"{self.label} answered HTTP {response.status}")
+
+    def verify(self, hook: HookRequest, account: Account) -> None:
+        """Raises BadSignature unless the vendor proves itself. The unguessable URL alone is the least proof."""
+
+    @abstractmethod
+    def parse_hook(self, hook: HookRequest) -> Sequence[Report | Inbound]:
+        """Reports and inbound messages of one call. Raises BadPayload."""
+
+    def hook_reply(self) -> HookReply:
+        """What the vendor wants to hear when its call is stored."""
+        return HookReply()

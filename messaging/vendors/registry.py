@@ -1,0 +1,20 @@
+"""The vendors that this connector speaks to, by key."""
+
+from __future__ import annotations
+
+from messaging.vendors.base import Adapter
+from messaging.vendors.simulator import Simulator
+
+ADAPTERS: dict[str, Adapter] = {adapter.key: adapter for adapter in (Simulator(),)}
+
+
+class UnknownVendor(LookupError):
+    """No adapter of that key: the connection was made by another version."""
+
+
+def adapter(key: str) -> Adapter:
+    """The adapter of that key. Raises UnknownVendor."""
+    try:
+        return ADAPTERS[key]
+    except KeyError:
+        raise UnknownVendor(f"no vendor named {key!r}; known: {', '.join(sorted(ADAPTERS))}") from None
