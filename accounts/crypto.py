@@ -164,7 +164,11 @@ class _SealedTextFormField(_SealedFormField, forms.CharField):
 
 
 class _SealedJSONFormField(_SealedFormField, forms.JSONField):
-    pass
+    def clean(self, value: Any) -> Any:
+        cleaned = super().clean(value)
+        if cleaned is not None and not isinstance(cleaned, dict):
+            raise ValidationError('Enter a JSON object, for example {"password": "…"}.')
+        return cleaned
 
 
 class _SealedField(_AnyField):
@@ -213,7 +217,7 @@ class _SealedField(_AnyField):
             setattr(instance, self.attname, data)
 
     def formfield(self, **kwargs: Any) -> Any:
-        # The admin hands every text field a textarea, which would print the value: no widget is taken from it.
+        # The admin hands every text field a textarea, which would print the value: none is taken from it.
         widget = forms.PasswordInput(render_value=False, attrs={"autocomplete": "new-password"})
         return models.Field.formfield(self, **{**kwargs, "form_class": self.form_class, "widget": widget})
 

@@ -41,7 +41,7 @@ def parse_recipient(raw: str) -> str:
 
 
 def parse_sender(raw: str) -> Sender:
-    """A number, short code (3 to 8 bare digits) or name of 1 to 11 GSM characters. Raises NumberError (contract 3)."""
+    """A number, short code (3 to 8 digits) or name (1-11 GSM characters), contract 3. Raises NumberError."""
     value = raw.strip()
     if not value:
         raise NumberError("must not be empty")

@@ -18,7 +18,7 @@ class BadToken(ValueError):
 
 
 class _AnySecret(HMACAlgorithm):
-    """The secret may be the customer's API key (contract 5): any text is legal, a short one no reason to warn."""
+    """The secret may be the customer's API key (contract 5): any text is legal, also a short one."""
 
     def prepare_key(self, key: str | bytes) -> bytes:
         return key.encode() if isinstance(key, str) else key
