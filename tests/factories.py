@@ -1,4 +1,4 @@
-"""Rows for tests: plain functions, each with working defaults and any field overridden. Only reserved numbers."""
+"""Rows for tests: plain functions with working defaults and any field overridden. Only reserved numbers."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def make_message(
     content: dict[str, Any] | None = None,
     **overrides: Any,
 ) -> Message:
-    """A message with its content, as the accept statement leaves it; leases and final times follow from the state."""
+    """A message with its content, as the accept statement leaves it; lease and final time follow the state."""
     connection = connection or make_connection(overrides.get("tenant"))
     now = overrides.pop("created_at", None) or datetime.now(UTC)
     request_id = overrides.pop("request_id", f"request-{next(_numbers)}")
