@@ -51,7 +51,7 @@ def make_message(
     content: dict[str, Any] | None = None,
     **overrides: Any,
 ) -> Message:
-    """A message with its content, as the accept statement leaves it; lease and final time follow the state."""
+    """A message with its content, as intake leaves it; lease and final time follow the state."""
     connection = connection or make_connection(overrides.get("tenant"))
     now = overrides.pop("created_at", None) or datetime.now(UTC)
     request_id = overrides.pop("request_id", f"request-{next(_numbers)}")
