@@ -88,7 +88,6 @@ def new_callback_secret() -> str:
     return randomness.token_urlsafe(32)
 
 
-@transaction.atomic
 def create_tenant(
     *,
     slug: str,
@@ -104,15 +103,22 @@ def create_tenant(
 
     `fields` are more fields of Tenant. Raises ValidationError naming every wrong field: nothing was made.
     """
-    callback_secret = callback_secret or new_callback_secret()
     tenant = Tenant(slug=slug, name=name, callback_secret=callback_secret, **fields)
-    tenant.full_clean()
-    tenant.save()
-    token, secret = issue_token(
+    return onboard(
         tenant=tenant, header=header, second_header=second_header, second_value=second_value, label=label
     )
+
+
+@transaction.atomic
+def onboard(*, tenant: Tenant, **token_fields: Any) -> Onboarded:
+    """Saves a new tenant as `create_tenant` does. `token_fields` are those of its first token."""
+    if not tenant.callback_secret:
+        tenant.callback_secret = new_callback_secret()
+    tenant.full_clean()
+    tenant.save()
+    token, secret = issue_token(tenant=tenant, **token_fields)
     Lane.objects.towards(LaneKind.CALLBACKS, str(tenant.pk), cap=DEFAULT_CALLBACK_CAP)
-    return Onboarded(tenant, token, secret, callback_secret)
+    return Onboarded(tenant, token, secret, tenant.callback_secret.reveal())
 
 
 def issue_token(*, tenant: Tenant, **fields: Any) -> tuple[ApiToken, str]:
