@@ -1,11 +1,10 @@
-"""What a caller gets when no view answered: machines the JSON envelope, and 503 for faults of our own."""
+"""What a machine gets when no view answered: the JSON envelope, and 503 for faults of our own."""
 
 import logging
 
 from django.core.exceptions import BadRequest, PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.db import InterfaceError, OperationalError
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
-from django.views import defaults
+from django.http import Http404, JsonResponse
 
 MACHINE_PATHS = ("/sms", "/mms", "/hooks", "/simulator", "/healthz", "/readyz", "/metrics")
 DATABASE_RETRY_SECONDS = 5
@@ -45,27 +44,6 @@ def unknown_host() -> JsonResponse:
     """The answer to a Host header that ALLOWED_HOSTS lacks: an operator can repair it, so it is temporary."""
     text = "The connector does not serve this host name; its operator must add it to ALLOWED_HOSTS."
     return _answer(503, "unknown_host", text, retry_after=CRASH_RETRY_SECONDS)
-
-
-def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Django's handler400."""
-    if is_machine_path(request.path_info):
-        return _answer(*REFUSALS[BadRequest])
-    return defaults.bad_request(request, exception)
-
-
-def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
-    """Django's handler404, and the view behind every machine path that has no view."""
-    if is_machine_path(request.path_info):
-        return _answer(*REFUSALS[Http404])
-    return defaults.page_not_found(request, exception or Http404())
-
-
-def server_error(request: HttpRequest) -> HttpResponse:
-    """Django's handler500: what broke outside a view."""
-    if is_machine_path(request.path_info):
-        return _answer(503, "internal_error", CRASH_TEXT, retry_after=CRASH_RETRY_SECONDS)
-    return defaults.server_error(request)
 
 
 def _answer(status: int, code: str, text: str, *, retry_after: int | None = None) -> JsonResponse:

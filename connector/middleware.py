@@ -3,18 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
-from django.contrib.auth.middleware import AuthenticationMiddleware
-from django.contrib.messages.middleware import MessageMiddleware
-from django.contrib.sessions.middleware import SessionMiddleware
 from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
-from django.middleware.clickjacking import XFrameOptionsMiddleware
-from django.middleware.common import CommonMiddleware
-from django.middleware.csrf import CsrfViewMiddleware
-from django.middleware.security import SecurityMiddleware
-from django.utils.deprecation import MiddlewareMixin
-from whitenoise.middleware import WhiteNoiseMiddleware
+from django.template.response import SimpleTemplateResponse
+from django.urls import get_resolver
 
 from connector.failures import is_machine_path, machine_failure, unknown_host
 
@@ -29,27 +22,40 @@ CONTENT_POLICY = (
 
 
 class MachineMiddleware:
-    """Outermost. Machine paths: the host is checked, a trailing slash ignored, a crash answered with 503."""
+    """Outermost. A machine path goes straight to its view: no other middleware, no exception gets out.
+
+    The host is checked (not for probes), a trailing slash makes no difference, a crash is a 503 (contract 4).
+    """
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        path = request.path_info
-        if not is_machine_path(path):
+        if not is_machine_path(request.path_info):
             return self.get_response(request)
-        if not path.startswith(ANY_HOST):
-            try:
+        try:
+            if not request.path_info.startswith(ANY_HOST):
                 request.get_host()
-            except DisallowedHost:
-                return unknown_host()
-        if path.endswith("/"):
-            request.path_info = path.rstrip("/")
-            request.path = request.path.rstrip("/")
-        return self.get_response(request)
+            return _call_view(request)
+        except DisallowedHost:
+            return unknown_host()
+        except Exception as error:
+            return machine_failure(error)
 
-    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponseBase | None:
-        return machine_failure(exception) if is_machine_path(request.path_info) else None
+
+def _call_view(request: HttpRequest) -> HttpResponseBase:
+    """What Django's handler does between the last middleware and the view."""
+    if request.path_info.endswith("/"):
+        request.path_info = request.path_info.rstrip("/")
+        request.path = request.path.rstrip("/")
+    match = get_resolver().resolve(request.path_info)
+    request.resolver_match = match
+    response: Any = match.func(request, *match.args, **match.kwargs)
+    if isinstance(response, SimpleTemplateResponse):  # DRF's Response is one
+        response = response.render()
+    if not isinstance(response, HttpResponseBase):
+        raise TypeError(f"{match.view_name or match.func} answered {type(response).__name__}")
+    return response
 
 
 class ContentPolicyMiddleware:
@@ -60,54 +66,5 @@ class ContentPolicyMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         response = self.get_response(request)
-        if not is_machine_path(request.path_info):
-            response.headers.setdefault("Content-Security-Policy", CONTENT_POLICY)
+        response.headers.setdefault("Content-Security-Policy", CONTENT_POLICY)
         return response
-
-
-class DeskOnly(MiddlewareMixin):
-    """Mixed in before one of Django's middlewares: machine paths pass it by."""
-
-    def __call__(self, request: HttpRequest) -> Any:
-        return self.get_response(request) if is_machine_path(request.path_info) else super().__call__(request)
-
-
-class DeskSecurityMiddleware(DeskOnly, SecurityMiddleware):
-    pass
-
-
-class StaticFilesMiddleware:
-    """The desk's static files, by WhiteNoise; machine paths are not even looked up."""
-
-    def __init__(self, get_response: GetResponse) -> None:
-        self.get_response = get_response
-        self.with_files: GetResponse = WhiteNoiseMiddleware(get_response)
-
-    def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        machine = is_machine_path(request.path_info)
-        return self.get_response(request) if machine else self.with_files(request)
-
-
-class DeskSessionMiddleware(DeskOnly, SessionMiddleware):
-    pass
-
-
-class DeskCommonMiddleware(DeskOnly, CommonMiddleware):
-    pass
-
-
-class DeskCsrfMiddleware(DeskOnly, CsrfViewMiddleware):
-    def process_view(self, request: HttpRequest, *args: Any) -> Any:
-        return None if is_machine_path(request.path_info) else super().process_view(request, *args)
-
-
-class DeskAuthenticationMiddleware(DeskOnly, AuthenticationMiddleware):
-    pass
-
-
-class DeskMessageMiddleware(DeskOnly, MessageMiddleware):
-    pass
-
-
-class DeskFrameMiddleware(DeskOnly, XFrameOptionsMiddleware):
-    pass

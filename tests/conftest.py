@@ -1,0 +1,39 @@
+"""What holds for every test: no network but loopback."""
+
+import ipaddress
+import socket
+from typing import Any
+
+import pytest
+
+_connect = socket.socket.connect
+_connect_ex = socket.socket.connect_ex
+
+
+class NetworkError(RuntimeError):
+    """A test tried to leave this machine."""
+
+
+def _require_local(family: int, address: Any) -> None:
+    if family == socket.AF_UNIX:
+        return
+    host = address[0]
+    if host == "localhost" or ipaddress.ip_address(host).is_loopback:
+        return
+    raise NetworkError(f"tests may only connect to loopback, not to {host}")
+
+
+@pytest.fixture(autouse=True)
+def loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python-level connections elsewhere raise NetworkError (psycopg's own, in C, are not seen here)."""
+
+    def connect(self: socket.socket, address: Any) -> None:
+        _require_local(self.family, address)
+        return _connect(self, address)
+
+    def connect_ex(self: socket.socket, address: Any) -> int:
+        _require_local(self.family, address)
+        return _connect_ex(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", connect)
+    monkeypatch.setattr(socket.socket, "connect_ex", connect_ex)

@@ -1,0 +1,96 @@
+"""Log lines: JSON, with the extras, without numbers, texts and secrets."""
+
+import json
+import logging
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from connector.logging import ConsoleFormatter, JsonFormatter, masked
+
+MESSAGE_ID = "01993c7a-1234-7abc-8def-123456789012"
+
+
+def line(message: str, *args: object, pii: bool = False, error: bool = False, **extra: Any) -> dict[str, Any]:
+    record = logging.makeLogRecord(
+        {"name": "messaging.services.dispatch", "levelname": "INFO", "msg": message, "args": args, **extra}
+    )
+    if error:
+        try:
+            raise ValueError("no such number +421900000123, password=hunter2")
+        except ValueError as raised:
+            record.exc_info = (type(raised), raised, raised.__traceback__)
+    text = JsonFormatter(pii=pii).format(record)
+    assert "\n" not in text
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        pytest.param("to +421900000123 now", "to +*** now", id="number"),
+        pytest.param("to 0015550100", "to ***", id="number with 00"),
+        pytest.param("code 123456", "code 123456", id="six digits stay"),
+        pytest.param(f"message {MESSAGE_ID} sent", f"message {MESSAGE_ID} sent", id="uuid stays"),
+        pytest.param(
+            "id 01993c7a12347abc8def123456789012", "id 01993c7a12347abc8def123456789012", id="bare uuid stays"
+        ),
+        pytest.param("token=abc.def-1", "token=***", id="token"),
+        pytest.param('{"api_key": "abc"}', '{"api_key": "***"}', id="json key"),
+        pytest.param("Chan-Token: s3cret", "Chan-Token: ***", id="header"),
+        pytest.param("Authorization: Bearer abc.def", "Authorization: ***", id="bearer"),
+        pytest.param("Authorization: Basic dXNlcg==", "Authorization: ***", id="basic"),
+        pytest.param("got eyJhbGci.eyJpYXQi.c2ln", "got ***", id="jwt"),
+        pytest.param("postgresql://user:pw@db/x", "postgresql://***@db/x", id="url"),
+        pytest.param("gAAAAABh" + "x" * 40, "***", id="sealed value"),
+        pytest.param("the token was revoked", "the token was revoked", id="the word alone"),
+    ],
+)
+def test_masking(text: str, shown: str) -> None:
+    assert masked(text, pii=False) == shown
+
+
+def test_pii_shows_numbers_and_never_secrets() -> None:
+    assert masked("to +421900000123 token=abc", pii=True) == "to +421900000123 token=***"
+
+
+def test_a_line_has_the_record_and_its_extras() -> None:
+    found = line(
+        "claimed %d rows", 3, tenant="acme", message_id=UUID(MESSAGE_ID), lane="dispatch x", seconds=0.25
+    )
+    assert found.pop("time").endswith("+00:00")
+    assert found == {
+        "level": "INFO",
+        "logger": "messaging.services.dispatch",
+        "message": "claimed 3 rows",
+        "tenant": "acme",
+        "message_id": MESSAGE_ID,
+        "lane": "dispatch x",
+        "seconds": 0.25,
+    }
+
+
+def test_extras_are_masked_and_texts_and_objects_left_out() -> None:
+    found = line(
+        "x", recipient="+421900000123", number=421900000123, secret="abc", text="Hello", request=object(), n=7
+    )
+    del found["time"], found["level"], found["logger"], found["message"]
+    assert found == {"recipient": "+***", "number": "***", "secret": "***", "n": 7}
+
+
+def test_pii_shows_texts() -> None:
+    assert line("x", text="Hello", pii=True)["text"] == "Hello"
+
+
+def test_tracebacks_are_masked_too() -> None:
+    found = line("failed", error=True)
+    assert "ValueError" in found["traceback"]
+    assert "421900000123" not in found["traceback"] and "hunter2" not in found["traceback"]
+
+
+def test_the_console_line_masks_as_well() -> None:
+    record = logging.makeLogRecord({"name": "x", "levelname": "INFO", "msg": "to 421900000123", "lane": "l"})
+    text = ConsoleFormatter(pii=False).format(record)
+    assert text.endswith("INFO    x: to *** lane=l")
