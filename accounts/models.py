@@ -68,7 +68,10 @@ class Tenant(models.Model):
         default=False, db_default=False, help_text="Post inbound messages as a bare JSON array."
     )
     report_sent = models.BooleanField(
-        "report sent", default=False, db_default=False, help_text="Also tell Bloomreach when the vendor took it."
+        "report sent",
+        default=False,
+        db_default=False,
+        help_text="Also tell Bloomreach when the vendor took it.",
     )
     rate = models.FloatField(
         "API rate limit",
@@ -77,7 +80,9 @@ class Tenant(models.Model):
         validators=[MinValueValidator(0.1)],
         help_text="Requests per second; empty: no limit.",
     )
-    burst = models.PositiveIntegerField(null=True, blank=True, help_text="Requests at once; empty: 2 seconds' worth.")
+    burst = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Requests at once; empty: 2 seconds' worth."
+    )
     created_at = models.DateTimeField(auto_now_add=True, db_default=Now())
     updated_at = models.DateTimeField(auto_now=True, db_default=Now())
 
@@ -122,7 +127,9 @@ class ApiToken(models.Model):
     tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="tokens")
     label = models.CharField(max_length=100, blank=True, db_default="")
     digest = models.BinaryField(unique=True, editable=False, max_length=32)
-    hint = models.CharField(max_length=8, editable=False, help_text="The last characters, to tell tokens apart.")
+    hint = models.CharField(
+        max_length=8, editable=False, help_text="The last characters, to tell tokens apart."
+    )
     header = models.CharField(
         max_length=100,
         default=DEFAULT_HEADER,
@@ -138,7 +145,10 @@ class ApiToken(models.Model):
         help_text="A header that must come too, for example Chan-Account.",
     )
     second_value = models.CharField(
-        max_length=200, blank=True, db_default="", help_text="What the second header must say; empty: the slug."
+        max_length=200,
+        blank=True,
+        db_default="",
+        help_text="What the second header must say; empty: the slug.",
     )
     created_at = models.DateTimeField(auto_now_add=True, db_default=Now())
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False)

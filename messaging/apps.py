@@ -6,3 +6,10 @@ from django.apps import AppConfig
 class MessagingConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
     name = "messaging"
+
+    def ready(self) -> None:
+        """Processes of the task engine end with their worker. Imported late: its models need loaded apps."""
+        from messaging import queue
+
+        if queue.in_cluster():
+            queue.die_with_parent()

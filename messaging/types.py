@@ -114,6 +114,7 @@ class Outgoing:
     """One attempt to send one message. `reference` is ours, new for each deliberate send."""
 
     reference: str
+    message_id: str  # the same on every attempt
     channel: Channel  # as it goes out: an MMS that fell back is sms here
     sender: str  # "+421…" | short code | alphanumeric
     recipient: str  # "+421…"

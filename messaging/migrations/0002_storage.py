@@ -42,8 +42,10 @@ CREATE TABLE messaging_raw_default PARTITION OF messaging_raw DEFAULT;
 TUNING = """
 ALTER TABLE messaging_message SET (fillfactor = 85, autovacuum_vacuum_scale_factor = 0.01);
 ALTER TABLE messaging_event SET (fillfactor = 85, autovacuum_vacuum_scale_factor = 0.01);
-ALTER TABLE messaging_lane SET (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
-ALTER TABLE messaging_slot SET (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
+ALTER TABLE messaging_lane SET
+    (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
+ALTER TABLE messaging_slot SET
+    (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
 ALTER TABLE messaging_inbox SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
 """
 UNTUNING = """

@@ -31,7 +31,9 @@ class Attempt(models.Model):
     parts = models.SmallIntegerField(default=1, db_default=1)  # how many reports the vendor will send
     segments = models.SmallIntegerField(null=True)  # the vendor's count
     absences = models.SmallIntegerField(default=0, db_default=0)  # look-ups that found nothing
-    frozen = SealedTextField(blank=True, default="", db_default="")  # the call's bytes, where a re-send is safe
+    frozen = SealedTextField(
+        blank=True, default="", db_default=""
+    )  # the call's bytes, where a re-send is safe
 
     class Meta:
         constraints: ClassVar[list[models.BaseConstraint]] = [
@@ -39,7 +41,9 @@ class Attempt(models.Model):
         ]
         indexes: ClassVar[list[models.Index]] = [
             models.Index(  # a report that names the vendor's id
-                name="attempt_vendor_id", fields=["connection", "vendor_id"], condition=~models.Q(vendor_id="")
+                name="attempt_vendor_id",
+                fields=["connection", "vendor_id"],
+                condition=~models.Q(vendor_id=""),
             ),
         ]
 

@@ -33,7 +33,9 @@ def default_channels() -> list[str]:
 class ConnectionQuerySet(models.QuerySet["Connection"]):
     def serving(self, tenant_id: int, channel: str) -> ConnectionQuerySet:
         """Active connections of a tenant for a channel, in the order in which they are tried."""
-        return self.filter(tenant_id=tenant_id, is_active=True, channels__contains=[channel]).order_by("position", "id")
+        return self.filter(tenant_id=tenant_id, is_active=True, channels__contains=[channel]).order_by(
+            "position", "id"
+        )
 
 
 class Connection(models.Model):
@@ -62,7 +64,8 @@ class Connection(models.Model):
         help_text="What to do about a call that may or may not have been taken, when nothing else resolves it.",
     )
     validity = models.DurationField(
-        default=DEFAULT_VALIDITY, help_text="How long a message may wait before it is no longer worth sending."
+        default=DEFAULT_VALIDITY,
+        help_text="How long a message may wait before it is no longer worth sending.",
     )
     report_deadline = models.DurationField(
         default=DEFAULT_REPORT_DEADLINE, help_text="How long to wait for a delivery report."

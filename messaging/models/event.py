@@ -35,7 +35,9 @@ class Event(models.Model):
     )
     inbound = models.ForeignKey(InboundMessage, null=True, on_delete=models.CASCADE, db_index=False)
     kind = models.SmallIntegerField(choices=[(k.value, k.name.lower()) for k in EventKind])
-    generation = models.SmallIntegerField(default=0, db_default=0)  # a vendor's final after one of our own is 1
+    generation = models.SmallIntegerField(
+        default=0, db_default=0
+    )  # a vendor's final after one of our own is 1
     url = models.TextField()
     status = models.CharField(max_length=16)  # the word that Bloomreach hears: sent | delivered | failed
     occurred_at = models.DateTimeField()
@@ -73,7 +75,9 @@ class Event(models.Model):
             ),
             models.CheckConstraint(
                 name="event_lease_iff_leased",
-                condition=models.Q(state=EventState.LEASED.value, lease__isnull=False, lease_until__isnull=False)
+                condition=models.Q(
+                    state=EventState.LEASED.value, lease__isnull=False, lease_until__isnull=False
+                )
                 | (~models.Q(state=EventState.LEASED.value) & models.Q(lease__isnull=True)),
             ),
         ]
@@ -92,7 +96,9 @@ class Event(models.Model):
                 condition=models.Q(state=EventState.LEASED.value),
             ),
             models.Index(  # undeliverable callbacks, for people
-                name="event_dead", fields=["lane", "created_at"], condition=models.Q(state=EventState.DEAD.value)
+                name="event_dead",
+                fields=["lane", "created_at"],
+                condition=models.Q(state=EventState.DEAD.value),
             ),
         ]
 

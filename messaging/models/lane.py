@@ -13,7 +13,9 @@ from django.db.models.functions import Now
 from messaging.models.statement import change
 from messaging.types import LaneKind
 
-LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)  # a timestamp that is always due; never null, so no index needs a case
+LONG_AGO = datetime(
+    2000, 1, 1, tzinfo=UTC
+)  # a timestamp that is always due; never null, so no index needs a case
 
 DEFAULT_DISPATCH_CAP = 16
 DEFAULT_CALLBACK_CAP = 2
@@ -75,7 +77,9 @@ class Lane(models.Model):
         verbose_name = "queue"
         constraints: ClassVar[list[models.BaseConstraint]] = [
             models.UniqueConstraint(name="lane_destination", fields=["kind", "key"]),
-            models.CheckConstraint(name="lane_kind_known", condition=models.Q(kind__in=[k.value for k in LaneKind])),
+            models.CheckConstraint(
+                name="lane_kind_known", condition=models.Q(kind__in=[k.value for k in LaneKind])
+            ),
             models.CheckConstraint(name="lane_cap_positive", condition=models.Q(cap__gte=1)),
             models.CheckConstraint(
                 name="lane_rate_positive", condition=models.Q(rate__isnull=True) | models.Q(rate__gt=0)

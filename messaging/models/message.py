@@ -89,7 +89,11 @@ class Message(models.Model):
                 name="message_open",
                 fields=["state", "due_at"],
                 condition=models.Q(
-                    state__in=[MessageState.SENDING.value, MessageState.UNCERTAIN.value, MessageState.SENT.value]
+                    state__in=[
+                        MessageState.SENDING.value,
+                        MessageState.UNCERTAIN.value,
+                        MessageState.SENT.value,
+                    ]
                 ),
             ),
             models.Index(  # calls in flight per lane, under the lane's lock
@@ -121,7 +125,9 @@ class Content(models.Model):
     callback_url = models.TextField(blank=True, db_default="")
     media = models.JSONField(default=list, blank=True, db_default=[])
     metadata = models.JSONField(default=dict, blank=True, db_default={})
-    extra = models.JSONField(default=dict, blank=True, db_default={})  # unknown keys and the numbers as written
+    extra = models.JSONField(
+        default=dict, blank=True, db_default={}
+    )  # unknown keys and the numbers as written
 
     class Meta:
         managed = False

@@ -33,7 +33,9 @@ class Replay(models.Model):
         default=False, help_text="Also resend messages that may have been sent already."
     )
     corrections = models.BooleanField(default=False, help_text="Tell Bloomreach about contradicting finals.")
-    rate = models.FloatField(null=True, blank=True, help_text="Rows per second; empty: as fast as the queues allow.")
+    rate = models.FloatField(
+        null=True, blank=True, help_text="Rows per second; empty: as fast as the queues allow."
+    )
     state = models.CharField(max_length=8, choices=ReplayState.choices, default=ReplayState.RUNNING)
     cursor = models.CharField(max_length=60, blank=True, db_default="")  # the last id that was handled
     total = models.IntegerField(default=0)

@@ -47,12 +47,12 @@ class Word:
     message_id: UUID
     attempt_id: UUID
     report: Report
-    received_at: datetime
+    received_at: datetime | None  # None: just now, by a look-up
 
 
 @dataclass(frozen=True, slots=True)
 class Ruling:
-    """A final of our own making: validity used up, no report in time, unknown outcome given up, cancelled."""
+    """A decision of our own: validity used up, no report in time, unknown outcome given up or sent once more."""
 
     message_id: UUID
     state: MessageState
@@ -124,7 +124,7 @@ FROM messaging_message m
 JOIN messaging_content c ON c.message_id = m.id AND c.created_at = m.created_at
 JOIN messaging_connection n ON n.id = m.connection_id
 JOIN accounts_tenant t ON t.id = m.tenant_id
-WHERE m.id = ANY(%(ids)s) ORDER BY m.id FOR UPDATE OF m
+WHERE m.id = ANY(%(ids)s) ORDER BY m.id FOR NO KEY UPDATE OF m
 """
 
 READ_ATTEMPTS = """
@@ -164,13 +164,14 @@ FROM unnest(%(id)s::uuid[], %(status)s::text[], %(segments)s::int2[]) AS v(id, s
 WHERE a.id = v.id
 """
 
-# A report that came before its vendor id was known is looked at again as soon as the id is.
+# A report that came before its vendor id was known is looked at again as soon as the id is. SKIP LOCKED: who is
+# applying reports holds their rows and wants our messages.
 WAKE_REPORTS = """
-UPDATE messaging_report r SET due_at = clock_timestamp()
-FROM messaging_attempt a
-WHERE a.id = ANY(%(ids)s) AND r.effect = 'unmatched' AND r.connection_id = a.connection_id
-  AND (r.vendor_id = a.vendor_id
-       OR r.vendor_id IN (SELECT p.vendor_id FROM messaging_attemptpart p WHERE p.attempt_id = a.id))
+UPDATE messaging_report SET due_at = clock_timestamp() WHERE id IN (
+  SELECT r.id FROM messaging_report r JOIN messaging_attempt a ON a.connection_id = r.connection_id
+  WHERE a.id = ANY(%(ids)s) AND r.effect = 'unmatched' AND (r.vendor_id = a.vendor_id
+    OR r.vendor_id IN (SELECT p.vendor_id FROM messaging_attemptpart p WHERE p.attempt_id = a.id))
+  FOR NO KEY UPDATE OF r SKIP LOCKED)
 """
 
 OWE = """
@@ -248,8 +249,14 @@ def _weigh(message: _Message, item: Evidence, owed: list[_Owed]) -> Effect:
         attempt.status = _better(attempt.status, item.report.status)
     attempt.segments = item.report.segments or attempt.segments
     _move(message, verdict, owed, retry_after=None)
-    occurred_at = item.report.occurred_at or item.received_at
-    _tell(message, verdict, owed, attempt, _Told(item.report.text, item.report.vendor_code, occurred_at, follows))
+    occurred_at = item.report.occurred_at or item.received_at or message.row.now
+    _tell(
+        message,
+        verdict,
+        owed,
+        attempt,
+        _Told(item.report.text, item.report.vendor_code, occurred_at, follows),
+    )
     return verdict.effect
 
 
@@ -258,17 +265,25 @@ def _better(known: Status | None, told: Status) -> Status:
 
 
 def _rule(message: _Message, ruling: Ruling, owed: list[_Owed]) -> Effect:
-    """Our own final never overrides a final."""
+    """Our own decision never overrides a final."""
     if message.state.is_final:
         return Effect.STORED
+    if not ruling.state.is_final:
+        message.changed, message.state, message.error_code = True, ruling.state, ruling.code
+        message.due_at = message.row.now
+        return Effect.APPLIED
     _end(message, ruling.state, ruling.code)
+    if ruling.state is MessageState.REFUSED:
+        return Effect.APPLIED  # the caller heard it while waiting
     if ruling.state is not MessageState.UNCONFIRMED or message.row.fail_unconfirmed:
         error = {"code": ruling.code, "message": ruling.text, "vendor_code": ""}
         owed.append(_Owed(message, EventKind.FINAL, "failed", message.row.now, error))
     return Effect.APPLIED
 
 
-def _move(message: _Message, verdict: states.Verdict, owed: list[_Owed], *, retry_after: float | None) -> None:
+def _move(
+    message: _Message, verdict: states.Verdict, owed: list[_Owed], *, retry_after: float | None
+) -> None:
     """Writes the verdict into the locked row's working copy."""
     if verdict.state is None:
         return
@@ -305,7 +320,9 @@ def _retry(message: _Message, owed: list[_Owed], retry_after: float | None) -> N
         _rule(message, Ruling(message.row.id, MessageState.EXPIRED, states.EXPIRED_HERE, text), owed)
 
 
-def _tell(message: _Message, verdict: states.Verdict, owed: list[_Owed], attempt: _Attempt, told: _Told) -> None:
+def _tell(
+    message: _Message, verdict: states.Verdict, owed: list[_Owed], attempt: _Attempt, told: _Told
+) -> None:
     """Owes Bloomreach what the verdict changed (contract 6)."""
     if verdict.state is MessageState.SENT and message.row.report_sent:
         owed.append(_Owed(message, EventKind.SENT, "sent", told.occurred_at))

@@ -1,4 +1,7 @@
-"""The contract between the pipeline and one vendor's API. Adapters translate; they never retry, log or touch a database."""
+"""The contract between the pipeline and one vendor's API.
+
+Adapters translate; they never retry, log or touch a database.
+"""
 
 from __future__ import annotations
 
@@ -124,6 +127,7 @@ class Adapter(ABC):
             return CredentialCheck(True, f"{self.label} accepts these credentials")
         return CredentialCheck(None, f"{self.label} answered HTTP {response.status}")
 
+    @abstractmethod
     def verify(self, hook: HookRequest, account: Account) -> None:
         """Raises BadSignature unless the vendor proves itself. The unguessable URL alone is the least proof."""
 

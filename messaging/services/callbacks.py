@@ -1,0 +1,302 @@
+"""What we owe Bloomreach: claim events, post them signed and batched, record the answer (contract 5)."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import orjson
+from django.conf import settings
+from django.db import transaction
+
+from accounts.crypto import SealError
+from accounts.models import Tenant
+from messaging import backoff, http, signing, wire
+from messaging.models.raw import RawKind
+from messaging.models.statement import change, fetch
+from messaging.services import circuit, exchanges
+from messaging.types import CallFailure, EventKind, HttpRequest, HttpResponse
+
+log = logging.getLogger(__name__)
+
+BODY_CAP = 256 * 1024  # bytes of one POST
+LANES_AT_ONCE = 8
+ALONE_TRIES = 3  # an event that is refused alone dies after so many tries, if the destination takes others
+
+BISECT_DELAY = 1.0  # seconds
+
+# Locked first, counted in the next statement, as in claims.py.
+PICK_LANES = """
+SELECT lane.id FROM messaging_lane lane
+WHERE lane.kind = 1 AND lane.paused_at IS NULL AND lane.open_until <= clock_timestamp()
+  AND EXISTS (SELECT 1 FROM messaging_event e
+              WHERE e.lane_id = lane.id AND e.state = 0 AND e.due_at <= clock_timestamp())
+ORDER BY lane.served_at LIMIT %(lanes)s FOR NO KEY UPDATE OF lane SKIP LOCKED
+"""
+
+# One POST per lane: the oldest due event names the URL and the batch cap, its like go along. An event waits for its
+# message's older open event.
+CLAIM = """
+WITH l AS MATERIALIZED (
+  SELECT lane.id FROM messaging_lane lane WHERE lane.id = ANY(%(lanes)s)
+    AND CASE WHEN lane.faults >= %(trip)s THEN 1 ELSE lane.cap END
+      > (SELECT count(DISTINCT f.lease) FROM messaging_event f WHERE f.lane_id = lane.id AND f.state = 1)),
+h AS MATERIALIZED (
+  SELECT l.id AS lane_id, head.url, head.batch_cap, row_number() OVER () AS rn FROM l CROSS JOIN LATERAL (
+    SELECT e.url, e.batch_cap FROM messaging_event e
+    WHERE e.lane_id = l.id AND e.state = 0 AND e.due_at <= clock_timestamp() AND NOT EXISTS (
+      SELECT 1 FROM messaging_event p WHERE p.message_id = e.message_id AND p.state IN (0, 1)
+        AND (p.generation, p.kind) < (e.generation, e.kind))
+    ORDER BY e.due_at LIMIT 1) head),
+d AS MATERIALIZED (
+  SELECT e.id, h.rn FROM h CROSS JOIN LATERAL (
+    SELECT e.id FROM messaging_event e
+    WHERE e.lane_id = h.lane_id AND e.state = 0 AND e.due_at <= clock_timestamp()
+      AND e.url = h.url AND e.batch_cap = h.batch_cap AND NOT EXISTS (
+        SELECT 1 FROM messaging_event p WHERE p.message_id = e.message_id AND p.state IN (0, 1)
+          AND (p.generation, p.kind) < (e.generation, e.kind))
+    ORDER BY e.due_at LIMIT h.batch_cap FOR UPDATE SKIP LOCKED) e),
+u AS (
+  UPDATE messaging_event e SET state = 1, lease = (%(leases)s::uuid[])[d.rn], tries = e.tries + 1,
+         lease_until = clock_timestamp() + make_interval(secs => %(row_lease)s),
+         first_try_at = coalesce(e.first_try_at, clock_timestamp()), last_post = (%(leases)s::uuid[])[d.rn]
+  FROM d WHERE e.id = d.id RETURNING e.*),
+s AS (UPDATE messaging_lane lane SET served_at = clock_timestamp() FROM l WHERE lane.id = l.id)
+SELECT u.id, u.lease, u.lane_id, lane.key AS lane_key, u.url, u.kind, u.generation, u.status, u.occurred_at, u.error,
+       u.segments, u.sent_as, u.tries, u.batch_cap, u.message_id, m.channel, m.request_id,
+       c.custom_data, c.metadata, c.extra, i.id AS inbound_id, i.channel AS inbound_channel, i.sender, i.recipient,
+       i.text, i.media
+FROM u JOIN messaging_lane lane ON lane.id = u.lane_id
+LEFT JOIN messaging_message m ON m.id = u.message_id
+LEFT JOIN messaging_content c ON c.message_id = m.id AND c.created_at = m.created_at
+LEFT JOIN messaging_inboundmessage i ON i.id = u.inbound_id
+ORDER BY u.lease, u.id
+"""
+
+ACKNOWLEDGE = """
+UPDATE messaging_event SET state = 2, lease = NULL, lease_until = NULL, acked_at = clock_timestamp(), last_error = ''
+WHERE lease = %(lease)s AND id = ANY(%(ids)s)
+"""
+
+# One row per event: when it is due again, or dead (due null), and how many may go along next time.
+PUT_OFF = """
+UPDATE messaging_event e SET state = CASE WHEN v.wait IS NULL THEN 3 ELSE 0 END, lease = NULL, lease_until = NULL,
+       due_at = clock_timestamp() + make_interval(secs => coalesce(v.wait, 0)), batch_cap = v.batch_cap,
+       last_error = %(error)s
+FROM unnest(%(id)s::uuid[], %(wait)s::float8[], %(batch_cap)s::int2[]) AS v(id, wait, batch_cap)
+WHERE e.id = v.id AND e.lease = %(lease)s
+"""
+
+RELEASE = """
+UPDATE messaging_event SET state = 0, lease = NULL, lease_until = NULL, tries = tries - 1
+WHERE lease = ANY(%(leases)s) AND state = 1 AND (%(ids)s::uuid[] IS NULL OR id = ANY(%(ids)s))
+"""
+
+# Whether the lane took anything since the event was first tried: then the event itself is at fault.
+BLAME = """
+SELECT e.id FROM messaging_event e JOIN messaging_lane l ON l.id = e.lane_id
+WHERE e.id = ANY(%(ids)s) AND l.ok_at > e.first_try_at
+"""
+
+NOTE_KEY = """
+UPDATE accounts_tenant SET secret_in_use = %(which)s WHERE id = %(tenant)s AND secret_in_use <> %(which)s
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """One POST to Bloomreach: the events of one lane for one URL. Its lease is also its raw row's id."""
+
+    lease: UUID
+    lane_id: int
+    tenant: Tenant
+    url: str
+    events: tuple[Any, ...] = field(repr=False)
+    body: bytes = field(repr=False, default=b"")
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """How a POST went. `key` names the signing secret that was used last: current or previous."""
+
+    post: Post
+    answer: HttpResponse | CallFailure
+    key: str
+    exchange: exchanges.Exchange
+
+    @property
+    def taken(self) -> bool:
+        """Any 2xx means that Bloomreach has every event of the POST (contract 5)."""
+        return isinstance(self.answer, HttpResponse) and 200 <= self.answer.status < 300
+
+    @property
+    def refused(self) -> bool:
+        """A 4xx that says something about the request: one of its events, or the URL, is at fault."""
+        status = self.answer.status if isinstance(self.answer, HttpResponse) else 0
+        return 400 <= status < 500 and status not in (401, 403, 408, 429)
+
+    @property
+    def error(self) -> str:
+        """What went wrong, for people."""
+        if isinstance(self.answer, CallFailure):
+            return self.answer.text[:300]
+        return "" if self.taken else f"HTTP {self.answer.status}"
+
+
+def claim(*, leases: Sequence[UUID]) -> list[Post]:
+    """Takes up to one POST per lane, at most `len(leases)`. Leases are made by the caller before it asks."""
+    with transaction.atomic():
+        lanes = [row.id for row in fetch(PICK_LANES, {"lanes": min(LANES_AT_ONCE, len(leases))})]
+        if not lanes:
+            return []
+        params = {
+            "lanes": lanes,
+            "leases": list(leases),
+            "row_lease": settings.ROW_LEASE,
+            "trip": circuit.TRIP,
+        }
+        rows = fetch(CLAIM, params)
+    groups: defaultdict[UUID, list[Any]] = defaultdict(list)
+    for row in rows:
+        groups[row.lease].append(row)
+    tenants = Tenant.objects.in_bulk({int(group[0].lane_key) for group in groups.values()})
+    return [_post(group, tenants[int(group[0].lane_key)]) for group in groups.values()]
+
+
+def _post(rows: Sequence[Any], tenant: Tenant) -> Post:
+    """The body, cut before it grows too large; what does not fit is due again at once."""
+    pieces: list[bytes] = []
+    size = 0
+    for row in rows:
+        piece = orjson.dumps(_event(row))
+        size += len(piece) + 1
+        if pieces and size > BODY_CAP:
+            break
+        pieces.append(piece)
+    fits, rest = rows[: len(pieces)], rows[len(pieces) :]
+    if rest:
+        release([rows[0].lease], ids=[row.id for row in rest])
+    array = b"[" + b",".join(pieces) + b"]"
+    bare = tenant.inbound_bare_array and rows[0].inbound_id is not None
+    body = array if bare else b'{"events":' + array + b"}"
+    return Post(rows[0].lease, rows[0].lane_id, tenant, rows[0].url, tuple(fits), body)
+
+
+def _event(row: Any) -> dict[str, Any]:
+    if row.inbound_id is not None:
+        return wire.inbound_event(
+            event_id=row.id,
+            channel=row.inbound_channel,
+            occurred_at=row.occurred_at,
+            sender_msisdn=row.sender,
+            recipient=row.recipient,
+            text=row.text,
+            media=row.media,
+            message_id=row.inbound_id,
+        )
+    return wire.outbound_event(
+        event_id=row.id,
+        channel=row.channel,
+        status=row.status,
+        occurred_at=row.occurred_at,
+        request_id=row.request_id,
+        message_id=row.message_id,
+        sender=row.extra.get("from", ""),
+        recipient=row.extra.get("to", ""),
+        custom_data=row.custom_data,
+        error=row.error,
+        segments=row.segments,
+        sent_as=row.sent_as,
+        metadata=row.metadata,
+        correction=row.kind == EventKind.CORRECTION,
+    )
+
+
+def dial(post: Post, *, deadline: float) -> Posted:
+    """Posts the events. A 401 or 403 is tried once more with the previous secret. Touches no database."""
+    started = time.monotonic()
+    key = "current"
+    request, answer = _attempt(post, post.tenant.callback_secret, deadline)
+    status = answer.status if isinstance(answer, HttpResponse) else 0
+    left = deadline - (time.monotonic() - started)
+    if status in (401, 403) and post.tenant.callback_secret_previous and left > 0:
+        key = "previous"
+        request, answer = _attempt(post, post.tenant.callback_secret_previous, left)
+    exchange = exchanges.exchange(RawKind.POST, request, answer, secrets=(), ids=[post.lease])
+    return Posted(post, answer, key, exchange)
+
+
+def _attempt(post: Post, secret: Any, deadline: float) -> tuple[HttpRequest, HttpResponse | CallFailure]:
+    headers = {"Content-Type": "application/json"}
+    request = HttpRequest("POST", post.url, headers, post.body)
+    try:
+        token = signing.authorization(secret.reveal(), bearer=post.tenant.bearer_prefix)
+    except SealError as error:
+        return request, CallFailure("sealed", str(error), sent=False)
+    request = HttpRequest("POST", post.url, {**headers, "Authorization": token}, post.body)
+    return request, http.call(
+        request, deadline=deadline, guard=http.AddressGuard(allow_loopback=settings.DEMO)
+    )
+
+
+def record(posted: Sequence[Posted]) -> None:
+    """Acknowledges, puts off or gives up the events of each POST, and tells the lanes."""
+    with transaction.atomic():
+        exchanges.store([one.exchange for one in posted])
+        notes: defaultdict[int, list[circuit.Note]] = defaultdict(list)
+        for one in posted:
+            _settle(one)
+            wait = settings.PROBE_EVERY if one.refused else None
+            notes[one.post.lane_id].append(circuit.Note(ok=one.taken, open_for=wait))
+        circuit.note(notes)
+
+
+def _settle(one: Posted) -> None:
+    ids = [event.id for event in one.post.events]
+    if one.taken:
+        change(ACKNOWLEDGE, {"lease": one.post.lease, "ids": ids})
+        change(NOTE_KEY, {"which": one.key, "tenant": one.post.tenant.pk})
+        return
+    waits = _waits(one)
+    cap = max(1, len(ids) // 2) if one.refused else None
+    change(
+        PUT_OFF,
+        {
+            "lease": one.post.lease,
+            "error": one.error,
+            "id": ids,
+            "wait": waits,
+            "batch_cap": [cap or event.batch_cap for event in one.post.events],
+        },
+    )
+    for event, wait in zip(one.post.events, waits, strict=True):
+        if wait is None:
+            log.error(
+                "callback undeliverable", extra={"event": str(event.id), "tenant": one.post.tenant.slug}
+            )
+
+
+def _waits(one: Posted) -> list[float | None]:
+    """Seconds until each event is tried again; None: dead."""
+    retry_after = None
+    if isinstance(one.answer, HttpResponse):
+        retry_after = backoff.parse_retry_after(one.answer.headers.get("Retry-After"), time.time())
+    if one.refused and len(one.post.events) > 1:
+        return [BISECT_DELAY] * len(one.post.events)  # soon: the halves show which event is at fault
+    if one.refused and one.post.events[0].tries >= ALONE_TRIES and _at_fault(one.post.events[0].id):
+        return [None]
+    return [backoff.callback_delay(event.tries, retry_after=retry_after) for event in one.post.events]
+
+
+def _at_fault(event_id: UUID) -> bool:
+    return bool(fetch(BLAME, {"ids": [event_id]}))
+
+
+def release(leases: Sequence[UUID], *, ids: Sequence[UUID] | None = None) -> int:
+    """Gives back events that were claimed and not posted; the claim does not count as a try."""
+    return change(RELEASE, {"leases": list(leases), "ids": list(ids) if ids is not None else None})

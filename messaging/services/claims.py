@@ -1,0 +1,175 @@
+"""Which messages are sent next: claims over lanes, and what is given back (schema "dispatch claim")."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+
+from messaging import backoff
+from messaging.models.statement import change, fetch
+from messaging.services import circuit
+from messaging.types import Channel, Media, Outgoing, uuid7
+
+LANES_AT_ONCE = 8
+
+# The least recently served lanes that have work. Locked here, counted in the next statement: only a new snapshot
+# sees what the last holder of the lock claimed, so the cap is exact. NO KEY: the foreign keys of new messages share
+# the row, and a stronger lock would skip every busy lane.
+PICK_LANES = """
+SELECT lane.id FROM messaging_lane lane
+WHERE lane.kind = 0 AND lane.paused_at IS NULL AND lane.open_until <= clock_timestamp()
+  AND EXISTS (SELECT 1 FROM messaging_message m
+              WHERE m.lane_id = lane.id AND m.state IN (0, 2) AND m.due_at <= clock_timestamp())
+  AND EXISTS (SELECT 1 FROM messaging_connection n JOIN accounts_tenant t ON t.id = n.tenant_id
+              WHERE n.lane_id = lane.id AND t.status = 'active')
+ORDER BY lane.served_at LIMIT %(lanes)s FOR NO KEY UPDATE OF lane SKIP LOCKED
+"""
+
+# `room` is what the cap, the circuit's probe and the bucket leave; a bucket may go into debt by one message.
+_CHOOSE = """
+WITH l AS MATERIALIZED (
+  SELECT lane.id, t.tokens, least(
+           CASE WHEN lane.faults >= %(trip)s THEN 1 ELSE lane.cap END
+             - (SELECT count(*) FROM messaging_message f WHERE f.lane_id = lane.id AND f.state = 1),
+           CASE WHEN lane.rate IS NULL THEN 32767 ELSE ceil(t.tokens) END)::int AS room
+  FROM messaging_lane lane CROSS JOIN LATERAL (
+    SELECT CASE WHEN lane.rate IS NULL THEN 0 ELSE least(greatest(lane.rate, 1), lane.tokens
+             + extract(epoch FROM clock_timestamp() - lane.refilled_at)::float8 * lane.rate) END AS tokens) t
+  WHERE lane.id = ANY(%(lanes)s)),
+c AS MATERIALIZED (
+  SELECT m.id, m.due_at, l.id AS lane_id FROM l CROSS JOIN LATERAL (
+    SELECT id, due_at FROM messaging_message
+    WHERE lane_id = l.id AND state IN (0, 2) AND due_at <= clock_timestamp() AND expires_at > clock_timestamp()
+      AND attempts < %(most)s AND tenant_id <> ALL (SELECT id FROM accounts_tenant WHERE status <> 'active')
+    ORDER BY due_at LIMIT greatest(l.room, 0) FOR NO KEY UPDATE SKIP LOCKED) m),
+r AS (SELECT id, row_number() OVER (PARTITION BY lane_id ORDER BY due_at) AS turn FROM c),
+d AS MATERIALIZED (SELECT id, row_number() OVER () AS rn FROM (SELECT id FROM r ORDER BY turn LIMIT %(free)s) x),
+"""
+
+_CHOOSE_ONE = """
+WITH d AS MATERIALIZED (
+  SELECT id, 1 AS rn FROM messaging_message WHERE id = %(message)s AND state = 0 FOR NO KEY UPDATE),
+"""
+
+_TAKE = """
+u AS (UPDATE messaging_message m SET state = 1, lease = %(lease)s, attempts = m.attempts + 1,
+        due_at = clock_timestamp() + make_interval(secs => %(row_lease)s)
+      FROM d WHERE m.id = d.id RETURNING m.*, d.rn),
+a AS (INSERT INTO messaging_attempt (id, message_id, n, connection_id, send_as, created_at)
+      SELECT (%(ids)s::uuid[])[u.rn], u.id, u.attempts, u.connection_id, u.send_as, clock_timestamp() FROM u)
+"""
+
+_SERVE = """,
+s AS (UPDATE messaging_lane lane SET served_at = clock_timestamp(), refilled_at = clock_timestamp(),
+        tokens = l.tokens - coalesce((SELECT sum(u.segments) FROM u WHERE u.lane_id = l.id), 0)
+      FROM l WHERE lane.id = l.id)
+"""
+
+_READ = """
+SELECT (%(ids)s::uuid[])[u.rn] AS attempt_id, u.id AS message_id, u.lane_id, u.connection_id, u.tenant_id, u.send_as,
+       u.sender, u.recipient, extract(epoch FROM u.expires_at - clock_timestamp())::float8 AS validity,
+       c.text, c.subject, c.fallback_text, c.media, c.metadata, u.channel
+FROM u JOIN messaging_content c ON c.message_id = u.id AND c.created_at = u.created_at ORDER BY u.rn
+"""
+
+CLAIM = _CHOOSE + _TAKE + _SERVE + _READ
+CLAIM_ONE = _CHOOSE_ONE + _TAKE + _READ
+
+HAND_BACK = """
+WITH back AS (
+  UPDATE messaging_message SET state = 2, lease = NULL, due_at = clock_timestamp()
+  WHERE lease = %(lease)s AND state = 1 AND (%(ids)s::uuid[] IS NULL OR id = ANY(%(ids)s)) RETURNING id, attempts)
+UPDATE messaging_attempt a SET outcome = 'not_dialled', ended_at = clock_timestamp()
+FROM back WHERE a.message_id = back.id AND a.n = back.attempts
+"""
+
+OLDEST = """
+SELECT min(d.due_at) AS due_at FROM messaging_lane lane CROSS JOIN LATERAL (
+  SELECT m.due_at FROM messaging_message m WHERE m.lane_id = lane.id AND m.state IN (0, 2)
+  AND m.due_at <= clock_timestamp() ORDER BY m.due_at LIMIT 1) d
+WHERE lane.kind = 0 AND lane.paused_at IS NULL AND lane.open_until <= clock_timestamp()
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """One message of which this process holds the lease, and its attempt."""
+
+    message_id: UUID
+    attempt_id: UUID
+    lane_id: int
+    connection_id: int
+    outgoing: Outgoing
+    lease: UUID
+
+
+def claim(*, free: int, lease: UUID) -> list[Claimed]:
+    """Takes up to `free` due messages, fairly over the lanes. `lease` is made by the caller before it asks, so that
+    a claim whose commit got lost can still be handed back."""
+    with transaction.atomic():
+        lanes = [row.id for row in fetch(PICK_LANES, {"lanes": LANES_AT_ONCE})]
+        if not lanes:
+            return []
+        params = _claim_params(free, lease) | {
+            "lanes": lanes,
+            "free": free,
+            "trip": circuit.TRIP,
+            "most": backoff.SEND_ATTEMPTS_MAX,
+        }
+        rows = fetch(CLAIM, params)
+    return [_claimed(row, lease) for row in rows]
+
+
+def claim_one(message_id: UUID, *, lease: UUID) -> list[Claimed]:
+    """Takes one accepted message, whatever its due time (test messages, sent inline)."""
+    rows = fetch(CLAIM_ONE, _claim_params(1, lease) | {"message": message_id})
+    return [_claimed(row, lease) for row in rows]
+
+
+def _claim_params(free: int, lease: UUID) -> dict[str, Any]:
+    return {"lease": lease, "row_lease": settings.ROW_LEASE, "ids": [uuid7() for _ in range(free)]}
+
+
+def _claimed(row: Any, lease: UUID) -> Claimed:
+    send_as = Channel(row.send_as)
+    fell_back = row.channel == Channel.MMS and send_as is not Channel.MMS
+    outgoing = Outgoing(
+        reference=str(row.attempt_id),
+        message_id=str(row.message_id),
+        channel=send_as,
+        sender=row.sender,
+        recipient=row.recipient,
+        text=row.fallback_text if fell_back else row.text,
+        subject=row.subject,
+        fallback_text="" if fell_back else row.fallback_text,
+        media=() if fell_back else tuple(Media(**item) for item in row.media),
+        validity=row.validity,
+        metadata=row.metadata,
+    )
+    return Claimed(row.message_id, row.attempt_id, row.lane_id, row.connection_id, outgoing, lease)
+
+
+def hand_back(claimed: Sequence[Claimed]) -> int:
+    """Returns messages for which nothing was dialled; they are due at once."""
+    by_lease: defaultdict[UUID, list[UUID]] = defaultdict(list)
+    for item in claimed:
+        by_lease[item.lease].append(item.message_id)
+    return sum(change(HAND_BACK, {"lease": lease, "ids": ids}) for lease, ids in by_lease.items())
+
+
+def hand_back_lease(lease: UUID) -> int:
+    """Returns whatever a claim took whose answer never arrived."""
+    return change(HAND_BACK, {"lease": lease, "ids": None})
+
+
+def oldest_due() -> datetime | None:
+    """When the oldest message that could be sent now became due; None when there is none."""
+    rows = fetch(OLDEST)
+    return rows[0].due_at if rows else None

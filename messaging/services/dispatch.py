@@ -1,0 +1,192 @@
+"""Call and record: claimed messages on their way to the vendors (architecture 1.3)."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+
+from accounts.crypto import SealError, seal
+from messaging import http
+from messaging.models import Connection
+from messaging.models.raw import RawKind
+from messaging.models.statement import change
+from messaging.services import circuit, claims, evidence, exchanges
+from messaging.services.claims import Claimed
+from messaging.types import (
+    Account,
+    CallFailure,
+    HttpRequest,
+    HttpResponse,
+    Outcome,
+    SendResult,
+)
+from messaging.vendors import registry
+from messaging.vendors.base import Adapter
+
+log = logging.getLogger(__name__)
+
+FREEZE = """
+UPDATE messaging_attempt a SET frozen = v.frozen
+FROM unnest(%(id)s::uuid[], %(frozen)s::text[]) AS v(id, frozen) WHERE a.id = v.id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call to a vendor, ready to be dialled. `results` is set when there is nothing to dial."""
+
+    connection: Connection
+    adapter: Adapter | None  # None: there is nothing to dial
+    batch: tuple[Claimed, ...]
+    claimed_at: float  # monotonic
+    account: Account | None = None
+    request: HttpRequest | None = field(default=None, repr=False)
+    results: tuple[SendResult, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Dialled:
+    """A call that is over, however it went."""
+
+    call: Call
+    results: tuple[SendResult, ...]
+    exchange: exchanges.Exchange | None = None
+
+
+def prepare(claimed: Sequence[Claimed]) -> list[Call]:
+    """Builds the calls; nothing is sent yet. A call that cannot be built carries its results instead of a request."""
+    by_connection: defaultdict[int, list[Claimed]] = defaultdict(list)
+    for item in claimed:
+        by_connection[item.connection_id].append(item)
+    connections = Connection.objects.select_related("tenant").in_bulk(by_connection)
+    calls = [
+        call
+        for connection_id, items in by_connection.items()
+        for call in _calls(connections[connection_id], items)
+    ]
+    _freeze(calls)
+    return calls
+
+
+def _calls(connection: Connection, items: Sequence[Claimed]) -> Iterable[Call]:
+    now = time.monotonic()
+    try:
+        adapter = registry.adapter(connection.vendor)
+        account = connection.account()
+    except (SealError, registry.UnknownVendor) as error:  # an operator can repair both: the messages wait
+        refused = SendResult(Outcome.CONFIGURATION, code="credentials_refused", text=str(error))
+        yield Call(connection, None, tuple(items), now, results=(refused,) * len(items))
+        return
+    for start in range(0, len(items), adapter.batch_size):
+        batch = tuple(items[start : start + adapter.batch_size])
+        call = _build(connection, adapter, batch, account, now)
+        if call.results and len(batch) > 1:  # one message that cannot be built must not take the others along
+            yield from (_build(connection, adapter, (item,), account, now) for item in batch)
+        else:
+            yield call
+
+
+def _build(
+    connection: Connection, adapter: Adapter, batch: tuple[Claimed, ...], account: Account, now: float
+) -> Call:
+    try:
+        request = adapter.build([item.outgoing for item in batch], account)
+    except Exception as error:  # an adapter's bug: nothing was sent, and the message says so
+        log.exception("call could not be built", extra={"vendor": adapter.key})
+        text = f"the request could not be built ({type(error).__name__})"
+        failed = SendResult(Outcome.PERMANENT, code="build_error", text=text)
+        return Call(connection, adapter, batch, now, account, results=(failed,) * len(batch))
+    return Call(connection, adapter, batch, now, account, request)
+
+
+def _freeze(calls: Sequence[Call]) -> None:
+    """Stores the bytes of calls that may be sent again, before a byte of them is sent."""
+    frozen: dict[UUID, str] = {}
+    for call in calls:
+        if call.request and call.account and call.adapter and call.adapter.resend_window(call.account):
+            for item in call.batch:  # alone, even if it goes out in a batch: it may be sent again alone
+                alone = len(call.batch) == 1
+                request = call.request if alone else call.adapter.build([item.outgoing], call.account)
+                frozen[item.attempt_id] = seal(json.dumps(exchanges.frozen(request)))
+    if frozen:
+        change(FREEZE, {"id": list(frozen), "frozen": list(frozen.values())})
+
+
+def dial(call: Call, *, deadline: float) -> Dialled:
+    """Makes the call. Touches no database, raises nothing: whatever goes wrong is a result."""
+    if call.request is None or call.account is None:
+        return Dialled(call, call.results)
+    if time.monotonic() - call.claimed_at > settings.ROW_LEASE - deadline - 5:
+        # The lease may run out before the answer comes: somebody else would call it lost (architecture 1.4).
+        late = SendResult(Outcome.NOT_DIALLED, code="too_late", text="the claim was too old to dial")
+        return Dialled(call, (late,) * len(call.batch))
+    answer = http.call(call.request, deadline=deadline)
+    return Dialled(call, parse(call, answer), _exchange(call, answer))
+
+
+def parse(call: Call, answer: HttpResponse | CallFailure) -> tuple[SendResult, ...]:
+    """The adapter's reading of an answer; one that cannot be read leaves the outcome unknown."""
+    assert call.adapter is not None
+    if isinstance(answer, CallFailure):
+        return (call.adapter.failed(answer),) * len(call.batch)
+    try:
+        results = call.adapter.parse([item.outgoing for item in call.batch], answer)
+    except Exception:
+        log.exception("answer could not be read", extra={"vendor": call.adapter.key})
+        results = ()
+    if len(results) == len(call.batch):
+        return results
+    text = f"HTTP {answer.status}: the answer could not be read"
+    return (SendResult(Outcome.UNKNOWN, code="unreadable_answer", text=text),) * len(call.batch)
+
+
+def _exchange(call: Call, answer: HttpResponse | CallFailure) -> exchanges.Exchange:
+    assert call.request is not None and call.account is not None
+    secrets = [str(secret) for secret in call.account.secrets.values()]
+    owners = [item.attempt_id for item in call.batch]
+    return exchanges.exchange(
+        RawKind.CALL, call.request, answer, secrets=secrets, connection_id=call.connection.pk, owners=owners
+    )
+
+
+def record(dialled: Sequence[Dialled]) -> None:
+    """Writes what the calls said: raw, attempts, messages, events and lanes, in one transaction."""
+    late = [
+        item for one in dialled for item in one.call.batch if one.results[0].outcome is Outcome.NOT_DIALLED
+    ]
+    said = [one for one in dialled if one.results[0].outcome is not Outcome.NOT_DIALLED]
+    with transaction.atomic():
+        exchanges.store([one.exchange for one in said if one.exchange])
+        evidence.apply(
+            [
+                evidence.Answer(item.message_id, item.attempt_id, result)
+                for one in said
+                for item, result in zip(one.call.batch, one.results, strict=True)
+            ]
+        )
+        _note_lanes(said)
+        claims.hand_back(late)
+
+
+def _note_lanes(said: Sequence[Dialled]) -> None:
+    notes: defaultdict[int, list[circuit.Note]] = defaultdict(list)
+    for one in said:
+        for item, result in zip(one.call.batch, one.results, strict=True):
+            if result.outcome is Outcome.CONFIGURATION:
+                circuit.pause(item.lane_id, why=result.text or "the vendor refuses the credentials")
+            elif result.code != "build_error":
+                notes[item.lane_id].append(circuit.Note(ok=_destination_works(result)))
+    circuit.note(notes)
+
+
+def _destination_works(result: SendResult) -> bool:
+    """Taking a message and refusing this one message both show a destination that works."""
+    return result.outcome in (Outcome.TAKEN, Outcome.PERMANENT)

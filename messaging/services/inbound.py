@@ -1,0 +1,76 @@
+"""Inbound messages (MO): stored once, then owed to the tenant's inbound URL like any other event (contract 7)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from psycopg.types.json import Jsonb
+
+from messaging import numbers
+from messaging.models import Lane
+from messaging.models.statement import change, fetch
+from messaging.types import EventKind, Inbound, uuid7
+
+STORE = """
+INSERT INTO messaging_inboundmessage (id, tenant_id, connection_id, channel, vendor_id, part, sender, recipient, text,
+    media, occurred_at, received_at, raw_id, raw_at)
+SELECT v.id, v.tenant_id, v.connection_id, v.channel, v.vendor_id, v.part, v.sender, v.recipient, v.text, v.media,
+       v.occurred_at, v.raw_at, v.raw_id, v.raw_at
+FROM unnest(%(id)s::uuid[], %(tenant_id)s::int8[], %(connection_id)s::int8[], %(channel)s::text[],
+    %(vendor_id)s::text[], %(part)s::int2[], %(sender)s::text[], %(recipient)s::text[], %(text)s::text[],
+    %(media)s::jsonb[], %(occurred_at)s::timestamptz[], %(raw_id)s::uuid[], %(raw_at)s::timestamptz[])
+  AS v(id, tenant_id, connection_id, channel, vendor_id, part, sender, recipient, text, media, occurred_at, raw_id,
+       raw_at)
+ON CONFLICT (connection_id, vendor_id, part) DO NOTHING RETURNING id
+"""
+
+# A tenant without an inbound URL keeps its inbound messages here, and is owed nothing.
+OWE = """
+INSERT INTO messaging_event (id, lane_id, inbound_id, kind, url, status, occurred_at, due_at)
+SELECT v.event_id, l.id, i.id, %(kind)s, u.url, 'received', coalesce(i.occurred_at, i.received_at), clock_timestamp()
+FROM unnest(%(inbound_id)s::uuid[], %(event_id)s::uuid[]) AS v(inbound_id, event_id)
+JOIN messaging_inboundmessage i ON i.id = v.inbound_id
+JOIN accounts_tenant t ON t.id = i.tenant_id
+JOIN messaging_lane l ON l.kind = 1 AND l.key = t.id::text
+CROSS JOIN LATERAL (SELECT CASE i.channel WHEN 'mms' THEN t.inbound_url_mms ELSE t.inbound_url_sms END AS url) u
+WHERE u.url <> '' ON CONFLICT DO NOTHING
+"""
+
+
+def store(messages: Sequence[tuple[Any, Inbound]]) -> None:
+    """Stores what is new and owes the events. Each message comes with its inbox row; in the caller's transaction."""
+    if not messages:
+        return
+    new = fetch(STORE, _columns(messages))
+    Lane.objects.ensure_callbacks({row.tenant_id for row, _ in messages})
+    ids = [row.id for row in new]
+    change(OWE, {"kind": int(EventKind.INBOUND), "inbound_id": ids, "event_id": [uuid7() for _ in ids]})
+
+
+def _columns(messages: Sequence[tuple[Any, Inbound]]) -> dict[str, list[Any]]:
+    said = [message for _, message in messages]
+    return {
+        "id": [uuid7() for _ in said],
+        "tenant_id": [row.tenant_id for row, _ in messages],
+        "connection_id": [row.connection_id for row, _ in messages],
+        "raw_id": [row.raw_id for row, _ in messages],
+        "raw_at": [row.raw_at for row, _ in messages],
+        "channel": [str(message.channel) for message in said],
+        "vendor_id": [message.vendor_id.replace("\x00", "")[:120] for message in said],
+        "part": [min(max(message.part, 1), 32767) for message in said],
+        "sender": [_number(message.sender) for message in said],
+        "recipient": [_number(message.recipient) for message in said],
+        "text": [message.text.replace("\x00", "") for message in said],
+        "media": [Jsonb([asdict(file) for file in message.media]) for message in said],
+        "occurred_at": [message.occurred_at for message in said],
+    }
+
+
+def _number(raw: str) -> str:
+    """Canonical where it is a number; a vendor's oddity is kept as it came."""
+    try:
+        return numbers.parse_sender(raw).value
+    except numbers.NumberError:
+        return raw.replace("\x00", "").strip()[:20]

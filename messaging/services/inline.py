@@ -1,0 +1,53 @@
+"""Test messages: sent while the caller waits, so that a vendor's refusal is the answer (contract 3, "request_id")."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID, uuid4
+
+from django.db import transaction
+
+from messaging.services import claims, dispatch, evidence, exchanges
+from messaging.types import MessageState, Outcome, SendResult
+
+REFUSALS = (Outcome.TEMPORARY, Outcome.PERMANENT, Outcome.CONFIGURATION, Outcome.NOT_DIALLED)
+
+
+@dataclass(frozen=True, slots=True)
+class InlineAnswer:
+    """What became of a test message within the caller's patience. `retry`: the refusal may pass."""
+
+    state: MessageState
+    code: str = ""
+    text: str = ""
+    retry: bool = False
+
+
+def send(message_id: UUID, *, deadline: float) -> InlineAnswer:
+    """Claims, calls and records one accepted message. `deadline` in seconds; an unknown outcome is not a refusal."""
+    claimed = claims.claim_one(message_id, lease=uuid4())
+    if not claimed:  # a pump was quicker: it is on its way like any other message
+        return InlineAnswer(MessageState.ACCEPTED)
+    (call,) = dispatch.prepare(claimed)
+    dialled = dispatch.dial(call, deadline=deadline)
+    result = dialled.results[0]
+    if result.outcome not in REFUSALS:
+        dispatch.record([dialled])
+        state = MessageState.SENT if result.outcome is Outcome.TAKEN else MessageState.UNCERTAIN
+        return InlineAnswer(state)
+    _refuse(dialled, result)
+    retry = result.outcome is not Outcome.PERMANENT
+    return InlineAnswer(MessageState.REFUSED, result.code, result.text, retry)
+
+
+def _refuse(dialled: dispatch.Dialled, result: SendResult) -> None:
+    item = dialled.call.batch[0]
+    code = result.code or "rejected_by_vendor"
+    with transaction.atomic():
+        exchanges.store([dialled.exchange] if dialled.exchange else [])
+        evidence.apply(
+            [
+                evidence.Ruling(item.message_id, MessageState.REFUSED, code, result.text),
+                evidence.Answer(item.message_id, item.attempt_id, result),
+            ]
+        )

@@ -1,0 +1,109 @@
+"""Slots: which pumps run, and how a silent one is replaced (architecture 2, "How django-q2 is used")."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from uuid import UUID, uuid4
+
+from django.conf import settings
+
+from messaging import queue
+from messaging.models.statement import change, fetch
+from messaging.services.pump import Pump
+
+SILENT = 3.0  # seconds without a beat after which a slot is free
+RUNG = 5.0  # seconds after which an unanswered ring is repeated
+FORGOTTEN = 300.0  # seconds after which a dead worker's slots are removed
+
+REGISTER = """
+INSERT INTO messaging_slot (worker, n) SELECT %(worker)s, n FROM generate_series(0, %(slots)s - 1) n
+ON CONFLICT (worker, n) DO NOTHING
+"""
+RING = """
+UPDATE messaging_slot SET rung_at = clock_timestamp()
+WHERE worker = %(worker)s AND beat_at < clock_timestamp() - make_interval(secs => %(silent)s)
+  AND rung_at < clock_timestamp() - make_interval(secs => %(rung)s) RETURNING n
+"""
+TAKE = """
+UPDATE messaging_slot SET token = %(token)s, run_by = %(run_by)s, beat_at = clock_timestamp()
+WHERE worker = %(worker)s AND n = %(n)s
+  AND (token IS NULL OR beat_at < clock_timestamp() - make_interval(secs => %(silent)s))
+"""
+BEAT = "UPDATE messaging_slot SET beat_at = clock_timestamp() WHERE token = %(token)s"
+# Free at once: the worker rings the next pump without waiting for silence.
+LEAVE = """
+UPDATE messaging_slot SET token = NULL, run_by = '', rung_at = timestamptz '2000-01-01 00:00+00',
+       beat_at = timestamptz '2000-01-01 00:00+00' WHERE token = %(token)s
+"""
+REMOVE = "DELETE FROM messaging_slot WHERE worker = %(worker)s"
+REMOVE_DEAD = """
+DELETE FROM messaging_slot
+WHERE greatest(beat_at, rung_at) < clock_timestamp() - make_interval(secs => %(forgotten)s) RETURNING worker
+"""
+BUSY = """
+SELECT count(*) AS n FROM messaging_slot WHERE worker = %(worker)s AND token IS NOT NULL
+AND beat_at > clock_timestamp() - make_interval(secs => %(silent)s)
+"""
+
+
+def register(worker: str, *, slots: int) -> None:
+    """Gives a worker its slots."""
+    change(REGISTER, {"worker": worker, "slots": slots})
+
+
+def ring(worker: str) -> int:
+    """Rings a pump for each silent slot. Returns how many were rung."""
+    rows = fetch(RING, {"worker": worker, "silent": SILENT, "rung": RUNG})
+    for row in rows:
+        queue.ring("messaging.tasks.pump", worker, row.n, queue=worker)
+    return len(rows)
+
+
+def serve(worker: str, n: int) -> str:
+    """Runs a pump in the slot for one box of time. Returns at once when the slot is taken or the worker stops."""
+    if queue.stopped():
+        return "stopping"
+    token = uuid4()
+    run_by = f"pid {os.getpid()}"
+    if not change(TAKE, {"token": token, "run_by": run_by, "worker": worker, "n": n, "silent": SILENT}):
+        return "taken"
+    try:
+        Pump().run(until=time.monotonic() + settings.PUMP_BOX, stopped=queue.stopped, beat=_heart(token))
+    finally:
+        change(LEAVE, {"token": token})
+    return "served"
+
+
+def _heart(token: UUID) -> Callable[[], bool]:
+    """A beat that writes once a second. False when another pump took the slot."""
+    last = 0.0
+
+    def beat() -> bool:
+        nonlocal last
+        if time.monotonic() - last < 1:
+            return True
+        last = time.monotonic()
+        return change(BEAT, {"token": token}) == 1
+
+    return beat
+
+
+def busy(worker: str) -> int:
+    """How many of the worker's slots have a living pump."""
+    return int(fetch(BUSY, {"worker": worker, "silent": SILENT})[0].n)
+
+
+def remove(worker: str) -> None:
+    """Takes a worker's slots and bells away: it is leaving."""
+    change(REMOVE, {"worker": worker})
+    queue.forget(worker)
+
+
+def remove_dead() -> int:
+    """Removes the slots of workers that left without a word. A live one that was only cut off registers again."""
+    workers = {row.worker for row in fetch(REMOVE_DEAD, {"forgotten": FORGOTTEN})}
+    for worker in workers:
+        queue.forget(worker)
+    return len(workers)

@@ -1,0 +1,156 @@
+"""The worker: keeps its slots filled, sweeps, and restarts its cluster when the pumps fall silent (architecture 2)."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import uuid4
+
+from django.conf import settings
+from django.db import InterfaceError, OperationalError, connection
+
+from messaging import queue
+from messaging.services import pump, slots, sweep
+
+log = logging.getLogger(__name__)
+
+TICK = 0.2  # seconds
+SWEEP_EVERY = 1.0
+VALIDITY_EVERY = 5.0
+HOUSEKEEPING_EVERY = 600.0
+RESPAWN_AFTER = 1.0
+STOP_GRACE = 3.0  # for a cluster that has nothing in flight any more
+
+
+class Supervisor:
+    """One worker process: its name, its cluster, and when it last did what."""
+
+    def __init__(self, manage: Path) -> None:
+        self.manage = manage
+        self.name = f"{socket.gethostname()[:60]}-{uuid4().hex[:8]}"
+        self.stop = threading.Event()
+        self.cluster: subprocess.Popen[bytes] | None = None
+        self.lifeline: int | None = None
+        self.spawned_at = 0.0
+        self.last_alive = time.monotonic()
+        self.done_at: dict[str, float] = {}
+
+    def run(self) -> None:
+        """Works until `stop` is set, then lets the pumps land what is in flight."""
+        log.info("worker started", extra={"worker": self.name})
+        while not self.stop.is_set():
+            self.keep_cluster()
+            try:
+                self.tick()
+            except (OperationalError, InterfaceError) as error:
+                log.warning("database away", extra={"error": type(error).__name__})
+                connection.close()
+                self.last_alive = time.monotonic()
+                self.stop.wait(1)
+            self.stop.wait(TICK)
+        self.leave()
+
+    def tick(self) -> None:
+        """Rings, sweeps and watches; raises when the database is away."""
+        if self.due("register", HOUSEKEEPING_EVERY):
+            slots.register(self.name, slots=settings.PUMPS)
+            slots.remove_dead()
+            sweep.prepare_partitions(datetime.now(UTC).date())
+        slots.ring(self.name)
+        if self.due("sweep", SWEEP_EVERY):
+            sweep.lost_calls()
+            sweep.lost_posts()
+            sweep.overdue_reports()
+            self.watch()
+        if self.due("validity", VALIDITY_EVERY):
+            sweep.used_up()
+
+    def due(self, what: str, every: float) -> bool:
+        """Whether it is time to do something again."""
+        now = time.monotonic()
+        if now - self.done_at.get(what, -every) < every:
+            return False
+        self.done_at[what] = now
+        return True
+
+    def watch(self) -> None:
+        """Restarts the cluster when work is due and no pump of ours has been alive for four call deadlines."""
+        if slots.busy(self.name) or not any(pump.peek()):
+            self.last_alive = time.monotonic()
+        elif time.monotonic() - self.last_alive > settings.ROW_LEASE:
+            log.error("pumps are silent: restarting the cluster", extra={"worker": self.name})
+            self.kill_cluster()
+            self.last_alive = time.monotonic()
+
+    def keep_cluster(self) -> None:
+        """Starts the cluster when there is none."""
+        if self.cluster is not None and self.cluster.poll() is None:
+            return
+        if self.cluster is not None:
+            log.error("cluster ended", extra={"worker": self.name, "code": self.cluster.returncode})
+            self.kill_cluster()
+            self.stop.wait(max(0.0, self.spawned_at + RESPAWN_AFTER - time.monotonic()))
+        reading, self.lifeline = os.pipe()
+        environment = {
+            **os.environ,
+            queue.QUEUE_VARIABLE: self.name,
+            queue.LIFELINE_VARIABLE: str(reading),
+        }
+        # A session of its own, so that the whole group can be ended and a terminal's Ctrl-C does not reach it.
+        self.cluster = subprocess.Popen(
+            queue.cluster_command(self.manage), env=environment, pass_fds=[reading], start_new_session=True
+        )
+        os.close(reading)
+        self.spawned_at = time.monotonic()
+
+    def kill_cluster(self) -> None:
+        """Ends the whole process group."""
+        self.let_go()
+        if self.cluster is None:
+            return
+        try:
+            os.killpg(self.cluster.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            log.debug("cluster was gone", extra={"worker": self.name})
+        self.cluster.wait()
+
+    def let_go(self) -> None:
+        """Tells the pumps to stop claiming."""
+        if self.lifeline is not None:
+            os.close(self.lifeline)
+            self.lifeline = None
+
+    def leave(self) -> None:
+        """No new claims; calls in flight land; then the cluster ends, by force if it hangs."""
+        self.let_go()
+        end = time.monotonic() + settings.CALL_DEADLINE + 15
+        try:
+            while slots.busy(self.name) and time.monotonic() < end:
+                time.sleep(0.1)
+        except (OperationalError, InterfaceError):
+            log.warning("database away while stopping")
+            time.sleep(settings.CALL_DEADLINE)
+        self.end_cluster()
+        try:
+            slots.remove(self.name)
+        except (OperationalError, InterfaceError):
+            log.warning("slots are left to the other workers")
+        log.info("worker stopped", extra={"worker": self.name})
+
+    def end_cluster(self) -> None:
+        """Asks the main process alone (its group would hang on it), then ends the group."""
+        if self.cluster is None or self.cluster.poll() is not None:
+            return
+        self.cluster.terminate()
+        try:
+            self.cluster.wait(STOP_GRACE)
+        except subprocess.TimeoutExpired:
+            log.debug("cluster is slow to stop")
+        self.kill_cluster()

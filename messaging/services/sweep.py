@@ -1,0 +1,94 @@
+"""What nobody waits for: leases that ran out, deadlines that passed. Two sweepers at once are harmless."""
+
+from __future__ import annotations
+
+import logging
+from datetime import date
+from uuid import UUID
+
+from django.db import transaction
+
+from messaging import backoff, partitions, states
+from messaging.models.statement import change, fetch
+from messaging.services import evidence
+from messaging.types import MessageState, Outcome, SendResult
+
+log = logging.getLogger(__name__)
+
+BATCH = 500
+
+LOST = """
+SELECT m.id, a.id AS attempt_id FROM messaging_message m
+JOIN messaging_attempt a ON a.message_id = m.id AND a.n = m.attempts
+WHERE m.state = 1 AND m.due_at <= clock_timestamp()
+ORDER BY m.due_at LIMIT %(limit)s FOR NO KEY UPDATE OF m SKIP LOCKED
+"""
+OVERDUE = """
+SELECT id FROM messaging_message WHERE state = 4 AND due_at <= clock_timestamp()
+ORDER BY due_at LIMIT %(limit)s FOR NO KEY UPDATE SKIP LOCKED
+"""
+# A message is due before it expires, so the expired ones stand at the front of their lane. The limit on attempts
+# catches what makes its worker crash: nothing else hands back so often.
+STALE = """
+SELECT m.id, m.expires_at <= clock_timestamp() AS expired
+FROM messaging_lane lane CROSS JOIN LATERAL (
+  SELECT id, expires_at, attempts FROM messaging_message WHERE lane_id = lane.id AND state IN (0, 2)
+  ORDER BY due_at LIMIT 50 FOR NO KEY UPDATE SKIP LOCKED) m
+WHERE lane.kind = 0 AND (m.expires_at <= clock_timestamp() OR m.attempts >= %(most)s) LIMIT %(limit)s
+"""
+UNLEASE_EVENTS = """
+UPDATE messaging_event SET state = 0, lease = NULL, lease_until = NULL, due_at = clock_timestamp()
+WHERE id IN (SELECT id FROM messaging_event WHERE state = 1 AND lease_until <= clock_timestamp()
+             LIMIT 5000 FOR NO KEY UPDATE SKIP LOCKED)
+"""
+
+
+def lost_calls() -> int:
+    """Sends whose lease ran out: the worker died with them, or its answer came too late to be recorded."""
+    with transaction.atomic():
+        rows = fetch(LOST, {"limit": BATCH})
+        lost = SendResult(Outcome.UNKNOWN, code="worker_lost", text="the call was cut off on our side")
+        evidence.apply([evidence.Answer(row.id, row.attempt_id, lost) for row in rows])
+    if rows:
+        log.warning("calls lost", extra={"count": len(rows)})
+    return len(rows)
+
+
+def lost_posts() -> int:
+    """Events whose POST never came back: told again, with the same event id."""
+    return change(UNLEASE_EVENTS)
+
+
+def overdue_reports() -> int:
+    """Sent messages for which no report came by the connection's deadline."""
+    text = "no delivery report by the deadline"
+    with transaction.atomic():
+        rows = fetch(OVERDUE, {"limit": BATCH})
+        evidence.apply(
+            [evidence.Ruling(row.id, MessageState.UNCONFIRMED, states.UNCONFIRMED, text) for row in rows]
+        )
+    return len(rows)
+
+
+def used_up() -> int:
+    """Messages whose validity or attempts ran out while they waited: behind a pause, an open circuit, a backlog."""
+    with transaction.atomic():
+        rows = fetch(STALE, {"limit": BATCH, "most": backoff.SEND_ATTEMPTS_MAX})
+        evidence.apply([_stale(row.id, expired=row.expired) for row in rows])
+    return len(rows)
+
+
+def _stale(message_id: UUID, *, expired: bool) -> evidence.Ruling:
+    if expired:
+        text = "not sent within its validity"
+        return evidence.Ruling(message_id, MessageState.EXPIRED, states.EXPIRED_HERE, text)
+    return evidence.Ruling(
+        message_id, MessageState.FAILED, states.GAVE_UP, "given up after too many attempts"
+    )
+
+
+def prepare_partitions(today: date) -> None:
+    """Makes the partitions of this week and the next ones."""
+    for table in partitions.TABLES:
+        for monday in partitions.weeks(today):
+            change(partitions.create(table, monday))

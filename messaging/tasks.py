@@ -1,0 +1,10 @@
+"""Entry points of the task engine: a name in, one service call, a word out."""
+
+from __future__ import annotations
+
+from messaging.services import slots
+
+
+def pump(worker: str, n: int) -> str:
+    """Serves all lanes for a while, if the slot is free. Running it twice is harmless: the second one bounces."""
+    return slots.serve(worker, n)
