@@ -1,4 +1,4 @@
-"""Which URLs may be called back: https, at a host that the tenant allows (contract 3, 5). Nothing is resolved."""
+"""Which URLs may be called back: https, at a host that the tenant allows (contract 3, 5). Pure."""
 
 from __future__ import annotations
 

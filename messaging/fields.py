@@ -44,18 +44,18 @@ def string(value: Any) -> str:
 
 def text(value: Any) -> str:
     """A text of at most TEXT_MAX characters; "" is legal."""
-    value = string(value)
-    if len(value) > TEXT_MAX:
+    words = string(value)
+    if len(words) > TEXT_MAX:
         raise FieldError(f"must not be longer than {TEXT_MAX} characters")
-    return value
+    return words
 
 
 def content(value: Any) -> str:
     """A text with something in it."""
-    value = text(value)
-    if not value.strip():
+    words = text(value)
+    if not words.strip():
         raise FieldError("must not be empty")
-    return value
+    return words
 
 
 def sender(value: Any) -> tuple[str, str]:
@@ -80,34 +80,34 @@ def request_id(value: Any) -> str | None:
     """The key for deduplication; None for absent, null and "", which make a test message."""
     if value is None or value == "":
         return None
-    value = string(value)
-    if not value.strip():
+    key = string(value)
+    if not key.strip():
         raise FieldError("must not be blank")
-    if len(value) > REQUEST_ID_MAX:
+    if len(key) > REQUEST_ID_MAX:
         raise FieldError(f"must not be longer than {REQUEST_ID_MAX} characters")
-    return value
+    return key
 
 
 def custom_data(value: Any, *, optional: bool) -> str:
     """Bloomreach's opaque data, to be handed back byte for byte."""
-    if optional and not value and value in (None, ""):
+    if optional and (value is None or value == ""):
         return ""
-    value = string(value)
-    if not value:
+    data = string(value)
+    if not data:
         raise FieldError("must not be empty")
-    if len(value.encode()) > CUSTOM_DATA_MAX:
+    if len(data.encode()) > CUSTOM_DATA_MAX:
         raise FieldError(f"must not be longer than {CUSTOM_DATA_MAX} bytes")
-    return value
+    return data
 
 
 def callback_url(value: Any, *, optional: bool, hosts: tuple[str, ...], demo: bool) -> str:
     """Where delivery reports go, at a host that the tenant allows."""
-    if optional and not value and value in (None, ""):
+    if optional and (value is None or value == ""):
         return ""
-    value = string(value)
-    if wrong := callback_urls.problem(value, hosts=hosts, demo=demo):
+    url = string(value)
+    if wrong := callback_urls.problem(url, hosts=hosts, demo=demo):
         raise FieldError(wrong)
-    return value
+    return url
 
 
 def metadata(value: Any) -> Mapping[str, Any]:

@@ -20,7 +20,7 @@ _URL = re.compile(r"https?://[^\s/?#\\@\x00-\x20\x7f][^\s\\\x00-\x20\x7f]*", re.
 
 
 def parse_media(value: Any) -> tuple[Media, ...]:
-    """The files of `{"url"}`, `{"urls"}`, `{"image"}` and so on, `{"files"}`, or a list. Raises FieldError."""
+    """The files of `{"url"}`, `{"urls"}`, `{"image"}` and so on, `{"files"}` or a list. Raises FieldError."""
     if value is None:
         raise FieldError("is required")
     if not isinstance(value, dict | list):

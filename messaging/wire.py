@@ -1,7 +1,7 @@
 """The contract with Bloomreach: every name and shape, in both directions, in one module (contract 3-7).
 
-What the public pages leave open is decided here, so that the full schema is one edit away. The rules of single
-fields are in fields.py.
+What the public pages leave open is decided here, so that the full schema is one edit away. The rules of
+single fields are in fields.py.
 """
 
 from __future__ import annotations
@@ -56,7 +56,8 @@ class InvalidRequest(Exception):
     @property
     def code(self) -> str:
         """The envelope's error code."""
-        return CODES.get(*self.fields, "invalid_request") if len(self.fields) == 1 else "invalid_request"
+        (first, *others) = self.fields
+        return "invalid_request" if others else CODES.get(first, "invalid_request")
 
     @property
     def message(self) -> str:
@@ -66,7 +67,7 @@ class InvalidRequest(Exception):
 
 @dataclass(frozen=True, slots=True)
 class SendRequest:
-    """One send request, checked. Numbers are canonical (`+…`), `raw_from` and `raw_to` as they were written."""
+    """One send request, checked. Numbers are canonical (`+…`), `raw_from` and `raw_to` as they came."""
 
     channel: Channel
     sender: str = field(repr=False)

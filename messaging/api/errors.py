@@ -1,0 +1,111 @@
+"""Every refusal of the API leaves here, as one envelope: 4xx for what can never work, 503 for all else (contract 4)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+from django.db import Error as DjangoDatabaseError
+from django.db import InterfaceError, OperationalError
+from django.http import HttpResponse
+from rest_framework.exceptions import APIException
+
+from accounts.authentication import Denied
+from accounts.limits import TooManyRequests
+from messaging.request_body import BodyTooLarge, BodyUnreadable
+from messaging.services.intake import NoConnection, RequestIdConflict
+from messaging.services.verify import CredentialsRefused
+from messaging.wire import InvalidRequest, envelope
+
+__all__ = ["BadBody", "answer", "envelope", "error", "handle"]
+
+DATABASE_RETRY_SECONDS = 5
+REPAIR_RETRY_SECONDS = 30  # until an operator has mended it
+
+logger = logging.getLogger(__name__)
+
+
+class BadBody(Exception):
+    """The body is not JSON that we can read: status 400 or 415."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        self.status = status
+        self.code = code
+        super().__init__(message)
+
+
+def answer(status: int, body: Mapping[str, Any], *, retry_after: int | None = None) -> HttpResponse:
+    """A JSON answer. `retry_after` in seconds."""
+    response = HttpResponse(orjson.dumps(body), content_type="application/json", status=status)
+    if retry_after is not None:
+        response["Retry-After"] = str(retry_after)
+    return response
+
+
+def error(
+    status: int,
+    code: str,
+    message: str,
+    *,
+    fields: Mapping[str, Sequence[str]] | None = None,
+    request_id: str | None = None,
+    retry_after: int | None = None,
+) -> HttpResponse:
+    """An error answer."""
+    return answer(status, envelope(code, message, fields, request_id), retry_after=retry_after)
+
+
+def handle(exc: Exception, *, request_id: str | None) -> HttpResponse:
+    """The answer to whatever a view raised."""
+    refusal = _refusal(exc, request_id)
+    return refusal if refusal is not None else _fault(exc, request_id)
+
+
+def _refusal(exc: Exception, request_id: str | None) -> HttpResponse | None:
+    """The answer when it is about the request; None when the fault is ours."""
+    match exc:
+        case InvalidRequest():
+            return error(400, exc.code, exc.message, fields=exc.fields, request_id=exc.request_id)
+        case BadBody():
+            return error(exc.status, exc.code, str(exc))
+        case BodyTooLarge():
+            return error(413, "body_too_large", str(exc))
+        case BodyUnreadable():
+            return error(400, "body_unreadable", str(exc))
+        case Denied():
+            return error(exc.status, exc.code, exc.message, request_id=request_id)
+        case TooManyRequests():
+            return error(429, "rate_limited", str(exc), request_id=request_id, retry_after=exc.retry_after)
+        case RequestIdConflict():
+            return error(409, "request_id_conflict", str(exc), request_id=request_id)
+        case APIException():
+            return error(exc.status_code, str(exc.default_code), str(exc.detail))
+    return None
+
+
+def _fault(exc: Exception, request_id: str | None) -> HttpResponse:
+    """What an operator, or time, can mend: Bloomreach tries again (contract 4)."""
+    if isinstance(exc, NoConnection | CredentialsRefused):
+        code, retry_after, message = exc.code, REPAIR_RETRY_SECONDS, str(exc)
+    elif isinstance(exc, OperationalError | InterfaceError):
+        logger.warning("database unavailable: %s", type(exc).__name__)
+        code, retry_after = "database_unavailable", DATABASE_RETRY_SECONDS
+        message = "The connector's database is unavailable; try again shortly."
+    else:
+        _log_fault(exc)
+        code, retry_after = "internal_error", REPAIR_RETRY_SECONDS
+        message = "The connector met an unexpected fault; try again later."
+    return error(503, code, message, request_id=request_id, retry_after=retry_after)
+
+
+def _log_fault(exc: Exception) -> None:
+    if isinstance(exc, DjangoDatabaseError):
+        # PostgreSQL's own words hold the failing row: a text and a number.
+        diagnosis = getattr(exc.__cause__, "diag", None)
+        state = getattr(diagnosis, "sqlstate", None)
+        constraint = getattr(diagnosis, "constraint_name", None)
+        logger.error("statement failed: %s %s %s", type(exc).__name__, state, constraint)
+    else:
+        logger.error("unhandled exception", exc_info=exc)

@@ -1,0 +1,230 @@
+"""A send request becomes a committed message: one autocommit statement, a second only when it did not."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import lru_cache
+from typing import Any
+from uuid import UUID
+
+import orjson
+from django.conf import settings
+from django.db import DatabaseError
+from psycopg.types.json import Jsonb
+
+from accounts import authentication
+from accounts.authentication import Principal
+from accounts.models import TenantStatus
+from accounts.remembered import Remembered
+from messaging.models import Connection
+from messaging.models.statement import fetch
+from messaging.numbers import country, same_number
+from messaging.segments import count
+from messaging.services import inline
+from messaging.services.inline import InlineAnswer
+from messaging.types import Channel, MessageState, uuid7
+from messaging.wire import InvalidRequest, SendRequest
+
+logger = logging.getLogger(__name__)
+
+INLINE_SECONDS = 3.0  # how long the caller of a test message waits
+INLINE_HOLD = timedelta(seconds=10)  # after that a test message whose process died is a pump's
+
+# The clock is read once, so that the content's created_at finds its message's partition.
+ACCEPT = """
+WITH m AS (
+  INSERT INTO messaging_message (id, tenant_id, channel, dedupe_key, request_id, connection_id, lane_id,
+    sender, recipient, send_as, is_test, segments, country, state, due_at, attempts, expires_at, created_at)
+  SELECT %(id)s, n.id, %(channel)s, %(request_id)s, coalesce(%(request_id)s, ''), %(connection_id)s,
+    %(lane_id)s, %(sender)s, %(recipient)s, %(channel)s, %(request_id)s::text IS NULL, %(segments)s, %(country)s,
+    0, clock.now + %(hold)s, 0, clock.now + %(validity)s, clock.now
+  FROM (SELECT clock_timestamp() AS now) clock, accounts_apitoken t
+  JOIN accounts_tenant n ON n.id = t.tenant_id
+  WHERE t.id = %(token_id)s AND t.revoked_at IS NULL AND n.status <> 'suspended'
+  ON CONFLICT (tenant_id, channel, dedupe_key) WHERE dedupe_key IS NOT NULL DO NOTHING
+  RETURNING id, created_at)
+INSERT INTO messaging_content (message_id, created_at, text, subject, fallback_text, custom_data,
+  callback_url, media, metadata, extra)
+SELECT m.id, m.created_at, %(text)s, %(subject)s, %(fallback_text)s, %(custom_data)s, %(callback_url)s,
+  %(media)s, %(metadata)s, %(extra)s
+FROM m RETURNING message_id
+"""
+
+WHY_NOT = """
+SELECT t.revoked_at IS NOT NULL AS is_revoked, n.status, m.id AS message_id, m.recipient
+FROM accounts_apitoken t JOIN accounts_tenant n ON n.id = t.tenant_id
+LEFT JOIN messaging_message m
+  ON m.tenant_id = n.id AND m.channel = %(channel)s AND m.dedupe_key = %(request_id)s
+WHERE t.id = %(token_id)s
+"""
+
+IS_HELD = """
+SELECT paused_at IS NOT NULL OR open_until > clock_timestamp() AS is_held
+FROM messaging_lane WHERE id = %(lane_id)s
+"""
+
+
+class RequestIdConflict(Exception):
+    """The request id was used before, for another recipient."""
+
+
+class NoConnection(Exception):
+    """No active provider account serves this channel: an operator can repair it."""
+
+    code = "no_connection"
+
+    def __init__(self, channel: Channel) -> None:
+        super().__init__(f"No active provider account serves {channel.upper()} for this account yet.")
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A message that is ours now. `inline` says what became of a test message while the caller waited."""
+
+    message_id: UUID
+    duplicate: bool = False
+    inline: InlineAnswer | None = None
+
+    @property
+    def refusal(self) -> InlineAnswer | None:
+        """Why the vendor refused a test message at once; None when it did not."""
+        refused = self.inline is not None and self.inline.state is MessageState.REFUSED
+        return self.inline if refused else None
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A connection as the hot path needs it."""
+
+    connection_id: int
+    lane_id: int
+    senders: tuple[str, ...]  # empty: any
+    validity: timedelta
+
+
+_routes: Remembered[tuple[int, Channel], tuple[Route, ...]] = Remembered()
+
+
+def accept(*, principal: Principal, request: SendRequest) -> Accepted:
+    """Commits the message, or finds the one that this request already made.
+
+    A test message is also sent, unless its tenant or queue is held. Raises InvalidRequest (the sender is not
+    ours), RequestIdConflict, NoConnection, accounts.authentication.Denied, django.db errors.
+    """
+    route = _choose(principal, request)
+    goes_inline = request.request_id is None and not _is_held(principal, route)
+    params = _params(principal, request, route, hold=INLINE_HOLD if goes_inline else timedelta(0))
+    for _ in range(2):
+        if fetch(ACCEPT, params):
+            answer = _send_inline(params["id"]) if goes_inline else None
+            return Accepted(params["id"], inline=answer)
+        if first := _first(principal, request):
+            return Accepted(first, duplicate=True)
+    # Twice neither new nor there: the first one vanished in between, and then so did we.
+    raise DatabaseError("the message was neither inserted nor found")
+
+
+def routes(tenant_id: int, channel: Channel) -> tuple[Route, ...]:
+    """The connections that serve a channel, in order, at most two seconds old."""
+    return _routes.get((tenant_id, channel), lambda: _load_routes(tenant_id, channel))
+
+
+def forget_routes() -> None:
+    """The next request asks the database, for tests."""
+    _routes.clear()
+
+
+def _load_routes(tenant_id: int, channel: Channel) -> tuple[Route, ...]:
+    found = Connection.objects.serving(tenant_id, channel).values_list("pk", "lane_id", "senders", "validity")
+    return tuple(Route(pk, lane_id, tuple(senders), validity) for pk, lane_id, senders, validity in found)
+
+
+def _choose(principal: Principal, request: SendRequest) -> Route:
+    """The first connection that owns the sender."""
+    serving = routes(principal.tenant.id, request.channel)
+    if not serving:
+        raise NoConnection(request.channel)
+    for route in serving:
+        if _owns(route.senders, request.sender):
+            return route
+    problem = "is not one of the sender numbers and names of this account"
+    raise InvalidRequest({"from": [problem]}, request_id=request.request_id)
+
+
+@lru_cache(maxsize=4096)
+def _owns(senders: tuple[str, ...], sender: str) -> bool:
+    return not senders or any(same_number(own, sender) for own in senders)
+
+
+def _params(principal: Principal, request: SendRequest, route: Route, *, hold: timedelta) -> dict[str, Any]:
+    is_sms = request.channel is Channel.SMS
+    return {
+        "id": uuid7(),
+        "token_id": principal.token_id,
+        "channel": request.channel.value,
+        "request_id": request.request_id,
+        "connection_id": route.connection_id,
+        "lane_id": route.lane_id,
+        "sender": request.sender,
+        "recipient": request.recipient,
+        "segments": count(request.text).parts if is_sms else 1,
+        "country": country(request.recipient),
+        "hold": hold,
+        "validity": route.validity,
+        "text": request.text,
+        "subject": request.subject,
+        "fallback_text": request.fallback_text,
+        "custom_data": request.custom_data,
+        "callback_url": request.callback_url,
+        "media": _json([_file(item) for item in request.media]),
+        "metadata": _json(request.metadata),
+        "extra": _json({"from": request.raw_from, "to": request.raw_to, **request.extra}),
+    }
+
+
+def _file(media: Any) -> dict[str, str]:
+    return {"url": media.url, "content_type": media.content_type, "name": media.name}
+
+
+def _json(value: Any) -> Jsonb:
+    return Jsonb(value, dumps=orjson.dumps)
+
+
+def _first(principal: Principal, request: SendRequest) -> UUID | None:
+    """The message that already has this request id; None when there is none (any more)."""
+    params = {
+        "channel": request.channel.value,
+        "request_id": request.request_id,
+        "token_id": principal.token_id,
+    }
+    found = fetch(WHY_NOT, params)
+    if not found or found[0].is_revoked:
+        authentication.forget_all()
+        raise authentication.token_gone()
+    if found[0].status == TenantStatus.SUSPENDED:
+        authentication.forget_all()
+        raise authentication.suspended()
+    if found[0].message_id is None:
+        return None
+    if found[0].recipient != request.recipient:
+        raise RequestIdConflict("This request_id was already used for another recipient.")
+    first: UUID = found[0].message_id
+    return first
+
+
+def _is_held(principal: Principal, route: Route) -> bool:
+    """Whether a message sent now would have to wait."""
+    return principal.tenant.is_paused or any(
+        row.is_held for row in fetch(IS_HELD, {"lane_id": route.lane_id})
+    )
+
+
+def _send_inline(message_id: UUID) -> InlineAnswer | None:
+    try:
+        return inline.send(message_id, deadline=min(INLINE_SECONDS, settings.CALL_DEADLINE))
+    except Exception:
+        # The message is committed and a pump will send it: an error now would only make another.
+        logger.exception("test message left to the pumps", extra={"message_id": str(message_id)})
+        return None
