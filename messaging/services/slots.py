@@ -17,8 +17,11 @@ SILENT = 3.0  # seconds without a beat after which a slot is free
 RUNG = 5.0  # seconds after which an unanswered ring is repeated
 FORGOTTEN = 300.0  # seconds after which a dead worker's slots are removed
 
+# A free slot looks as if it had been silent for a while: rung at once, and not mistaken for a dead worker's.
 REGISTER = """
-INSERT INTO messaging_slot (worker, n) SELECT %(worker)s, n FROM generate_series(0, %(slots)s - 1) n
+INSERT INTO messaging_slot (worker, n, rung_at, beat_at)
+SELECT %(worker)s, n, clock_timestamp() - interval '10 s', clock_timestamp() - interval '10 s'
+FROM generate_series(0, %(slots)s - 1) n
 ON CONFLICT (worker, n) DO NOTHING
 """
 RING = """
@@ -34,8 +37,8 @@ WHERE worker = %(worker)s AND n = %(n)s
 BEAT = "UPDATE messaging_slot SET beat_at = clock_timestamp() WHERE token = %(token)s"
 # Free at once: the worker rings the next pump without waiting for silence.
 LEAVE = """
-UPDATE messaging_slot SET token = NULL, run_by = '', rung_at = timestamptz '2000-01-01 00:00+00',
-       beat_at = timestamptz '2000-01-01 00:00+00' WHERE token = %(token)s
+UPDATE messaging_slot SET token = NULL, run_by = '', rung_at = clock_timestamp() - interval '10 s',
+       beat_at = clock_timestamp() - interval '10 s' WHERE token = %(token)s
 """
 REMOVE = "DELETE FROM messaging_slot WHERE worker = %(worker)s"
 REMOVE_DEAD = """

@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 TICK = 0.2  # seconds
 SWEEP_EVERY = 1.0
 VALIDITY_EVERY = 5.0
+REGISTER_EVERY = 10.0  # again, in case another worker took us for dead
 HOUSEKEEPING_EVERY = 600.0
 RESPAWN_AFTER = 1.0
 STOP_GRACE = 3.0  # for a cluster that has nothing in flight any more
@@ -59,8 +60,9 @@ class Supervisor:
 
     def tick(self) -> None:
         """Rings, sweeps and watches; raises when the database is away."""
-        if self.due("register", HOUSEKEEPING_EVERY):
+        if self.due("register", REGISTER_EVERY):
             slots.register(self.name, slots=settings.PUMPS)
+        if self.due("housekeeping", HOUSEKEEPING_EVERY):
             slots.remove_dead()
             sweep.prepare_partitions(datetime.now(UTC).date())
         slots.ring(self.name)
