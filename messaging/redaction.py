@@ -1,0 +1,180 @@
+"""What a call looked like, as JSON that may be stored and shown: small, and without secrets."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import html
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
+from typing import Any
+from urllib.parse import quote, quote_plus
+
+from messaging.types import CallFailure, HttpRequest, HttpResponse
+
+MASK = "***"
+MAX_TRACE = 8 * 1024  # bytes of the whole trace as JSON
+MAX_HEADERS = 1500  # bytes of one side's headers
+MAX_LINE = 300  # bytes of one header or text
+MAX_URL = 1500
+
+_SENSITIVE = (
+    r"auth(?!entic)|cookie|(?:api|access|private|signing)[-_]?key|token|secret|signature|passw|credential"
+)
+_HEADER = re.compile(_SENSITIVE, re.I)
+_PARAMETER = re.compile(rf"([?&;][^=&;#]*(?:{_SENSITIVE}|key|sig)[^=&;#]*=)[^&;#]*", re.I)
+_USERINFO = re.compile(r"(://)[^/?#]*@")
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # PostgreSQL refuses them inside JSON
+
+Redact = Callable[[str], str]
+
+
+def trace(
+    request: HttpRequest, response: HttpResponse | CallFailure | None, *, secrets: Iterable[str]
+) -> dict[str, Any]:
+    """Method, URL, headers, bodies and outcome: JSON of at most 8 KiB, secrets as `***` in any writing."""
+    redact, longest = _redactor(request, secrets)
+    asked: dict[str, Any] = {
+        "method": _cut(request.method, 20),
+        "url": _url(request.url, redact),
+        "headers": _headers(request.headers, redact),
+    }
+    told = _outcome(response, redact)
+    answer = response.body if isinstance(response, HttpResponse) else b""
+    room = MAX_TRACE - _size({"request": asked, "response": told}) - len(', "body": ""') * 2
+    _add_body(asked, request.body, redact, longest, room // 2 if answer else room)
+    room = MAX_TRACE - _size({"request": asked, "response": told}) - len(', "body": ""')
+    _add_body(told, answer, redact, longest, room)
+    return {"request": asked, "response": told}
+
+
+def is_sensitive(header: str) -> bool:
+    """Whether a header of that name carries a credential."""
+    return _HEADER.search(header) is not None
+
+
+def masked(text: str, *, secrets: Iterable[str]) -> str:
+    """The text, whole, with each secret as `***` in any writing."""
+    pattern, _ = _pattern(tuple(sorted({secret for secret in secrets if secret})))
+    return pattern.sub(MASK, text) if pattern else text
+
+
+def _outcome(response: HttpResponse | CallFailure | None, redact: Redact) -> dict[str, Any]:
+    if isinstance(response, HttpResponse):
+        shown = {"status": response.status, "headers": _headers(response.headers, redact)}
+        return {**shown, "seconds": round(response.seconds, 3), "truncated": response.truncated}
+    if isinstance(response, CallFailure):
+        shown = {"failure": response.code, "text": _cut(redact(_clean(response.text)), MAX_LINE)}
+        return {**shown, "sent": response.sent, "seconds": round(response.seconds, 3)}
+    return {}
+
+
+def _headers(headers: Mapping[str, str], redact: Redact) -> dict[str, str]:
+    shown: dict[str, str] = {}
+    for name, value in headers.items():
+        line = MASK if _HEADER.search(name) else _cut(redact(_clean(value)), MAX_LINE)
+        grown = {**shown, _cut(_clean(name), MAX_LINE): line}
+        if _size(grown) > MAX_HEADERS:
+            break
+        shown = grown
+    return shown
+
+
+def _url(url: str, redact: Redact) -> str:
+    return _cut(_PARAMETER.sub(rf"\1{MASK}", redact(_USERINFO.sub(r"\1", _clean(url)))), MAX_URL)
+
+
+def _add_body(part: dict[str, Any], body: bytes, redact: Redact, longest: int, room: int) -> None:
+    """Redacts before it cuts, and drops what may be the beginning of a secret that the window ended in."""
+    if not body:
+        return
+    window = body[: MAX_TRACE + 4 * longest]
+    text = redact(_clean(window.decode("utf-8", "replace")))
+    if len(window) < len(body):
+        text = text[: -longest or None]
+    part["body"] = _cut(text, room)
+
+
+def _cut(text: str, room: int) -> str:
+    """The longest beginning that takes no more than `room` bytes inside a JSON string."""
+    if _size(text) - 2 <= room:
+        return text
+    least, most = 0, min(len(text), max(room, 0))
+    while least < most:
+        middle = (least + most + 1) // 2
+        least, most = (middle, most) if _size(text[:middle]) - 2 <= room else (least, middle - 1)
+    return text[:least]
+
+
+def _size(value: Any) -> int:
+    return len(json.dumps(value))
+
+
+def _clean(text: str) -> str:
+    return _UNSTORABLE.sub("\ufffd", text)
+
+
+def _redactor(request: HttpRequest, secrets: Iterable[str]) -> tuple[Redact, int]:
+    """Replaces the secrets, and the values of the request's own sensitive headers in case they are echoed."""
+    pattern, longest = _pattern(tuple(sorted({secret for secret in secrets if secret})))
+    own = sorted(_own_secrets(request.headers), key=len, reverse=True)
+
+    def redact(text: str) -> str:
+        for value in own:
+            text = text.replace(value, MASK)
+        return pattern.sub(MASK, text) if pattern else text
+
+    return redact, max([longest, *(len(value) for value in own)])
+
+
+def _own_secrets(headers: Mapping[str, str]) -> set[str]:
+    values = {value for name, value in headers.items() if _HEADER.search(name)}
+    words = {value.split(" ", 1)[1].strip() for value in values if " " in value}
+    return {value for value in values | words | _basic_passwords(words) if len(value) >= 4}
+
+
+def _basic_passwords(words: Iterable[str]) -> set[str]:
+    found = set()
+    for word in words:
+        try:
+            found.add(base64.b64decode(word, validate=True).decode().partition(":")[2])
+        except (binascii.Error, UnicodeDecodeError):
+            continue  # not "user:password"
+    return found
+
+
+@lru_cache(maxsize=256)
+def _pattern(secrets: tuple[str, ...]) -> tuple[re.Pattern[str] | None, int]:
+    forms = sorted({form for secret in secrets for form in _forms(secret)}, key=len, reverse=True)
+    if not forms:
+        return None, 0
+    return re.compile("|".join(map(re.escape, forms))), len(forms[0])
+
+
+def _forms(secret: str) -> set[str]:
+    """A secret as it may occur: raw, in a URL, in JSON, in HTML, in base64 alone or within other text."""
+    escaped = json.dumps(secret)[1:-1]
+    forms = {
+        secret,
+        escaped,
+        json.dumps(secret, ensure_ascii=False)[1:-1],
+        escaped.replace("/", "\\/"),
+        html.escape(secret),
+        html.escape(secret, quote=False),
+    }
+    for quoted in (quote(secret, safe=""), quote(secret), quote_plus(secret), quote(secret, safe="!*'()~")):
+        forms |= {quoted, re.sub("%..", lambda match: match[0].lower(), quoted)}
+    return forms | _base64_forms(secret.encode("utf-8", "replace"))
+
+
+def _base64_forms(secret: bytes) -> set[str]:
+    """The characters that depend on the secret alone, for each of the three ways it can lie in the text."""
+    forms = set()
+    for before in range(3):
+        encoded = base64.b64encode(b"\0" * before + secret).decode()
+        core = encoded[(before * 8 + 5) // 6 : (before + len(secret)) * 8 // 6]
+        if len(core) >= 6:
+            forms |= {core, core.replace("+", "-").replace("/", "_"), quote(core, safe="")}
+    return forms
