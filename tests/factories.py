@@ -39,7 +39,7 @@ def make_connection(tenant: Tenant | None = None, **overrides: Any) -> Connectio
         "name": f"account {next(_numbers)}",
         "vendor": "simulator",
         "channels": [Channel.SMS, Channel.MMS],
-        "secrets": {"api_key": "simulator-api-key", "hook_secret": "simulator-hook-secret"},
+        "secrets": {"api_key": "simulator-api-key"},
     }
     return Connection.objects.create(**{**fields, **overrides})
 
