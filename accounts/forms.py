@@ -1,0 +1,61 @@
+"""Forms for what must never be shown again: a secret can be typed in, never read out."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+
+from accounts.models import Tenant
+
+if TYPE_CHECKING:
+    _TenantModelForm = forms.ModelForm[Tenant]
+else:
+    _TenantModelForm = forms.ModelForm
+
+_HOST = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+")
+
+
+class SecretField(forms.CharField):
+    """A write-only text. Left empty it keeps what is stored; the help says whether there is something."""
+
+    def __init__(self, *, is_set: bool, more: str = "", **kwargs: Any) -> None:
+        standing = "Set. Leave empty to keep it." if is_set else "Not set."
+        super().__init__(
+            widget=forms.PasswordInput(render_value=False, attrs={"autocomplete": "new-password"}),
+            help_text=f"{more} {standing}".strip(),
+            **{"required": False, "strip": True, **kwargs},
+        )
+
+
+class TenantForm(_TenantModelForm):
+    """A tenant's settings. A new callback secret makes the old one the previous: rotation has no gap."""
+
+    class Meta:
+        model = Tenant
+        exclude = ("callback_secret_previous",)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        is_set = bool(self.instance.callback_secret)
+        more = "Signs the callbacks; the same value is entered at Bloomreach."
+        if not is_set:
+            more += " Leave empty to have one generated."
+        self.fields["callback_secret"] = SecretField(is_set=is_set, more=more, label="Callback secret")
+        self._current = self.instance.callback_secret
+
+    def clean_allowed_hosts(self) -> list[str]:
+        """Bare host names in lower case: no scheme, port or path."""
+        hosts = [host.strip().lower().rstrip(".") for host in self.cleaned_data["allowed_hosts"]]
+        if wrong := [host for host in hosts if not _HOST.fullmatch(host)]:
+            raise ValidationError(
+                f"Not a bare host name: {', '.join(wrong)}. Write it like hooks.example.com."
+            )
+        return list(dict.fromkeys(hosts))
+
+    def _post_clean(self) -> None:
+        super()._post_clean()
+        if self.cleaned_data.get("callback_secret") and self._current:
+            self.instance.callback_secret_previous = self._current

@@ -1,0 +1,40 @@
+"""The operators' desk, one file per model."""
+
+from django.apps import apps
+from django.contrib import admin
+
+from messaging.admin.attempt import AttemptAdmin
+from messaging.admin.connection import ConnectionAdmin
+from messaging.admin.event import EventAdmin
+from messaging.admin.inbound import InboundMessageAdmin
+from messaging.admin.inbox import InboxAdmin
+from messaging.admin.lane import LaneAdmin
+from messaging.admin.message import MessageAdmin
+from messaging.admin.raw import RawAdmin
+from messaging.admin.replay import ReplayAdmin
+from messaging.admin.report import ReportAdmin
+from messaging.admin.slot import SlotAdmin
+from messaging.admin.tenant import TenantAdmin
+
+__all__ = [
+    "AttemptAdmin",
+    "ConnectionAdmin",
+    "EventAdmin",
+    "InboundMessageAdmin",
+    "InboxAdmin",
+    "LaneAdmin",
+    "MessageAdmin",
+    "RawAdmin",
+    "ReplayAdmin",
+    "ReportAdmin",
+    "SlotAdmin",
+    "TenantAdmin",
+]
+
+admin.site.site_header = admin.site.site_title = "Channel connector"
+admin.site.index_title = "Desk"
+
+# The task queue carries nothing but wake-up calls; its own pages would invite edits that lead nowhere.
+for model in apps.get_app_config("django_q").get_models():
+    if admin.site.is_registered(model):
+        admin.site.unregister(model)

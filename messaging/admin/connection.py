@@ -1,0 +1,187 @@
+"""Provider accounts: the vendor's settings, the queue's limits, the credentials' test, the hook address."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.decorators import method_decorator
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.views.decorators.http import require_POST
+
+from messaging.admin.connection_form import form_for, vendor_fields
+from messaging.admin.filters import TenantFilter
+from messaging.admin.lane import standing
+from messaging.models import Connection, InboundMessage, Inbox, Lane, Message, Report
+from messaging.services.verify import check_connection
+from messaging.vendors import registry
+from messaging.vendors.base import Adapter
+
+if TYPE_CHECKING:
+    _Admin = admin.ModelAdmin[Connection]
+else:
+    _Admin = admin.ModelAdmin
+
+_POLICIES = ("unknown_policy", "validity", "report_deadline", "fail_unconfirmed")
+
+
+@admin.register(Connection)
+class ConnectionAdmin(_Admin):
+    """One tenant's account with one vendor."""
+
+    change_form_template = "admin/messaging/connection/change_form.html"
+    list_display = ("name", "tenant", "vendor", "carries", "is_active", "queue", "last_check")
+    list_filter = (TenantFilter, "is_active")
+    list_select_related = ("tenant", "lane")
+    search_fields = ("name", "tenant__slug")
+    readonly_fields = ("vendor_label", "hook_address", "last_check", "queue", "created_at", "updated_at")
+    show_facets = admin.ShowFacets.NEVER
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Connection]:
+        return super().get_queryset(request).select_related("tenant", "lane")
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        adapter = _adapter(obj) if obj else _chosen(request)
+        if adapter is not None:
+            kwargs["form"] = form_for(adapter, obj)
+        return super().get_form(request, obj, change, **kwargs)
+
+    def get_fieldsets(self, request: HttpRequest, obj: Connection | None = None) -> Any:
+        adapter = _adapter(obj) if obj else _chosen(request)
+        fields = vendor_fields(form_for(adapter, obj)) if adapter else ()
+        sets: list[Any] = [
+            (None, {"fields": ("tenant", "name", "vendor_label", "is_active", "position")}),
+            (adapter.label if adapter else "Vendor", {"fields": fields}),
+            ("What it carries", {"fields": ("channels", "senders")}),
+            ("Queue", {"fields": ("cap", "rate") if adapter else ()}),
+            ("Policies", {"fields": _POLICIES}),
+        ]
+        if obj:
+            shown = ("hook_address", "last_check", "queue", "created_at", "updated_at")
+            sets.append(("Standing", {"fields": shown}))
+        return sets
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Connection | None = None) -> tuple[str, ...]:
+        # The tenant of an account never changes: its messages belong to that tenant.
+        return ("tenant", *self.readonly_fields) if obj else self.readonly_fields
+
+    def has_change_permission(self, request: HttpRequest, obj: Connection | None = None) -> bool:
+        known = obj is None or _adapter(obj) is not None
+        return known and super().has_change_permission(request, obj)
+
+    def get_actions(self, request: HttpRequest) -> Any:
+        actions = super().get_actions(request)
+        actions.pop("delete_selected", None)  # one at a time, where it is refused with a reason
+        return actions
+
+    def get_urls(self) -> list[URLPattern]:
+        check = self.admin_site.admin_view(self.check_view)
+        return [path("<int:pk>/check/", check, name="messaging_connection_check"), *super().get_urls()]
+
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
+        if _chosen(request) is not None:
+            return super().add_view(request, form_url, extra_context)
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+        query = request.GET.copy()
+        choices = []
+        for adapter in _offered():
+            query["vendor"] = adapter.key
+            choices.append({"label": adapter.label, "url": f"?{query.urlencode()}"})
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Add provider account",
+            "opts": self.opts,
+            "choices": choices,
+        }
+        return TemplateResponse(request, "admin/messaging/connection/choose_vendor.html", context)
+
+    def save_model(self, request: HttpRequest, obj: Connection, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        limits = {name: form.cleaned_data[name] for name in ("cap", "rate")}
+        Lane.objects.filter(pk=obj.lane_id).update(**limits)
+
+    @method_decorator(require_POST)
+    def check_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Asks the vendor what it thinks of the stored credentials. Sends nothing."""
+        connection = self.get_object(request, str(pk))
+        if connection is None:
+            raise Http404
+        if not self.has_change_permission(request, connection):
+            raise PermissionDenied
+        check = check_connection(connection)
+        level = {True: messages.SUCCESS, False: messages.ERROR, None: messages.WARNING}[check.ok]
+        self.message_user(request, f"{connection}: {check.text}", level)
+        return HttpResponseRedirect(reverse("admin:messaging_connection_change", args=[pk]))
+
+    def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        connection = self.get_object(request, object_id)
+        if connection is not None and _has_history(connection):
+            why = "its messages and reports are history that is kept. Switch it off instead (active)."
+            self.message_user(request, f"{connection} was not deleted: {why}", messages.ERROR)
+            return HttpResponseRedirect(reverse("admin:messaging_connection_change", args=[connection.pk]))
+        return super().delete_view(request, object_id, extra_context)
+
+    def delete_model(self, request: HttpRequest, obj: Connection) -> None:
+        lane = obj.lane
+        super().delete_model(request, obj)
+        lane.delete()
+
+    @admin.display(description="vendor")
+    def vendor_label(self, connection: Connection) -> str:
+        adapter = _adapter(connection)
+        return adapter.label if adapter else f"{connection.vendor}: unknown to this version, not editable"
+
+    @admin.display(description="channels")
+    def carries(self, connection: Connection) -> str:
+        return ", ".join(channel.upper() for channel in connection.channels)
+
+    @admin.display(description="hook address, to enter at the vendor")
+    def hook_address(self, connection: Connection) -> SafeString:
+        return format_html("<code>{}</code>", connection.hook_url)
+
+    @admin.display(description="queue")
+    def queue(self, connection: Connection) -> SafeString:
+        url = reverse("admin:messaging_lane_change", args=[connection.lane_id])
+        return format_html('<a href="{}">{}</a>', url, standing(connection.lane))
+
+    @admin.display(description="last test")
+    def last_check(self, connection: Connection) -> str:
+        if connection.checked_at is None:
+            return "never tested"
+        return f"{connection.check_text} ({connection.checked_at:%Y-%m-%d %H:%M:%S} UTC)"
+
+
+def _offered() -> list[Adapter]:
+    """Vendors that may be chosen here: the simulator only in a demo."""
+    known = sorted(registry.ADAPTERS.values(), key=lambda adapter: adapter.label)
+    return [adapter for adapter in known if settings.DEMO or not adapter.demo_only]
+
+
+def _chosen(request: HttpRequest) -> Adapter | None:
+    """The vendor that the address names; the only one there is, when there is no choice."""
+    offered = {adapter.key: adapter for adapter in _offered()}
+    if len(offered) == 1:
+        return next(iter(offered.values()))
+    return offered.get(request.GET.get("vendor", ""))
+
+
+def _adapter(connection: Connection) -> Adapter | None:
+    return registry.ADAPTERS.get(connection.vendor)
+
+
+def _has_history(connection: Connection) -> bool:
+    rows: tuple[QuerySet[Any], ...] = (
+        Report.objects.filter(connection=connection),
+        Inbox.objects.filter(connection=connection),
+        InboundMessage.objects.filter(connection=connection),
+        Message.objects.filter(tenant_id=connection.tenant_id, connection=connection),
+    )
+    return any(found.exists() for found in rows)

@@ -1,0 +1,150 @@
+"""The form of a provider account: the vendor's own settings as fields, secrets that can only be written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.core.validators import MinValueValidator
+
+from accounts.crypto import SealError
+from accounts.forms import SecretField
+from messaging.models import Connection
+from messaging.models.lane import DEFAULT_DISPATCH_CAP
+from messaging.numbers import NumberError, parse_sender
+from messaging.services import onboarding
+from messaging.vendors.base import Adapter, Setting, SettingsError
+
+if TYPE_CHECKING:
+    _ConnectionModelForm = forms.ModelForm[Connection]
+else:
+    _ConnectionModelForm = forms.ModelForm
+
+PREFIX, CLEAR = "setting_", "clear_"
+_UNREADABLE = "What is stored does not open with FIELD_KEY: enter it again."
+
+
+class ConnectionForm(_ConnectionModelForm):
+    """Completed by `form_for` with the fields of one vendor. Nothing is stored unless all of it is right."""
+
+    adapter: ClassVar[Adapter]
+
+    channels = forms.MultipleChoiceField(widget=forms.CheckboxSelectMultiple)
+    cap = forms.IntegerField(
+        label="Calls in flight",
+        initial=DEFAULT_DISPATCH_CAP,
+        min_value=1,
+        max_value=10_000,
+        help_text="How many calls to the vendor may be under way at once.",
+    )
+    rate = forms.FloatField(
+        label="Segments per second",
+        required=False,
+        validators=[MinValueValidator(0.01)],
+        help_text="The vendor's limit; empty: none.",
+    )
+
+    class Meta:
+        model = Connection
+        fields = (
+            *("tenant", "name", "is_active", "channels", "senders", "position"),
+            *("unknown_policy", "validity", "report_deadline", "fail_unconfirmed"),
+        )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.instance.vendor = self.adapter.key
+        offered = sorted(self.adapter.channels)
+        self.fields["channels"].choices = [(str(channel), channel.upper()) for channel in offered]  # type: ignore[attr-defined]
+        if self.instance.pk is None:
+            self.initial["channels"] = [str(channel) for channel in offered]
+        elif self.instance.lane_id:
+            self.initial |= {"cap": self.instance.lane.cap, "rate": self.instance.lane.rate}
+
+    def clean_senders(self) -> list[str]:
+        """Each in its canonical writing."""
+        senders: list[str] = []
+        for raw in self.cleaned_data["senders"]:
+            try:
+                senders.append(parse_sender(raw).value)
+            except NumberError as error:
+                raise ValidationError(f"Sender {len(senders) + 1} {error}.") from None
+        return list(dict.fromkeys(senders))
+
+    def clean(self) -> dict[str, Any] | None:
+        """The vendor has the last word on its settings."""
+        cleaned = super().clean()
+        try:
+            onboarding.store_settings(self.instance, self._vendor_values())
+        except SettingsError as error:
+            for name, text in error.problems.items():
+                self.add_error(f"{PREFIX}{name}" if f"{PREFIX}{name}" in self.fields else None, text)
+        return cleaned
+
+    def clean_validity(self) -> Any:
+        return self._positive("validity")
+
+    def clean_report_deadline(self) -> Any:
+        return self._positive("report_deadline")
+
+    def _positive(self, name: str) -> Any:
+        span = self.cleaned_data[name]
+        if span.total_seconds() <= 0:
+            raise ValidationError("Must be longer than nothing.")
+        return span
+
+    def _vendor_values(self) -> dict[str, str]:
+        """What was typed in; for a secret left empty, what is stored."""
+        stored, _ = stored_secrets(self.instance)
+        values: dict[str, str] = {}
+        for setting in self.adapter.settings:
+            typed = self.cleaned_data.get(f"{PREFIX}{setting.name}") or ""
+            kept = setting.secret and not typed and not self.cleaned_data.get(f"{CLEAR}{setting.name}")
+            values[setting.name] = stored.get(setting.name, "") if kept else typed
+        return values
+
+
+def form_for(adapter: Adapter, connection: Connection | None) -> type[ConnectionForm]:
+    """A form class with the vendor's settings as fields named `setting_<name>`."""
+    stored, readable = stored_secrets(connection) if connection else ({}, True)
+    fields: dict[str, Any] = {"adapter": adapter}
+    for setting in adapter.settings:
+        name = f"{PREFIX}{setting.name}"
+        if not setting.secret:
+            fields[name] = _plain_field(setting, (connection.settings if connection else {}))
+            continue
+        is_set = bool(stored.get(setting.name))
+        more = setting.help if readable else f"{setting.help} {_UNREADABLE}"
+        fields[name] = SecretField(is_set=is_set, more=more, label=setting.label)
+        if is_set and not setting.required:
+            label = f"Forget the stored {setting.label}"
+            fields[f"{CLEAR}{setting.name}"] = forms.BooleanField(required=False, label=label)
+    return type("ConnectionForm", (ConnectionForm,), fields)
+
+
+def vendor_fields(form: type[ConnectionForm]) -> tuple[str, ...]:
+    """Names of the vendor's fields, in its order."""
+    return tuple(name for name in form.base_fields if name.startswith((PREFIX, CLEAR)))
+
+
+def stored_secrets(connection: Connection) -> tuple[Mapping[str, str], bool]:
+    """The stored secrets, and whether they open: an account with a lost key must stay repairable."""
+    try:
+        return connection.secrets.reveal(), True
+    except SealError:
+        return {}, False
+
+
+def _plain_field(setting: Setting, stored: Mapping[str, Any]) -> forms.Field:
+    common: dict[str, Any] = {
+        "label": setting.label,
+        "help_text": setting.help,
+        "required": setting.required,
+        "initial": stored.get(setting.name) or setting.default,
+    }
+    if setting.choices:
+        blank = () if setting.required else (("", "—"),)
+        return forms.ChoiceField(choices=(*blank, *setting.choices), **common)
+    return forms.CharField(**common)

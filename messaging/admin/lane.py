@@ -1,0 +1,162 @@
+"""Queues: limits, pause with a reason, the circuit in words, the age of the backlog."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.db.models import CharField, OuterRef, QuerySet, Subquery, Value
+from django.db.models.functions import Cast, Concat, Now
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+
+from accounts.models import Tenant
+from messaging.models import Connection, Event, Lane, Message
+from messaging.types import EventState, LaneKind, MessageState
+
+if TYPE_CHECKING:
+    _Admin = admin.ModelAdmin[Lane]
+else:
+    _Admin = admin.ModelAdmin
+
+_WAITING = (MessageState.ACCEPTED.value, MessageState.RETRYING.value)
+_STANDING = ("destination", "standing", "circuit", "waiting_for", "last_success", "created_at")
+
+
+class PauseForm(forms.Form):
+    """Why a queue stands still, for the next person who wonders."""
+
+    reason = forms.CharField(max_length=300, widget=forms.TextInput(attrs={"size": 60}))
+
+
+@admin.register(Lane)
+class LaneAdmin(_Admin):
+    """Queues make themselves; people change their limits and stop or start them."""
+
+    list_display = ("destination", "cap", "rate", "standing", "circuit", "waiting_for", "last_success")
+    list_display_links = ("destination",)
+    list_editable = ("cap", "rate")
+    list_filter = ("kind",)
+    list_per_page = 100
+    ordering = ("kind", "key")
+    sortable_by = ()
+    actions = ("pause", "resume")
+    fields = (*_STANDING, "cap", "rate")
+    readonly_fields = _STANDING
+    show_facets = admin.ShowFacets.NEVER
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Lane]:
+        return named(super().get_queryset(request))
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    @admin.display(description="queue")
+    def destination(self, lane: Lane) -> str:
+        return destination(lane)
+
+    @admin.display(description="state")
+    def standing(self, lane: Lane) -> str:
+        return standing(lane)
+
+    @admin.display(description="circuit")
+    def circuit(self, lane: Lane) -> str:
+        return circuit(lane, now=datetime.now(UTC))
+
+    @admin.display(description="oldest work")
+    def waiting_for(self, lane: Lane) -> str:
+        oldest = lane.oldest_event if lane.kind == LaneKind.CALLBACKS else lane.oldest_message
+        return backlog(oldest, now=datetime.now(UTC))
+
+    @admin.display(description="last success", empty_value="none yet")
+    def last_success(self, lane: Lane) -> datetime | None:
+        return lane.ok_at
+
+    @admin.action(description="Pause, with a reason", permissions=["change"])
+    def pause(self, request: HttpRequest, queryset: QuerySet[Lane]) -> HttpResponse | None:
+        form = PauseForm(request.POST if "reason" in request.POST else None)
+        if not form.is_valid():
+            return self._ask_why(request, queryset, form)
+        reason = form.cleaned_data["reason"]
+        for lane in queryset.filter(paused_at__isnull=True):
+            Lane.objects.filter(pk=lane.pk).update(paused_at=Now(), paused_why=reason)
+            self.log_change(request, lane, f"Paused: {reason}")
+            self.message_user(request, f"{destination(lane)} is paused.", messages.SUCCESS)
+        return None
+
+    @admin.action(description="Resume, and close the circuit", permissions=["change"])
+    def resume(self, request: HttpRequest, queryset: QuerySet[Lane]) -> None:
+        for lane in queryset:
+            Lane.objects.filter(pk=lane.pk).resume()
+            self.log_change(request, lane, "Resumed.")
+            self.message_user(request, f"{destination(lane)} is running.", messages.SUCCESS)
+
+    def _ask_why(self, request: HttpRequest, queryset: QuerySet[Lane], form: PauseForm) -> HttpResponse:
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Pause queues",
+            "opts": self.opts,
+            "form": form,
+            "lanes": [(lane.pk, destination(lane)) for lane in queryset],
+        }
+        return TemplateResponse(request, "admin/messaging/lane/pause.html", context)
+
+
+def named(lanes: QuerySet[Lane]) -> QuerySet[Lane]:
+    """Lanes with whom they lead to, and the due time of their oldest work: one look into an index each."""
+    account = Connection.objects.filter(lane=OuterRef("pk")).annotate(
+        word=Concat("tenant__slug", Value("/"), "name", output_field=CharField())
+    )
+    tenant = Tenant.objects.annotate(key=Cast("pk", CharField())).filter(key=OuterRef("key"))
+    waiting = Message.objects.filter(lane=OuterRef("pk"), state__in=_WAITING).order_by("due_at")
+    events = Event.objects.filter(lane=OuterRef("pk"), state=EventState.DUE.value).order_by("due_at")
+    return lanes.annotate(
+        account=Subquery(account.values("word")[:1]),
+        tenant=Subquery(tenant.values("slug")[:1]),
+        oldest_message=Subquery(waiting.values("due_at")[:1]),
+        oldest_event=Subquery(events.values("due_at")[:1]),
+    )
+
+
+def destination(lane: Lane) -> str:
+    """Whom the queue leads to, in the words of the desk."""
+    if lane.kind == LaneKind.CALLBACKS:
+        return f"to Bloomreach for {getattr(lane, 'tenant', None) or f'tenant {lane.key}'}"
+    return f"to {getattr(lane, 'account', None) or f'provider account {lane.key}'}"
+
+
+def standing(lane: Lane) -> str:
+    """Running or paused, and why."""
+    if lane.paused_at is None:
+        return "running"
+    return f"paused since {lane.paused_at:%Y-%m-%d %H:%M} UTC: {lane.paused_why or 'no reason given'}"
+
+
+def circuit(lane: Lane, *, now: datetime) -> str:
+    """The circuit breaker in words."""
+    left = (lane.open_until - now).total_seconds()
+    if left > 0:
+        return f"open for {left:.0f} s more after {lane.faults} faults"
+    if lane.open_for > 0:
+        return f"trying again after {lane.faults} faults"
+    return f"closed, {lane.faults} faults in a row" if lane.faults else "closed"
+
+
+def backlog(oldest: datetime | None, *, now: datetime) -> str:
+    """How long the oldest work has been due, or when the next is."""
+    if oldest is None:
+        return "none"
+    age = (now - oldest).total_seconds()
+    return f"due for {_span(age)}" if age >= 0 else f"next in {_span(-age)}"
+
+
+def _span(seconds: float) -> str:
+    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} s"

@@ -1,0 +1,37 @@
+"""Stored exchanges: each call over the wire as it was, secrets redacted."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from messaging.admin.base import HistoryAdmin
+from messaging.admin.filters import ConnectionFilter, RawSinceFilter
+from messaging.models import Raw
+from messaging.services.timeline import readable
+
+
+@admin.register(Raw)
+class RawAdmin(HistoryAdmin):
+    list_display = ("id", "at", "kind", "connection")
+    list_filter = ("kind", RawSinceFilter, ConnectionFilter)
+    list_select_related = ("connection__tenant",)
+    search_fields = ("id",)
+    search_help_text = "The whole id of an exchange, or of the attempt it belongs to."
+    id_columns = ("pk", "owner")
+    fields = ("id", "at", "kind", "connection", "owner", "asked", "answered")
+    readonly_fields = ("asked", "answered")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Raw]:
+        return super().get_queryset(request).select_related("connection__tenant")
+
+    @admin.display(description="request")
+    def asked(self, raw: Raw) -> SafeString:
+        return format_html('<pre class="desk-raw">{}</pre>', readable(raw.request))
+
+    @admin.display(description="answer")
+    def answered(self, raw: Raw) -> SafeString:
+        return format_html('<pre class="desk-raw">{}</pre>', readable(raw.response))

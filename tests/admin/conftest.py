@@ -1,0 +1,125 @@
+"""A desk with one row of every kind, and the secrets that must never be seen there."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from accounts.models import ApiToken, Tenant
+from messaging.models import (
+    Attempt,
+    AttemptPart,
+    Connection,
+    Event,
+    InboundMessage,
+    Inbox,
+    Message,
+    Raw,
+    Replay,
+    Report,
+    Slot,
+)
+from messaging.models.raw import RawKind
+from messaging.types import Effect, EventState, MessageState, Outcome, Status, uuid7
+from tests.factories import (
+    make_attempt,
+    make_connection,
+    make_event,
+    make_inbound,
+    make_message,
+    make_tenant,
+    make_token,
+)
+
+SECRETS = ("callback-secret", "older-callback-secret", "key-of-the-carrier", "frozen-call-bytes")
+
+
+@dataclass(frozen=True)
+class Desk:
+    tenant: Tenant
+    token: ApiToken
+    token_secret: str
+    connection: Connection
+    message: Message
+    attempt: Attempt
+    report: Report
+    event: Event
+    dead: Event
+    inbound: InboundMessage
+    inbox: Inbox
+    raw: Raw
+    replay: Replay
+    slot: Slot
+
+
+@pytest.fixture
+def desk(db: None) -> Desk:
+    tenant = make_tenant(slug="acme", name="Acme", callback_secret_previous="older-callback-secret")
+    token, token_secret = make_token(tenant)
+    connection = make_connection(tenant, name="main", secrets={"api_key": "key-of-the-carrier"})
+    start = datetime.now(UTC) - timedelta(minutes=10)
+
+    def at(seconds: float) -> datetime:
+        return start + timedelta(seconds=seconds)
+
+    message = make_message(
+        connection=connection,
+        state=MessageState.DELIVERED,
+        created_at=start,
+        final_at=at(6),
+        request_id="campaign-1:42",
+        attempts=1,
+    )
+    attempt = make_attempt(
+        message,
+        created_at=at(1),
+        ended_at=at(2.5),
+        outcome=Outcome.TAKEN,
+        vendor_id="vendor-7",
+        parts=2,
+        frozen="frozen-call-bytes",
+    )
+    AttemptPart.objects.create(connection=connection, vendor_id="vendor-8", attempt=attempt, part=2)
+    call = {"request": '{"method": "POST"}', "response": '{"status": 202}'}
+    Raw.objects.create(at=at(2.5), kind=RawKind.CALL, connection=connection, owner=attempt.pk, **call)
+    hook = Raw.objects.create(
+        at=at(5), kind=RawKind.HOOK, connection=connection, request='{"said": "DELIVRD"}'
+    )
+    report = Report.objects.create(
+        raw_id=hook.pk,
+        raw_at=hook.at,
+        connection=connection,
+        attempt=attempt,
+        status=Status.DELIVERED,
+        vendor_status="DELIVRD",
+        received_at=at(5),
+        effect=Effect.APPLIED,
+        digest=b"d" * 32,
+    )
+    post = Raw.objects.create(at=at(7), kind=RawKind.POST, request="{}", response=json.dumps({"status": 200}))
+    told = {"created_at": at(6), "acked_at": at(7), "last_post": post.pk, "tries": 1}
+    event = make_event(message, state=EventState.ACKED, **told)
+    gone = make_message(connection=connection, state=MessageState.UNDELIVERED, request_id="campaign-1:43")
+    dead = make_event(gone, state=EventState.DEAD, status="failed", tries=12, last_error="HTTP 404")
+    inbox = Inbox.objects.create(
+        raw_id=hook.pk, raw_at=hook.at, connection=connection, parked_at=at(8), parked_why="no JSON"
+    )
+    return Desk(
+        tenant=tenant,
+        token=token,
+        token_secret=token_secret,
+        connection=connection,
+        message=message,
+        attempt=attempt,
+        report=report,
+        event=event,
+        dead=dead,
+        inbound=make_inbound(connection, received_at=at(20)),
+        inbox=inbox,
+        raw=hook,
+        replay=Replay.objects.create(kind="callbacks", filter={"tenant": "acme"}, reason="a test", total=3),
+        slot=Slot.objects.create(worker="w-1", n=0, token=uuid7()),
+    )

@@ -1,0 +1,239 @@
+"""Provider accounts at the desk: the vendor's own fields, write-only secrets, all or nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from messaging.models import Connection, Lane
+from messaging.types import Account, Channel, CredentialCheck
+from messaging.vendors import registry
+from messaging.vendors.base import Setting
+from messaging.vendors.simulator import Simulator
+from tests.factories import make_connection, make_message, make_tenant
+
+pytestmark = pytest.mark.django_db
+
+PAGE = "admin:messaging_connection"
+SPANS = {"validity": "4:00:00", "report_deadline": "3 00:00:00"}
+
+
+@pytest.fixture(autouse=True)
+def _demo(settings: Any) -> None:
+    settings.DEMO = True
+
+
+@pytest.fixture
+def second_vendor(monkeypatch: pytest.MonkeyPatch) -> str:
+    """A vendor with an optional secret, and without MMS."""
+
+    class Other(Simulator):
+        key = "other"
+        label = "Other vendor"
+        settings = (*Simulator.settings, Setting("pin", "PIN", secret=True, required=False))
+        channels = frozenset({Channel.SMS})
+        demo_only = False
+
+    monkeypatch.setitem(registry.ADAPTERS, "other", Other())
+    return "other"
+
+
+def filled(**changes: Any) -> dict[str, Any]:
+    return {
+        **{"name": "main", "is_active": "on", "channels": ["sms", "mms"], "senders": "", "position": 0},
+        **{"unknown_policy": "at_most_once", **SPANS, "cap": 8, "rate": "2.5"},
+        **{"setting_base_url": "http://127.0.0.1:8001/a/", "setting_capability": "look_up"},
+        "setting_api_key": "typed-key",
+        **changes,
+    }
+
+
+def add(client: Client, query: str = "", **changes: Any) -> Any:
+    form = filled(**{"tenant": make_tenant().pk, **changes})
+    return client.post(f"{reverse(f'{PAGE}_add')}{query}", form)
+
+
+def edit(client: Client, connection: Connection, **changes: Any) -> Any:
+    form = filled(**{"name": connection.name, "setting_api_key": "", **changes})
+    return client.post(reverse(f"{PAGE}_change", args=[connection.pk]), form)
+
+
+def errors(page: Any) -> list[str]:
+    return list(page.context["adminform"].form.errors)
+
+
+def test_a_new_account_has_sealed_secrets_and_a_limited_queue(admin_client: Client) -> None:
+    assert add(admin_client, senders="00421900000001, Acme, 12345").status_code == 302
+    connection = Connection.objects.select_related("lane").get()
+    assert connection.vendor == "simulator"
+    assert connection.settings == {"base_url": "http://127.0.0.1:8001/a", "capability": "look_up"}
+    assert connection.secrets.reveal() == {"api_key": "typed-key"}
+    assert connection.senders == ["+421900000001", "Acme", "12345"]
+    assert connection.channels == ["sms", "mms"]
+    assert (connection.lane.cap, connection.lane.rate) == (8, 2.5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        pytest.param({"setting_api_key": ""}, "setting_api_key", id="secret missing"),
+        pytest.param({"setting_base_url": "nowhere"}, "setting_base_url", id="the vendor says no"),
+        pytest.param({"setting_capability": "magic"}, "setting_capability", id="no such choice"),
+        pytest.param({"channels": []}, "channels", id="no channel"),
+        pytest.param({"channels": ["fax"]}, "channels", id="unknown channel"),
+        pytest.param({"senders": "Acme, 12345678901234567890"}, "senders", id="sender"),
+        pytest.param({"cap": 0}, "cap", id="cap"),
+        pytest.param({"rate": 0}, "rate", id="rate"),
+        pytest.param({"validity": "0"}, "validity", id="validity"),
+        pytest.param({"report_deadline": "-1:00:00"}, "report_deadline", id="report deadline"),
+        pytest.param({"name": ""}, "name", id="name"),
+        pytest.param({"tenant": ""}, "tenant", id="tenant"),
+    ],
+)
+def test_a_wrong_form_names_its_field_and_stores_nothing(
+    admin_client: Client, changes: dict[str, Any], field: str
+) -> None:
+    page = add(admin_client, **changes)
+    assert errors(page) == [field]
+    assert "typed-key" not in page.content.decode()
+    assert (Connection.objects.count(), Lane.objects.count()) == (0, 0)
+
+
+def test_one_name_per_tenant(admin_client: Client) -> None:
+    taken = make_connection(name="main")
+    page = add(admin_client, tenant=taken.tenant_id)
+    assert errors(page) == ["__all__"]
+    assert Connection.objects.count() == 1
+
+
+def test_a_secret_left_empty_is_kept(admin_client: Client) -> None:
+    connection = make_connection(secrets={"api_key": "stored-key"})
+    page = admin_client.get(reverse(f"{PAGE}_change", args=[connection.pk]))
+    assert "Set. Leave empty to keep it." in page.content.decode()
+    assert edit(admin_client, connection, setting_capability="resend", cap=3, rate="").status_code == 302
+    connection = Connection.objects.select_related("lane").get()
+    assert connection.secrets.reveal() == {"api_key": "stored-key"}
+    assert connection.settings["capability"] == "resend"
+    assert (connection.lane.cap, connection.lane.rate) == (3, None)
+
+
+def test_a_secret_typed_in_replaces_the_stored_one(admin_client: Client) -> None:
+    connection = make_connection(secrets={"api_key": "stored-key"})
+    assert edit(admin_client, connection, setting_api_key="newer-key").status_code == 302
+    assert Connection.objects.get().secrets.reveal() == {"api_key": "newer-key"}
+
+
+def test_a_wrong_edit_changes_nothing(admin_client: Client) -> None:
+    connection = make_connection(secrets={"api_key": "stored-key"})
+    before = Connection.objects.values().get()
+    page = edit(admin_client, connection, setting_api_key="newer-key", setting_base_url="nowhere", cap=99)
+    assert errors(page) == ["setting_base_url"]
+    after = Connection.objects.values().get()
+    assert after == before
+    assert connection.secrets.reveal() == {"api_key": "stored-key"}
+    assert Lane.objects.get().cap != 99
+
+
+def test_tenant_and_vendor_of_an_account_never_change(admin_client: Client) -> None:
+    connection = make_connection()
+    edit(admin_client, connection, tenant=make_tenant().pk, vendor="other", setting_api_key="k")
+    stored = Connection.objects.get()
+    assert (stored.tenant_id, stored.vendor) == (connection.tenant_id, "simulator")
+
+
+def test_a_lost_key_is_said_and_repaired_by_typing_the_secret_again(
+    admin_client: Client, settings: Any
+) -> None:
+    connection = make_connection(secrets={"api_key": "stored-key"})
+    settings.FIELD_KEYS = ["b3RoZXIga2V5LCB0aGlydHktdHdvIGJ5dGVzIGxvbmc="]
+    page = admin_client.get(reverse(f"{PAGE}_change", args=[connection.pk]))
+    assert "does not open with FIELD_KEY" in page.content.decode()
+    assert errors(edit(admin_client, connection)) == ["setting_api_key"]
+    assert edit(admin_client, connection, setting_api_key="again").status_code == 302
+    assert Connection.objects.get().secrets.reveal() == {"api_key": "again"}
+
+
+def test_the_vendor_is_chosen_first_and_decides_fields_and_channels(
+    admin_client: Client, second_vendor: str
+) -> None:
+    choice = admin_client.get(reverse(f"{PAGE}_add"), {"tenant": "7"})
+    urls = [(entry["label"], entry["url"]) for entry in choice.context["choices"]]
+    assert urls == [
+        ("Other vendor", "?tenant=7&vendor=other"),
+        ("Simulator", "?tenant=7&vendor=simulator"),
+    ]
+    assert errors(add(admin_client, "?vendor=other", channels=["mms"])) == ["channels"]
+    assert add(admin_client, "?vendor=other", channels=["sms"], setting_pin="4711").status_code == 302
+    connection = Connection.objects.get()
+    assert connection.vendor == "other"
+    assert connection.secrets.reveal() == {"api_key": "typed-key", "pin": "4711"}
+
+
+def test_an_optional_secret_can_be_forgotten(admin_client: Client, second_vendor: str) -> None:
+    add(admin_client, "?vendor=other", channels=["sms"], setting_pin="4711")
+    connection = Connection.objects.get()
+    assert edit(admin_client, connection, channels=["sms"]).status_code == 302
+    assert Connection.objects.get().secrets.reveal()["pin"] == "4711"
+    assert edit(admin_client, connection, channels=["sms"], clear_pin="on").status_code == 302
+    assert Connection.objects.get().secrets.reveal() == {"api_key": "typed-key", "pin": ""}
+
+
+def test_the_simulator_is_offered_in_a_demo_only(
+    admin_client: Client, settings: Any, second_vendor: str
+) -> None:
+    settings.DEMO = False
+    page = admin_client.get(reverse(f"{PAGE}_add"), {"vendor": "simulator"})
+    assert page.context["adminform"].form.adapter.key == "other"
+
+
+def test_an_account_of_an_unknown_vendor_is_shown_and_not_edited(admin_client: Client) -> None:
+    connection = make_connection(vendor="gone")
+    page = admin_client.get(reverse(f"{PAGE}_change", args=[connection.pk]))
+    assert "gone: unknown to this version" in page.content.decode()
+    assert edit(admin_client, connection).status_code == 403
+
+
+@pytest.mark.parametrize("ok", [True, False, None])
+def test_the_test_button_shows_what_the_vendor_said(
+    admin_client: Client, monkeypatch: pytest.MonkeyPatch, ok: bool | None
+) -> None:
+    asked: list[int] = []
+
+    def check(connection: Connection) -> CredentialCheck:
+        asked.append(connection.pk)
+        return CredentialCheck(ok, "the vendor's own words")
+
+    monkeypatch.setattr("messaging.admin.connection.check_connection", check)
+    connection = make_connection()
+    url = reverse(f"{PAGE}_check", args=[connection.pk])
+    assert admin_client.get(url).status_code == 405
+    page = admin_client.post(url, follow=True)
+    assert asked == [connection.pk]
+    [message] = page.context["messages"]
+    assert message.message.endswith("the vendor's own words")
+    assert message.level_tag == {True: "success", False: "error", None: "warning"}[ok]
+
+
+def test_the_hook_address_can_be_copied(admin_client: Client) -> None:
+    connection = make_connection()
+    account: Account = connection.account()
+    page = admin_client.get(reverse(f"{PAGE}_change", args=[connection.pk])).content.decode()
+    assert f"<code>{account.hook_url}</code>" in page
+
+
+def test_an_account_with_messages_is_not_deleted(admin_client: Client) -> None:
+    message = make_message()
+    url = reverse(f"{PAGE}_delete", args=[message.connection_id])
+    page = admin_client.post(url, {"post": "yes"}, follow=True)
+    assert "its messages and reports are history that is kept" in page.content.decode()
+    assert Connection.objects.count() == 1
+
+
+def test_an_unused_account_is_deleted_with_its_queue(admin_client: Client) -> None:
+    connection = make_connection()
+    page = admin_client.post(reverse(f"{PAGE}_delete", args=[connection.pk]), {"post": "yes"}, follow=True)
+    assert page.status_code == 200
+    assert (Connection.objects.count(), Lane.objects.count()) == (0, 0)
