@@ -159,6 +159,13 @@ def test_urls(url: str, shown: str) -> None:
     assert trace(_request(url=url), None, secrets=[KEY])["request"]["url"] == shown
 
 
+@pytest.mark.parametrize("written", WRITINGS)
+def test_a_text_is_masked_whole(written: str) -> None:
+    text = f"{'x' * 20_000} {written} {written} y"
+    assert redaction.masked(text, secrets=[SECRET]) == f"{'x' * 20_000} *** *** y"
+    assert redaction.masked(text, secrets=["", KEY]) == text
+
+
 def _huge(seed: int) -> str:
     chars = 'a"\\\n\x00\u017e\U0001f600\ud83d<'
     return "".join(random.Random(seed).choices(chars, k=40_000))  # noqa: S311 - no secret is made of it
