@@ -8,6 +8,7 @@ from typing import Any
 import psycopg
 from django.db import connection
 from psycopg.rows import namedtuple_row
+from psycopg.types.json import JsonbLoader
 
 
 def fetch(statement: str, params: Mapping[str, Any] | None = None) -> list[Any]:
@@ -19,6 +20,7 @@ def fetch(statement: str, params: Mapping[str, Any] | None = None) -> list[Any]:
         raw = connection.connection
         assert raw is not None
         with psycopg.Cursor(raw, row_factory=namedtuple_row) as cursor:
+            cursor.adapters.register_loader("jsonb", JsonbLoader)  # Django's connections leave jsonb a text
             cursor.execute(statement, params)
             return cursor.fetchall() if cursor.description else []
 
