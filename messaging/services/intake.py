@@ -37,9 +37,9 @@ ACCEPT = """
 WITH m AS (
   INSERT INTO messaging_message (id, tenant_id, channel, dedupe_key, request_id, connection_id, lane_id,
     sender, recipient, send_as, is_test, segments, country, state, due_at, attempts, expires_at, created_at)
-  SELECT %(id)s, n.id, %(channel)s, %(request_id)s, coalesce(%(request_id)s, ''), %(connection_id)s,
-    %(lane_id)s, %(sender)s, %(recipient)s, %(channel)s, %(request_id)s::text IS NULL, %(segments)s, %(country)s,
-    0, clock.now + %(hold)s, 0, clock.now + %(validity)s, clock.now
+  SELECT %(id)s, n.id, %(channel)s::text, %(request_id)s::text, coalesce(%(request_id)s::text, ''),
+    %(connection_id)s, %(lane_id)s, %(sender)s, %(recipient)s, %(channel)s::text, %(request_id)s::text IS NULL,
+    %(segments)s, %(country)s, 0, clock.now + %(hold)s, 0, clock.now + %(validity)s, clock.now
   FROM (SELECT clock_timestamp() AS now) clock, accounts_apitoken t
   JOIN accounts_tenant n ON n.id = t.tenant_id
   WHERE t.id = %(token_id)s AND t.revoked_at IS NULL AND n.status <> 'suspended'
@@ -56,7 +56,7 @@ WHY_NOT = """
 SELECT t.revoked_at IS NOT NULL AS is_revoked, n.status, m.id AS message_id, m.recipient
 FROM accounts_apitoken t JOIN accounts_tenant n ON n.id = t.tenant_id
 LEFT JOIN messaging_message m
-  ON m.tenant_id = n.id AND m.channel = %(channel)s AND m.dedupe_key = %(request_id)s
+  ON m.tenant_id = n.id AND m.channel = %(channel)s::text AND m.dedupe_key = %(request_id)s::text
 WHERE t.id = %(token_id)s
 """
 
