@@ -367,6 +367,19 @@ def test_a_handshake_that_drips_is_cut_and_nothing_was_sent() -> None:
     assert (failure.code, failure.sent) == ("timeout", False)
 
 
+def test_a_slow_connect_leaves_less_time_for_the_handshake(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = exchange._connect
+
+    def slow(answer: addresses.Answer, timeout: float) -> socket.socket:
+        time.sleep(DEADLINE - 0.1)
+        return real(answer, timeout)
+
+    monkeypatch.setattr(exchange, "_connect", slow)
+    with serving(dripping(b"", b"", 1)) as server:
+        failure = _expired(server.url().replace("http:", "https:"))
+    assert (failure.code, failure.sent) == ("timeout", False)
+
+
 def test_a_record_that_drips_inside_tls_is_cut(authority: tuple[Path, ssl.SSLContext]) -> None:
     bundle, context = authority
 
