@@ -1,4 +1,4 @@
-"""Adapter of the built-in stand-in carrier (`manage.py carrier`); its API is described in docs/simulator.md."""
+"""Adapter of the built-in stand-in carrier (`manage.py carrier`); docs/simulator.md describes its API."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ REFUSALS: Mapping[str, tuple[Outcome, str]] = {
     NOT_TAKEN: (Outcome.TEMPORARY, "vendor_unavailable"),
 }
 
-# Error codes of reports that mean more than the status word beside them; the others are passed on as they are.
+# Error codes of reports that mean more than the status word beside them; others are passed on as they are.
 REPORT_CODES: Mapping[str, str] = {MMS_UNSUPPORTED: "mms_unsupported"}
 
 
@@ -72,9 +72,7 @@ class Simulator(Adapter):
     label = "Simulator"
     settings = (
         Setting("base_url", "Address of the carrier", default=DEFAULT_BASE_URL),
-        Setting(
-            "api_key", "API key", "Sent as a bearer token; signs the carrier's calls to us.", secret=True
-        ),
+        Setting("api_key", "API key", "A bearer token; signs the carrier's calls to us.", secret=True),
         Setting(
             "capability",
             "When the outcome of a call is unknown",
@@ -110,7 +108,7 @@ class Simulator(Adapter):
             "text": message.text,
             "validity": int(message.validity),
             "hook": account.hook_url,
-            "client_message": str(message.metadata.get("client_message") or ""),
+            "client_message": message.message_id,
         }
         if message.channel is Channel.MMS:
             body["subject"] = message.subject
@@ -182,9 +180,7 @@ def _request(method: str, path: str, account: Account, *, body: bytes = b"") -> 
 def _taken(answer: Mapping[str, Any]) -> SendResult:
     ids = answer.get("ids")
     if not isinstance(ids, list) or not ids:
-        return SendResult(
-            Outcome.UNKNOWN, code="unreadable_answer", text="The carrier's answer names no message"
-        )
+        return SendResult(Outcome.UNKNOWN, code="unreadable_answer", text="the answer names no message")
     names = tuple(str(name) for name in ids)
     return SendResult(Outcome.TAKEN, vendor_id=names[0], part_ids=names, segments=len(names))
 
@@ -207,7 +203,7 @@ def _refused(response: HttpResponse, error: Mapping[str, Any]) -> SendResult:
 
 
 def _by_status(status: int) -> tuple[Outcome, str]:
-    """An answer without a known code: 4xx are refusals, anything else may have been taken (architecture 4)."""
+    """An answer without a known code: 4xx are refusals, the rest may have been taken (architecture 4)."""
     if status in (401, 403):
         return Outcome.CONFIGURATION, "credentials_refused"
     if status == 429:

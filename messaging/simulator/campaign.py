@@ -1,0 +1,170 @@
+"""Plays a campaign: posts orders at a steady rate, does announced harm, waits for every ending, judges."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import uuid4
+
+from accounts.models import Tenant
+from messaging.simulator import witness
+from messaging.simulator.bloomreach import Bloomreach
+from messaging.simulator.client import Client, Unanswered
+from messaging.simulator.orders import Order, campaign
+from messaging.simulator.screen import YELLOW, Screen
+from messaging.simulator.verdict import Evidence, Verdict, expected_replies, judge
+from messaging.types import MessageState
+
+SMS, MMS = 300, 30
+RATE = 40.0  # requests a second
+PATIENCE = 150.0  # seconds
+TICK = 0.02
+LOOK_EVERY = 0.5  # seconds between two looks at the counters
+QUIET = 1.0  # seconds to wait for what must not come, once all has come
+NEEDS_DEADLINE = ("13",)  # scenarios that end by the report deadline alone
+WAITING = (MessageState.ACCEPTED, MessageState.RETRYING)
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """Harm done on purpose, `at` seconds after the start of the campaign."""
+
+    at: float
+    words: str
+    act: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to play. Rate in requests per second; patience in seconds, for the whole campaign."""
+
+    sms: int
+    mms: int
+    rate: float
+    patience: float
+    carrier_url: str
+    without: tuple[str, ...] = ()
+    two_way: bool = True  # the tenant's inbound URL is this campaign's own
+    deeds: Sequence[Deed] = field(default=())
+
+
+@dataclass
+class _Stage:
+    """What is going on, for the loop below."""
+
+    plan: Plan
+    bloomreach: Bloomreach
+    tenant: Tenant
+    since: datetime
+    screen: Screen
+    orders: list[Order]
+    deeds: list[Deed]
+    client: Client = field(default_factory=lambda: Client(timeout=2.0))
+    standing: Counter[MessageState] = field(default_factory=Counter)
+    carrier: Mapping[str, int] = field(default_factory=dict)
+
+
+def play(*, plan: Plan, bloomreach: Bloomreach, tenant: Tenant, screen: Screen) -> Verdict:
+    """Plays the plan against a running connector. `bloomreach` is started, and plays nothing else."""
+    orders = campaign(
+        run=f"sim-{uuid4().hex[:8]}",
+        sms=plan.sms,
+        mms=plan.mms,
+        callback_url=bloomreach.callback_url,
+        without=plan.without,
+    )
+    deeds = sorted(plan.deeds, key=lambda deed: deed.at)
+    since = witness.now()
+    stage = _Stage(plan, bloomreach, tenant, since, screen, orders, deeds)
+    started_at = time.time()
+    _run(stage)
+    time.sleep(QUIET)
+    return judge(_evidence(stage, started_at=started_at))
+
+
+def endings_beyond(tenant: Tenant, *, patience: float) -> tuple[str, ...]:
+    """Endings that this tenant's accounts would not close within the patience (seconds)."""
+    deadlines = tenant.connections.filter(is_active=True).values_list("report_deadline", flat=True)
+    return NEEDS_DEADLINE if any(deadline.total_seconds() > patience / 2 for deadline in deadlines) else ()
+
+
+def break_carrier(url: str, *, mode: str, seconds: float) -> None:
+    """Switches a fault on at the carrier. Raises Unanswered."""
+    body = f'{{"mode": "{mode}", "seconds": {seconds}}}'.encode()
+    Client().call("POST", f"{url}/faults", headers={"Content-Type": "application/json"}, body=body)
+
+
+def _run(stage: _Stage) -> None:
+    started = time.monotonic()
+    posted, looked = 0, 0.0
+    while (elapsed := time.monotonic() - started) < stage.plan.patience:
+        due = min(len(stage.orders), int(elapsed * stage.plan.rate) + 1)
+        for order in stage.orders[posted:due]:
+            stage.bloomreach.post(order)
+        posted = due
+        _do_harm(stage, elapsed)
+        if elapsed - looked >= LOOK_EVERY:
+            looked = elapsed
+            _look(stage)
+            if posted == len(stage.orders) and not stage.deeds and _is_over(stage):
+                return
+        time.sleep(TICK)
+
+
+def _do_harm(stage: _Stage, elapsed: float) -> None:
+    while stage.deeds and stage.deeds[0].at <= elapsed:
+        deed = stage.deeds.pop(0)
+        stage.screen.step(deed.words, YELLOW)
+        deed.act()
+
+
+def _look(stage: _Stage) -> None:
+    stage.standing = witness.standing(stage.tenant, since=stage.since)
+    try:
+        answer = stage.client.call("GET", f"{stage.plan.carrier_url}/counters", headers={})
+    except Unanswered:
+        return  # the figures of the last look will do
+    stage.carrier = answer.json()
+    stage.screen.progress(_progress(stage))
+
+
+def _progress(stage: _Stage) -> str:
+    stories, counters = stage.bloomreach.snapshot()
+    accepted = sum(story.accepted_at is not None for story in stories.values())
+    told = sum(bool(story.finals) for story in stories.values())
+    now = stage.standing
+    waiting = sum(now[state] for state in WAITING)
+    return (
+        f"Bloomreach {accepted} accepted, {told} told in {counters['posts']} posts"
+        f" | queue {waiting} waiting, {now[MessageState.SENDING]} calling,"
+        f" {now[MessageState.UNCERTAIN]} unknown, {now[MessageState.SENT]} sent"
+        f" | carrier {stage.carrier.get('taken', 0)} taken, {stage.carrier.get('reports', 0)} reported"
+    )
+
+
+def _is_over(stage: _Stage) -> bool:
+    """Every request answered, every message final, every final that is owed told, every reply arrived."""
+    if stage.bloomreach.unanswered():
+        return False
+    stories, counters = stage.bloomreach.snapshot()
+    records = witness.records(stage.tenant, since=stage.since, request_ids=stories)
+    if any(not record.is_final for record in records.values()):
+        return False
+    if any(record.owes_final and not stories[name].finals for name, record in records.items()):
+        return False
+    return not stage.plan.two_way or counters["inbound"] >= expected_replies(stories, records)
+
+
+def _evidence(stage: _Stage, *, started_at: float) -> Evidence:
+    stories, counters = stage.bloomreach.snapshot()
+    url = f"{stage.plan.carrier_url}/state?since={started_at}"
+    return Evidence(
+        stories=stories,
+        counters=counters,
+        records=witness.records(stage.tenant, since=stage.since, request_ids=stories),
+        carrier=Client().call("GET", url, headers={}).json(),
+        two_way=stage.plan.two_way,
+    )
