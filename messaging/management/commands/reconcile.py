@@ -1,0 +1,85 @@
+"""`manage.py reconcile`: proves that every accepted message and every event is accounted for."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from accounts.models import Tenant
+from messaging.management.moments import moment
+from messaging.services.reconcile import Account, Finding, reconcile
+
+EVENT_WORDS = {"acked": "acknowledged", "due": "waiting", "leased": "being posted", "dead": "undeliverable"}
+
+
+class Command(BaseCommand):
+    help = (
+        "Prove that accepted = final + in progress and that each event is acknowledged, pending or dead. "
+        "Exits 1 if one row is unaccounted for, 2 when the question makes no sense. Reads only."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--json", action="store_true", help="for scripts")
+        parser.add_argument("--tenant", default="", metavar="SLUG", help="one tenant only")
+        parser.add_argument(
+            "--since", type=moment, metavar="WHEN", help="rows made since: 2026-01-31T08:00Z, or 2h, 3d ago"
+        )
+
+    def handle(self, *args: Any, tenant: str, since: datetime | None, **options: Any) -> None:
+        account = reconcile(tenant=_tenant(tenant), since=since)
+        self.stdout.write(_as_json(account) if options["json"] else "\n".join(_as_table(account)))
+        if account.unaccounted:
+            sys.exit(1)
+
+
+def _tenant(slug: str) -> Tenant | None:
+    if not slug:
+        return None
+    tenant = Tenant.objects.filter(slug=slug).first()
+    if tenant is None:
+        raise CommandError(f"Unknown tenant {slug!r}.", returncode=2)
+    return tenant
+
+
+def _as_json(account: Account) -> str:
+    return json.dumps(dataclasses.asdict(account), default=str, indent=2)
+
+
+def _as_table(account: Account) -> Iterable[str]:
+    yield _row("accepted", account.accepted)
+    yield _row("final", sum(account.final.values()))
+    yield from _rows(account.final)
+    yield _row("in progress", sum(account.in_progress.values()))
+    yield from _rows(account.in_progress)
+    yield _row("events", sum(account.events.values()))
+    yield from _rows({EVENT_WORDS[state]: n for state, n in account.events.items()})
+    yield _row("vendor calls", sum(account.inbox.values()))
+    yield from _rows(account.inbox)
+    yield _row("reports to look at", sum(account.reports.values()))
+    yield from _rows({effect.replace("_", " "): n for effect, n in account.reports.items()})
+    yield _row("overdue", sum(account.overdue.values()))
+    yield from _rows(account.overdue)
+    yield _row("copies made by a replay", account.resent)
+    yield _row("maybe sent twice", account.maybe_twice)
+    yield _row("stalled", account.stalled)
+    yield from _named(account.stalled_rows)
+    yield f"unaccounted {account.unaccounted}"
+    yield from _named(account.findings)
+
+
+def _rows(counts: dict[str, int]) -> Iterable[str]:
+    return (_row(f"  {name}", n) for name, n in counts.items() if n)
+
+
+def _row(name: str, n: int) -> str:
+    return f"{name:<26}{n:>12,}"
+
+
+def _named(findings: Iterable[Finding]) -> Iterable[str]:
+    return (f"  {finding.what} {finding.id}: {finding.text}" for finding in findings)
