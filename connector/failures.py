@@ -6,6 +6,8 @@ from django.core.exceptions import BadRequest, PermissionDenied, RequestDataTooB
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, JsonResponse
 
+from messaging.wire import envelope
+
 MACHINE_PATHS = ("/sms", "/mms", "/hooks", "/simulator", "/healthz", "/readyz", "/metrics")
 DATABASE_RETRY_SECONDS = 5
 CRASH_RETRY_SECONDS = 30
@@ -47,6 +49,5 @@ def unknown_host() -> JsonResponse:
 
 
 def _answer(status: int, code: str, text: str, *, retry_after: int | None = None) -> JsonResponse:
-    body = {"message": text, "error": {"code": code, "message": text, "fields": {}}, "request_id": None}
     headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
-    return JsonResponse(body, status=status, headers=headers)
+    return JsonResponse(envelope(code, text), status=status, headers=headers)

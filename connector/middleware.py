@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.core.exceptions import DisallowedHost
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.template.response import SimpleTemplateResponse
 from django.urls import get_resolver
@@ -55,6 +55,8 @@ def _call_view(request: HttpRequest) -> HttpResponseBase:
         response = response.render()
     if not isinstance(response, HttpResponseBase):
         raise TypeError(f"{match.view_name or match.func} answered {type(response).__name__}")
+    if isinstance(response, HttpResponse):
+        response.headers.setdefault("Content-Length", str(len(response.content)))
     return response
 
 

@@ -2,7 +2,11 @@
 
 import os
 
-from django.core.wsgi import get_wsgi_application
+from connector import lifeline
+
+lifeline.end_with_server()  # before the slow imports: a SIGTERM during them must count
+
+from django.core.wsgi import get_wsgi_application  # noqa: E402
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "connector.settings")
 

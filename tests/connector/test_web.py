@@ -1,0 +1,139 @@
+"""`manage.py web` as a real process: it serves, refuses a taken port, drains on SIGTERM and leaves no orphans."""
+
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from django.db import connection
+
+ROOT = Path(__file__).resolve().parents[2]
+pytestmark = [pytest.mark.process, pytest.mark.slow]
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+    return port
+
+
+def database_url() -> str:
+    """The test database's, as a URL for another process."""
+    found = connection.settings_dict
+    host, port = found["HOST"], found["PORT"]
+    parameters = f"host={host}" + (f"&port={port}" if port else "")
+    user = f"{found['USER']}:{found['PASSWORD']}" if found["PASSWORD"] else found["USER"]
+    return f"postgresql://{user}@/{found['NAME']}?{parameters}"
+
+
+def serve(port: int, *arguments: str, **environ: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "manage.py", "web", *arguments]
+    environment = (
+        os.environ | {"PORT": str(port), "WEB_WORKERS": "1", "DATABASE_URL": database_url()} | environ
+    )
+    return subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
+
+
+def get(port: int, path: str) -> tuple[int, bytes]:
+    client = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    client.request("GET", path, headers={"Host": "connector.example", "Connection": "close"})
+    answer = client.getresponse()
+    return answer.status, answer.read()
+
+
+def wait_until_it_answers(port: int, *, seconds: float = 30) -> None:
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            assert get(port, "/healthz")[0] == 200
+        except ConnectionError:
+            assert time.monotonic() < end, "the server did not come up"
+            threading.Event().wait(0.1)
+        else:
+            return
+
+
+def wait_until_nobody_listens(port: int, *, seconds: float = 15) -> None:
+    end = time.monotonic() + seconds
+    while True:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)):
+                return
+        assert time.monotonic() < end, "somebody still listens"
+        threading.Event().wait(0.1)
+
+
+@pytest.fixture
+def port() -> int:
+    return free_port()
+
+
+@pytest.fixture
+def server(transactional_db: None, port: int) -> Iterator[subprocess.Popen[str]]:
+    process = serve(port)
+    wait_until_it_answers(port)
+    yield process
+    process.kill()
+    process.communicate()
+    wait_until_nobody_listens(port)
+
+
+OTHERS = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+
+
+def test_it_serves_and_its_pool_reaches_the_database(server: subprocess.Popen[str], port: int) -> None:
+    status, body = get(port, "/readyz")
+    assert (status, b'"migrated": true' in body) == (503, True)
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT count(*) {OTHERS}")
+        assert cursor.fetchone() == (4,)
+
+
+@pytest.mark.django_db
+def test_a_taken_port_is_refused_by_name(port: int) -> None:
+    with socket.create_server(("127.0.0.1", port)):
+        process = serve(port)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert f"Cannot listen on 127.0.0.1:{port} (Address already in use). Set PORT (or HOST)." in errors
+    assert "Traceback" not in errors
+
+
+def test_a_request_in_flight_is_answered_after_sigterm(server: subprocess.Popen[str], port: int) -> None:
+    answers: list[tuple[int, bytes]] = []
+    with psycopg.connect(database_url()) as blocker:
+        blocker.execute("LOCK TABLE messaging_slot IN ACCESS EXCLUSIVE MODE")
+        client = threading.Thread(target=lambda: answers.append(get(port, "/readyz")))
+        client.start()
+        while not blocker.execute("SELECT 1 FROM pg_locks WHERE NOT granted").fetchone():
+            threading.Event().wait(0.05)
+        server.send_signal(signal.SIGTERM)
+        wait_until_nobody_listens(port)
+        assert answers == []
+    client.join(timeout=30)
+    assert server.wait(timeout=30) == 0
+    assert [status for status, _ in answers] == [503]
+    assert b"no pump is alive" in answers[0][1]
+
+
+def test_a_killed_server_leaves_no_process_behind(server: subprocess.Popen[str], port: int) -> None:
+    server.kill()
+    wait_until_nobody_listens(port)
+
+
+def test_the_pool_heals_after_the_database_dropped_its_connections(
+    server: subprocess.Popen[str], port: int
+) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT pg_terminate_backend(pid) {OTHERS}")
+    seen = [get(port, "/readyz")[0] for _ in range(8)]
+    assert seen == [503] * 8
+    assert b'"migrated": true' in get(port, "/readyz")[1]
