@@ -16,7 +16,7 @@ from messaging.models import Content, Message
 from messaging.request_body import BodyUnreadable, read_body
 from messaging.services import intake
 from tests.api.conftest import MMS, SMS, Caller, make_caller
-from tests.api.postgres_proxy import in_other_process_settings
+from tests.postgres_proxy import in_other_process_settings
 
 JSON = "application/json"
 

@@ -16,7 +16,7 @@ from accounts.models import ApiToken
 from messaging.models import Message
 from messaging.services import intake
 from tests.api.conftest import SMS, make_caller
-from tests.api.postgres_proxy import counting_relay, in_other_process_settings
+from tests.postgres_proxy import counting_relay, in_other_process_settings
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

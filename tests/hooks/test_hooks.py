@@ -1,0 +1,288 @@
+"""What vendors call: proved, stored, queued, and nothing else (architecture 2)."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar
+
+import pytest
+from django.db import OperationalError
+from django.test import Client
+from prometheus_client import REGISTRY
+
+from messaging.models import Connection, Inbox, Raw
+from messaging.services import hook_intake
+from messaging.types import Account, HookReply, HookRequest, HttpRequest, HttpResponse, Outgoing, SendResult
+from messaging.vendors import registry
+from messaging.vendors.base import Adapter, BadSignature
+from messaging.vendors.simulator import signature
+from tests.factories import make_connection
+from tests.postgres_proxy import counting_relay, in_other_process_settings
+
+SECRET = "s3cret-of-the-parrot"
+
+
+class Parrot(Adapter):
+    """A vendor that keeps what it was shown, and proves itself by a word in the query."""
+
+    key = "parrot"
+    label = "Parrot"
+    seen: ClassVar[list[HookRequest]] = []
+
+    def build(self, batch: Sequence[Outgoing], account: Account) -> HttpRequest:
+        raise AssertionError
+
+    def parse(self, batch: Sequence[Outgoing], response: HttpResponse) -> tuple[SendResult, ...]:
+        raise AssertionError
+
+    def verify(self, hook: HookRequest, account: Account) -> None:
+        self.seen.append(hook)
+        if hook.query.get("proof") == "wrong":
+            raise BadSignature("the word is wrong")
+
+    def parse_hook(self, hook: HookRequest) -> Sequence[Any]:
+        raise AssertionError("nothing is read while the vendor waits")
+
+    def hook_reply(self) -> HookReply:
+        return HookReply(202, b"<ok/>", "text/xml")
+
+
+@pytest.fixture(autouse=True)
+def parrot(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setitem(registry.ADAPTERS, "parrot", Parrot())
+    monkeypatch.setattr(Parrot, "seen", [])
+    yield
+    hook_intake.forget_receivers()
+
+
+@pytest.fixture
+def connection(db: None) -> Connection:
+    return make_connection(vendor="parrot", secrets={"password": SECRET})
+
+
+def hook_path(connection: Connection, rest: str = "") -> str:
+    return f"/hooks/{connection.vendor}/{connection.public_id}{rest}"
+
+
+def refused(reason: str) -> float:
+    return REGISTRY.get_sample_value("connector_hooks_refused_total", {"reason": reason}) or 0.0
+
+
+def nothing_stored() -> bool:
+    return not Raw.objects.exists() and not Inbox.objects.exists()
+
+
+def stored() -> dict[str, Any]:
+    """The one call that was stored, with its inbox row checked."""
+    raw, inbox = Raw.objects.get(), Inbox.objects.get()
+    assert (inbox.raw_id, inbox.raw_at, inbox.connection_id) == (raw.pk, raw.at, raw.connection_id)
+    assert (raw.kind, inbox.tries, inbox.parked_at, inbox.due_at) == ("hook", 0, None, raw.at)
+    record: dict[str, Any] = json.loads(raw.request)
+    return record
+
+
+def test_a_post_is_stored_whole_and_answered_as_the_vendor_wants(client: Client, connection: Connection):
+    body = '{"status": "žltý", "nul": "\\u0000"}\n'.encode()
+    answer = client.post(
+        hook_path(connection, "/dlr/sms?id=1&empty=&id=2"),
+        body,
+        content_type="application/json",
+        headers={"X-Trace": "abc"},
+    )
+    assert (answer.status_code, answer.content, answer["Content-Type"]) == (202, b"<ok/>", "text/xml")
+    record = stored()
+    assert Raw.objects.get().connection_id == connection.pk
+    assert {key: record[key] for key in ("method", "path", "query", "body")} == {
+        "method": "POST",
+        "path": "dlr/sms",
+        "query": {"id": "2", "empty": ""},
+        "body": body.decode(),
+    }
+    assert record["headers"]["x-trace"] == "abc"
+    assert record["headers"]["content-type"] == "application/json"
+    assert record["url"] == "https://connector.example" + hook_path(connection, "/dlr/sms?id=1&empty=&id=2")
+
+
+def test_a_get_is_stored_too(client: Client, connection: Connection):
+    assert client.get(hook_path(connection, "?status=DELIVRD&to=421900000123")).status_code == 202
+    record = stored()
+    assert (record["method"], record["body"]) == ("GET", "")
+    assert record["query"] == {"status": "DELIVRD", "to": "421900000123"}
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        pytest.param("", id="bare"),
+        pytest.param("/", id="slash at the end"),
+        pytest.param("/a/b/?x=%20+%C5%BE&y=a%2Fb", id="query to the letter"),
+    ],
+)
+def test_signatures_cover_the_address_as_it_was_dialled(client: Client, connection: Connection, sent: str):
+    assert client.get(hook_path(connection, sent)).status_code == 202
+    (hook,) = Parrot.seen
+    assert hook.url == "https://connector.example" + hook_path(connection, sent)
+
+
+def test_a_body_that_is_no_text_is_kept_byte_for_byte(client: Client, connection: Connection):
+    client.post(hook_path(connection), b"\xff\x00\xfe", content_type="application/octet-stream")
+    record = stored()
+    assert record["base64"] is True
+    assert base64.b64decode(record["body"]) == b"\xff\x00\xfe"
+
+
+def test_secrets_are_not_stored(client: Client, connection: Connection):
+    basic = base64.b64encode(f"user:{SECRET}".encode()).decode()
+    client.post(
+        hook_path(connection, f"?password={SECRET}"),
+        json.dumps({"echo": SECRET, "status": "ok"}),
+        content_type="application/json",
+        headers={
+            "Authorization": f"Basic {basic}",
+            "X-Api-Key": "k",
+            "X-Vendor-Signature": "s",
+            "X-Odd": SECRET,
+        },
+    )
+    record = stored()
+    assert SECRET not in Raw.objects.get().request
+    assert basic not in Raw.objects.get().request
+    for name in ("authorization", "x-api-key", "x-vendor-signature", "x-odd"):
+        assert record["headers"][name] == "***"
+    assert json.loads(record["body"]) == {"echo": "***", "status": "ok"}
+    (hook,) = Parrot.seen  # the adapter itself saw them
+    assert hook.query["password"] == SECRET
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param("/hooks/parrot/nobody", id="unknown id"),
+        pytest.param("/hooks/nobody/{public_id}", id="unknown vendor"),
+        pytest.param("/hooks/simulator/{public_id}", id="another vendor's id"),
+    ],
+)
+def test_unknown_addresses(client: Client, connection: Connection, path: str):
+    before = refused("unknown")
+    answer = client.post(path.format(public_id=connection.public_id), b"{}", content_type="application/json")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "unknown_hook")
+    assert refused("unknown") == before + 1
+    assert nothing_stored()
+
+
+def test_a_bad_signature(client: Client, connection: Connection):
+    before = refused("signature")
+    answer = client.post(hook_path(connection, "?proof=wrong"), b"{}", content_type="application/json")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (401, "bad_signature")
+    assert refused("signature") == before + 1
+    assert nothing_stored()
+
+
+def test_the_simulators_signature(client: Client, db: None):
+    connection = make_connection()
+    body = b'{"type": "report"}'
+    stamp = str(int(time.time()))
+    headers = {
+        "X-Carrier-Timestamp": stamp,
+        "X-Carrier-Signature": signature("simulator-api-key", stamp, body).decode(),
+    }
+    path = hook_path(connection)
+    assert client.post(path, body + b" ", content_type="application/json", headers=headers).status_code == 401
+    assert nothing_stored()
+    assert client.post(path, body, content_type="application/json", headers=headers).status_code == 200
+    assert stored()["headers"]["x-carrier-signature"] == "***"
+
+
+def test_an_inactive_connection_still_takes_reports(client: Client, connection: Connection):
+    connection.is_active = False
+    connection.save()
+    assert client.post(hook_path(connection), b"{}", content_type="application/json").status_code == 202
+    assert Inbox.objects.count() == 1
+
+
+def test_garbage_is_stored_and_not_judged(client: Client, connection: Connection):
+    assert client.post(hook_path(connection), b"<<<{{{", content_type="text/plain").status_code == 202
+    assert stored()["body"] == "<<<{{{"
+
+
+@pytest.mark.parametrize(("size", "status"), [(1_048_576, 202), (1_048_577, 413)])
+def test_the_largest_body(client: Client, connection: Connection, size: int, status: int):
+    answer = client.post(hook_path(connection), b"x" * size, content_type="text/plain")
+    assert answer.status_code == status
+    assert Inbox.objects.count() == (status == 202)
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "OPTIONS", "HEAD"])
+def test_other_methods(client: Client, connection: Connection, method: str):
+    answer = client.generic(method, hook_path(connection))
+    assert (answer.status_code, answer["Allow"]) == (405, "GET, POST")
+    assert nothing_stored()
+
+
+def test_csrf_is_no_matter_of_machines(connection: Connection):
+    client = Client(enforce_csrf_checks=True)
+    assert client.post(hook_path(connection), b"{}", content_type="application/json").status_code == 202
+
+
+def test_secrets_that_cannot_be_opened_are_ours_to_mend(
+    client: Client, connection: Connection, settings: Any
+):
+    settings.FIELD_KEYS = ["bm90IHRoZSBzYW1lIGtleSwgdGhpcnR5LXR3byBieXQ="]
+    answer = client.post(hook_path(connection), b"{}", content_type="application/json")
+    assert (answer.status_code, answer["Retry-After"]) == (503, "30")
+    assert nothing_stored()
+
+
+def test_a_crash_is_503(client: Client, connection: Connection, monkeypatch: pytest.MonkeyPatch):
+    def crash(self: Parrot, hook: HookRequest, account: Account) -> None:
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(Parrot, "verify", crash)
+    answer = client.post(hook_path(connection), b"{}", content_type="application/json")
+    assert (answer.status_code, "Retry-After" in answer.headers) == (503, True)
+    assert nothing_stored()
+
+
+def test_a_failing_statement_is_503(client: Client, connection: Connection, monkeypatch: pytest.MonkeyPatch):
+    def fail(statement: str, params: Any) -> int:
+        raise OperationalError("the server closed the connection")
+
+    monkeypatch.setattr(hook_intake, "change", fail)
+    answer = client.post(hook_path(connection), b"{}", content_type="application/json")
+    assert (answer.status_code, answer["Retry-After"]) == (503, "5")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_with_the_database_down(client: Client):
+    connection = make_connection(vendor="parrot")
+
+    def post() -> Any:
+        return client.post(hook_path(connection), b"{}", content_type="application/json")
+
+    options = {"connect_timeout": 1, "sslmode": "disable"}
+    answer = in_other_process_settings(post, HOST="127.0.0.1", PORT="1", CONN_MAX_AGE=0, OPTIONS=options)
+    assert (answer.status_code, answer["Retry-After"]) == (503, "5")
+    assert not Inbox.objects.exists()
+    assert post().status_code == 202
+
+
+@pytest.mark.django_db(transaction=True)
+def test_one_statement_per_call(client: Client):
+    connection = make_connection(vendor="parrot")
+    with counting_relay() as counted:
+
+        def post() -> list[int]:
+            trips = []
+            for _ in range(8):
+                before = counted.trips
+                client.post(hook_path(connection), b"{}", content_type="application/json")
+                trips.append(counted.trips - before)
+            return trips
+
+        options = {"sslmode": "disable", "gssencmode": "disable", "prepare_threshold": 3}
+        trips = in_other_process_settings(post, HOST="127.0.0.1", PORT=str(counted.port), OPTIONS=options)
+    assert trips[-3:] == [1, 1, 1]
+    assert Inbox.objects.count() == 8
