@@ -97,6 +97,21 @@ def test_it_serves_and_its_pool_reaches_the_database(server: subprocess.Popen[st
         assert cursor.fetchone() == (4,)
 
 
+def test_its_processes_share_their_counters(transactional_db: None, port: int) -> None:
+    server = serve(port, WEB_WORKERS="2")
+    try:
+        wait_until_it_answers(port)
+        for _ in range(20):
+            assert get(port, "/hooks/simulator/nobody-knows-this")[0] == 404
+        lines = get(port, "/metrics")[1].decode().splitlines()
+    finally:
+        server.kill()
+        server.communicate()
+        wait_until_nobody_listens(port)
+    assert 'connector_hooks_refused_total{reason="unknown"} 20.0' in lines
+    assert "connector_ready 0.0" in lines
+
+
 @pytest.mark.django_db
 def test_a_taken_port_is_refused_by_name(port: int) -> None:
     with socket.create_server(("127.0.0.1", port)):

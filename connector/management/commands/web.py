@@ -8,7 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from connector import lifeline
+from connector import lifeline, metrics
 
 DRAIN_SECONDS = 20  # requests end within 5 s of database and 3 s of vendor time
 RELOAD_SECONDS = 5  # what a new process gets to start, on SIGHUP, before the old one leaves
@@ -30,11 +30,13 @@ class Command(BaseCommand):
     def handle(self, *args: Any, share_port: bool, **options: Any) -> None:
         if not share_port:
             refuse_taken_port(settings.HOST, settings.PORT)
+        metrics.prepare(settings.METRICS_DIR)
         environ = os.environ | {
             "DJANGO_SETTINGS_MODULE": "connector.settings",
             # One pooled connection for each blocking thread; only this process may have a pool.
             "DB_POOL": str(settings.WEB_THREADS),
             lifeline.SERVER: str(os.getpid()),
+            metrics.SHARED: str(settings.METRICS_DIR),
         }
         os.chdir(settings.BASE_DIR)
         os.execve(sys.executable, [sys.executable, "-m", "granian", *server_arguments()], environ)  # noqa: S606
