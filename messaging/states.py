@@ -24,8 +24,8 @@ _FINAL_OF_STATUS = {
 }
 
 # How much an attempt is known by: evidence of a lower or equal rank is stored and changes nothing.
-_ATTEMPT_RANK = {None: 0, Outcome.UNKNOWN: 1, Outcome.NOT_DIALLED: 1, Outcome.TAKEN: 2}
-_REFUSED_RANK = 3
+_ATTEMPT_RANK = {None: 0, Outcome.UNKNOWN: 1, Outcome.NOT_DIALLED: 1, Outcome.TAKEN: 3}
+_REFUSED_RANK = 2  # below taken: a refusal may be our own conclusion, taking is the vendor's word
 _VENDOR_FINAL_RANK = 4
 
 
@@ -69,6 +69,11 @@ def _rank_of_outcome(outcome: Outcome | None) -> int:
     return _ATTEMPT_RANK.get(outcome, _REFUSED_RANK)
 
 
+def replaces(known: Outcome | None, told: Outcome) -> bool:
+    """Whether an answer is kept in the place of what is known of its attempt: never by one that says less."""
+    return _rank_of_outcome(told) >= _rank_of_outcome(known)
+
+
 def made_by_us(state: S, error_code: str) -> bool:
     """Whether this final was declared here, without the vendor's word for it."""
     return state.is_final and error_code in OURS
@@ -89,8 +94,8 @@ def on_answer(standing: Standing, result: SendResult, *, may_fall_back: bool = F
 def _taken(standing: Standing) -> Verdict:
     if standing.rank >= _ATTEMPT_RANK[Outcome.TAKEN]:
         return STORED
-    if standing.state in (S.SENDING, S.UNCERTAIN) and standing.is_last:
-        return Verdict(Effect.APPLIED, S.SENT)
+    if standing.state in (S.SENDING, S.UNCERTAIN, S.RETRYING) and standing.is_last:
+        return Verdict(Effect.APPLIED, S.SENT)  # a retry that waits would send it twice
     if standing.state is S.FAILED and standing.error_code == UNCERTAIN:
         return STORED  # proof of taking, not of delivery: the final told stays until a report comes
     return SUPERSEDED
@@ -117,10 +122,17 @@ def on_report(standing: Standing, report: Report, *, may_fall_back: bool = False
         return STORED if same else CONTRADICTION
     final = _FINAL_OF_STATUS[report.status]
     if standing.state.is_final and not made_by_us(standing.state, standing.error_code):
-        return CONTRADICTION if standing.state is not final else STORED
+        return _against(standing, report, final)
     if report.status is Status.DELIVERED:
         return Verdict(Effect.APPLIED, final)
     return _failure(standing, report, final, may_fall_back=may_fall_back)
+
+
+def _against(standing: Standing, report: Report, final: S) -> Verdict:
+    """The vendor's final came from another attempt, or from the answer to this one."""
+    if standing.state is final:
+        return STORED
+    return CONTRADICTION if report.status is Status.DELIVERED else SUPERSEDED
 
 
 def _failure(standing: Standing, report: Report, final: S, *, may_fall_back: bool) -> Verdict:
