@@ -56,6 +56,6 @@ class TenantForm(_TenantModelForm):
         return list(dict.fromkeys(hosts))
 
     def _post_clean(self) -> None:
-        super()._post_clean()
+        super()._post_clean()  # type: ignore[misc]  # a hook that the stubs lack
         if self.cleaned_data.get("callback_secret") and self._current:
             self.instance.callback_secret_previous = self._current

@@ -28,7 +28,7 @@ class Window(ChangeList):
         first = (self.page_num - 1) * self.list_per_page
         rows = list(self.queryset[first : first + self.list_per_page + 1])
         self.has_more = len(rows) > self.list_per_page
-        self.result_list = rows[: self.list_per_page]  # type: ignore[assignment]
+        self.result_list = rows[: self.list_per_page]
         self.result_count = len(self.result_list)
         self.full_result_count = None
         self.show_full_result_count = False
@@ -45,7 +45,7 @@ class HistoryAdmin(AnyAdmin):
     list_per_page = 50
     show_facets = admin.ShowFacets.NEVER
     show_full_result_count = False
-    sortable_by: tuple[str, ...] = ()  # other orders than the key's would sort the whole table
+    sortable_by = ()  # other orders than the key's would sort the whole table
     ordering = ("-pk",)
     id_columns: tuple[str, ...] = ("pk",)  # what a search for an id looks at
 

@@ -61,7 +61,7 @@ class ConnectionForm(_ConnectionModelForm):
         if self.instance.pk is None:
             self.initial["channels"] = [str(channel) for channel in offered]
         elif self.instance.lane_id:
-            self.initial |= {"cap": self.instance.lane.cap, "rate": self.instance.lane.rate}
+            self.initial["cap"], self.initial["rate"] = self.instance.lane.cap, self.instance.lane.rate
 
     def clean_senders(self) -> list[str]:
         """Each in its canonical writing."""

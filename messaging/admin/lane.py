@@ -70,8 +70,8 @@ class LaneAdmin(_Admin):
 
     @admin.display(description="oldest work")
     def waiting_for(self, lane: Lane) -> str:
-        oldest = lane.oldest_event if lane.kind == LaneKind.CALLBACKS else lane.oldest_message
-        return backlog(oldest, now=datetime.now(UTC))
+        oldest = "oldest_event" if lane.kind == LaneKind.CALLBACKS else "oldest_message"
+        return backlog(getattr(lane, oldest), now=datetime.now(UTC))
 
     @admin.display(description="last success", empty_value="none yet")
     def last_success(self, lane: Lane) -> datetime | None:

@@ -11,14 +11,13 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from accounts.models import Tenant
 from messaging.admin.base import HistoryAdmin
 from messaging.admin.filters import ConnectionFilter, MessageStateFilter, SinceFilter, TenantFilter
 from messaging.admin.resend import MESSAGES, confirm, may_order
 from messaging.models import Content, Message
 from messaging.numbers import digits, mask
-from messaging.services.timeline import STATE_WORDS, timeline
-from messaging.types import Channel, MessageState
+from messaging.services.timeline import STATE_WORDS, by_request_id, timeline
+from messaging.types import MessageState
 
 _WHAT = (
     "state_word",
@@ -62,8 +61,7 @@ class MessageAdmin(HistoryAdmin):
 
     def search_text(self, term: str) -> Q:
         """A request id within each tenant, or a recipient in either writing."""
-        tenants = list(Tenant.objects.values_list("pk", flat=True))
-        found = Q(dedupe_key=term, tenant__in=tenants, channel__in=list(Channel))
+        found = by_request_id(term)
         number = digits(term)
         return found | Q(recipient=f"+{number}") if len(number) >= 7 else found
 

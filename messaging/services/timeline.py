@@ -9,10 +9,13 @@ from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
+from django.db.models import Q
+
+from accounts.models import Tenant
 from messaging.models import Attempt, Event, InboundMessage, Message, Raw, Report
 from messaging.models.raw import RawKind
 from messaging.numbers import same_number
-from messaging.types import Effect, EventKind, EventState, MessageState, Outcome, Status
+from messaging.types import Channel, Effect, EventKind, EventState, MessageState, Outcome, Status
 
 Kind = Literal["accepted", "attempt", "look-up", "report", "callback", "inbound", "final"]
 Tone = Literal["good", "bad", "open", "plain"]
@@ -62,6 +65,24 @@ class Entry:
     tone: Tone = "plain"
     facts: tuple[tuple[str, str], ...] = field(repr=False, default=())
     exchanges: tuple[Exchange, ...] = field(repr=False, default=())
+
+
+def named(name: str) -> list[Message]:
+    """The messages that an id or a request id names: the message, its resends, other tenants' or channels'."""
+    try:
+        wanted = Q(pk=UUID(name))
+    except ValueError:
+        wanted = by_request_id(name)
+    found = Message.objects.filter(wanted).select_related("tenant", "connection__tenant")
+    return list(found.order_by("created_at", "pk"))
+
+
+def by_request_id(request_id: str) -> Q:
+    """Messages of that request id, through the index that keeps them apart, and their resends."""
+    tenants = list(Tenant.objects.values_list("pk", flat=True))
+    asked = Q(dedupe_key=request_id, tenant__in=tenants, channel__in=list(Channel))
+    originals = list(Message.objects.filter(asked).values_list("pk", flat=True))
+    return Q(pk__in=originals) | Q(replay_of__in=originals) if originals else Q(pk__in=[])
 
 
 def timeline(message: Message) -> list[Entry]:
