@@ -1,0 +1,16 @@
+"""Process tests: real servers on loopback, killed and restarted on purpose."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.process.stage import Stage, stage
+
+
+@pytest.fixture
+def running() -> Iterator[Stage]:
+    """A database, a carrier, and nothing else yet."""
+    with stage() as made:
+        yield made

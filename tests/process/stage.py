@@ -1,0 +1,261 @@
+"""A connector of real processes for one test: its own PostgreSQL, carrier, web and worker, on free ports.
+
+Nothing here looks inside: facts come over HTTP, from management commands' JSON and from rows.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import psycopg
+
+from connector import embedded
+
+ROOT = Path(__file__).resolve().parents[2]
+KEY = "stage-carrier-key"
+START = 60.0  # seconds for a process to be ready on a busy machine
+
+ONBOARD = """
+from datetime import timedelta
+from messaging.services import onboarding
+made = onboarding.create_tenant(slug="{slug}", name="{slug}")
+made.tenant.inbound_url_sms = "{inbound}"
+made.tenant.save()
+onboarding.connect(tenant=made.tenant, vendor="simulator", name="{slug}", report_deadline=timedelta(seconds={deadline}),
+    cap={cap}, rate={rate}, values={{"base_url": "{carrier}/accounts/{slug}", "api_key": "{key}",
+    "capability": "{capability}"}})
+print("TENANT", made.token_secret, made.callback_secret)
+"""
+
+
+def free_port() -> int:
+    """A port of loopback that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def eventually(question: Callable[[], Any], *, within: float, what: str) -> Any:
+    """The first truthy answer; AssertionError naming `what` when there is none within so many seconds."""
+    until = time.monotonic() + within
+    while time.monotonic() < until:
+        if answer := question():
+            return answer
+        time.sleep(0.05)
+    raise AssertionError(f"not within {within:g} s: {what}")
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """One tenant with a simulator account of the same name."""
+
+    slug: str
+    token: str
+    secret: str
+
+
+@dataclass
+class Stage:
+    """The processes and what they need."""
+
+    directory: Path
+    carrier_port: int = field(default_factory=free_port)
+    bloomreach_port: int = field(default_factory=free_port)
+    children: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    @property
+    def postgres(self) -> Path:
+        return self.directory / "pg"
+
+    @property
+    def carrier_url(self) -> str:
+        return f"http://127.0.0.1:{self.carrier_port}"
+
+    def environment(self, **more: str) -> dict[str, str]:
+        """What every process is told."""
+        return {
+            **os.environ,
+            "DJANGO_SETTINGS_MODULE": "connector.settings",
+            "ENV_FILE": "",
+            "DEBUG": "1",
+            "DEMO": "1",
+            "DATA_DIR": str(self.directory),
+            "DATABASE_URL": embedded.url(self.postgres),
+            "CALL_DEADLINE": "2",
+            "CARRIER_PORT": str(self.carrier_port),
+            "CARRIER_KEY": KEY,
+            "BLOOMREACH_PORT": str(self.bloomreach_port),
+            "LOG_LEVEL": "WARNING",
+            **more,
+        }
+
+    def manage(self, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+        """Runs a management command to its end."""
+        command = [sys.executable, str(ROOT / "manage.py"), *arguments]
+        environment = self.environment(**more)
+        return subprocess.run(
+            command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
+        )
+
+    def start(self, name: str, *arguments: str, **more: str) -> subprocess.Popen[bytes]:
+        """Starts a management command as a child in a session of its own; its output goes to NAME.log."""
+        command = [sys.executable, str(ROOT / "manage.py"), *arguments]
+        with (self.directory / f"{name}.log").open("ab") as log:
+            child = subprocess.Popen(
+                command,
+                env=self.environment(**more),
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self.children[name] = child
+        return child
+
+    def start_web(self, name: str, port: int) -> str:
+        """A web process that is ready; its address."""
+        url = f"http://127.0.0.1:{port}"
+        self.start(name, "web", PORT=str(port), PUBLIC_URL=url)
+        eventually(lambda: answers(f"{url}/healthz"), within=START, what=f"{name} listens")
+        return url
+
+    def start_worker(self, name: str, public_url: str) -> None:
+        """A worker; the hook URLs that it hands out lead to `public_url`."""
+        self.start(name, "worker", PUBLIC_URL=public_url)
+
+    def start_carrier(self) -> None:
+        """The stand-in carrier, with a ledger that survives it."""
+        self.start("carrier", "carrier", "--ledger", str(self.directory / "carrier.jsonl"))
+        eventually(lambda: answers(f"{self.carrier_url}/counters"), within=START, what="the carrier listens")
+
+    def restart_postgres(self) -> None:
+        """Stops the database server under everybody's feet, and starts it again."""
+        embedded.stop(self.postgres)
+        embedded.start(self.postgres)
+
+    def onboard(
+        self,
+        slug: str,
+        *,
+        capability: str = "look_up",
+        report_deadline: float = 60,
+        cap: int = 16,
+        rate: float | None = None,
+    ) -> Tenant:
+        """A tenant with a simulator account. Rate in segments per second, deadline in seconds."""
+        script = ONBOARD.format(
+            slug=slug,
+            inbound=f"http://127.0.0.1:{self.bloomreach_port}/inbound",
+            deadline=report_deadline,
+            cap=cap,
+            rate=rate,
+            carrier=self.carrier_url,
+            key=KEY,
+            capability=capability,
+        )
+        done = self.manage("shell", "--no-imports", "-c", script)
+        lines = [line.split() for line in done.stdout.splitlines() if line.startswith("TENANT ")]
+        assert lines, done.stderr
+        return Tenant(slug, lines[0][1], lines[0][2])
+
+    def simulate(self, url: str, tenant: Tenant, *arguments: str) -> subprocess.Popen[bytes]:
+        """Starts a campaign; `verdict` reads what it says in the end."""
+        options = ["--base-url", url, "--token", tenant.token, "--secret", tenant.secret]
+        options += ["--carrier-url", self.carrier_url, "--json", *arguments]
+        command = [sys.executable, str(ROOT / "manage.py"), "simulate", *options]
+        with (self.directory / "simulate.log").open("ab") as log:
+            return subprocess.Popen(
+                command, env=self.environment(), cwd=ROOT, stdout=subprocess.PIPE, stderr=log
+            )
+
+    def verdict(self, campaign: subprocess.Popen[bytes]) -> dict[str, Any]:
+        """The campaign's JSON, once it has ended."""
+        output, _ = campaign.communicate(timeout=300)
+        verdict: dict[str, Any] = json.loads(output)
+        return {**verdict, "exit": campaign.returncode}
+
+    def reconcile(self) -> dict[str, Any]:
+        """What `manage.py reconcile` proves, with its exit code."""
+        done = self.manage("reconcile", "--json")
+        account: dict[str, Any] = json.loads(done.stdout)
+        return {**account, "exit": done.returncode}
+
+    def carrier_state(self) -> dict[str, Any]:
+        """What the carrier took."""
+        with urlopen(f"{self.carrier_url}/state?since=0", timeout=10) as answer:
+            state: dict[str, Any] = json.load(answer)
+            return state
+
+    def rows(self, query: str, params: Mapping[str, Any] | None = None) -> list[Any]:
+        """Rows of the connector's database."""
+        with psycopg.connect(embedded.url(self.postgres)) as connection:
+            return connection.execute(query, params).fetchall()
+
+    def kill(self, name: str) -> None:
+        """SIGKILL of a child's main process alone, as the kernel does it."""
+        self.children[name].kill()
+        self.children[name].wait()
+
+    def terminate(self, name: str, *, within: float = 40) -> int:
+        """SIGTERM of a child's main process; its exit code."""
+        self.children[name].terminate()
+        return self.children[name].wait(within)
+
+    def close(self) -> None:
+        """Ends every child with its group, and the server."""
+        for child in self.children.values():
+            with suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+        embedded.destroy(self.postgres)
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def logs(self) -> str:
+        """The end of every log, for a failure's message."""
+        return "\n".join(
+            f"== {path.name}\n" + "\n".join(path.read_text(errors="replace").splitlines()[-25:])
+            for path in sorted(self.directory.glob("*.log"))
+        )
+
+
+def answers(url: str) -> bool:
+    """Whether something answers 200 there."""
+    try:
+        with urlopen(url, timeout=2) as answer:
+            return bool(answer.status == 200)
+    except (URLError, ConnectionError, TimeoutError):
+        return False
+
+
+@contextmanager
+def stage() -> Iterator[Stage]:
+    """A stage with a migrated database and a carrier; everything is gone afterwards."""
+    directory = Path(tempfile.mkdtemp(prefix="connector-stage-"))
+    directory.chmod(0o755)
+    made = Stage(directory)
+    try:
+        embedded.start(made.postgres)
+        migrated = made.manage("migrate", "-v0")
+        assert migrated.returncode == 0, migrated.stderr
+        made.start_carrier()
+        yield made
+    finally:
+        print(made.logs())
+        made.close()

@@ -1,0 +1,69 @@
+"""Promises under restarts: of the database server in mid-run, and of web and worker, one after the other."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.process.load import CALLBACK, Load
+from tests.process.stage import Stage, eventually, free_port
+
+pytestmark = [pytest.mark.process, pytest.mark.slow, pytest.mark.timeout(300)]
+
+
+def _sent(running: Stage) -> int:
+    count: int = running.rows("SELECT count(*) FROM messaging_attempt WHERE outcome = 'taken'")[0][0]
+    return count
+
+
+def test_a_restarted_database_costs_nothing_but_time(running: Stage) -> None:
+    tenant = running.onboard("shop", report_deadline=40)
+    url = running.start_web("web", free_port())
+    running.start_worker("worker", url)
+    campaign = running.simulate(
+        url, tenant, "--sms", "450", "--mms", "50", "--rate", "50", "--patience", "200"
+    )
+    for sent in (100, 300):
+        eventually(lambda sent=sent: _sent(running) >= sent, within=120, what=f"{sent} messages sent")
+        running.restart_postgres()
+    verdict = running.verdict(campaign)
+    assert verdict["exit"] == 0, verdict
+    account = running.reconcile()
+    assert (account["exit"], account["unaccounted"]) == (0, 0)
+    assert running.carrier_state()["twice"] == 0
+    assert running.rows("SELECT count(*) FROM messaging_message WHERE state < 10") == [(0,)]
+
+
+def test_a_rolling_restart_under_load_answers_only_200_and_leaves_no_doubt(running: Stage) -> None:
+    tenant = running.onboard("shop", report_deadline=300, cap=32)
+    ports = [free_port(), free_port()]
+    url = running.start_web("web-0", ports[0])
+    running.start_web("web-1", ports[1])
+    for n in range(2):
+        running.start_worker(f"worker-{n}", url)
+    load = Load(ports, tenant.token, CALLBACK.format(port=running.bloomreach_port))
+    load.start()
+    try:
+        eventually(lambda: _sent(running) >= 50, within=60, what="messages flow")
+        for n in range(2):
+            assert running.terminate(f"web-{n}") == 0
+            running.start_web(f"web-{n}", ports[n])
+        for n in range(2):
+            before = _sent(running)
+            assert running.terminate(f"worker-{n}") == 0
+            running.start_worker(f"worker-{n}", url)
+            eventually(lambda before=before: _sent(running) > before + 50, within=60, what="messages flow on")
+    finally:
+        load.stop()
+    assert set(load.answers) == {200}
+    total = len(load.accepted)
+    eventually(
+        lambda: running.rows("SELECT count(*) FROM messaging_message WHERE state = 10") == [(total,)],
+        within=120,
+        what="all messages delivered",
+    )
+    assert running.rows(
+        "SELECT count(*) FROM messaging_attempt WHERE outcome IS DISTINCT FROM 'taken'"
+        " AND outcome IS DISTINCT FROM 'not_dialled'"
+    ) == [(0,)]
+    assert running.carrier_state()["twice"] == 0
+    assert running.reconcile()["exit"] == 0
