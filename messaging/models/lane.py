@@ -36,7 +36,7 @@ class LaneQuerySet(models.QuerySet["Lane"]):
 
     def ensure_callbacks(self, tenant_ids: Iterable[int]) -> None:
         """Makes the missing callbacks lanes of these tenants."""
-        keys = [str(tenant_id) for tenant_id in tenant_ids]
+        keys = sorted(str(tenant_id) for tenant_id in tenant_ids)  # one order: no deadlock
         change(ENSURE, {"kind": int(LaneKind.CALLBACKS), "keys": keys, "cap": DEFAULT_CALLBACK_CAP})
 
     def resume(self) -> int:

@@ -30,6 +30,8 @@ from messaging.types import (
     uuid7,
 )
 
+SMALLINT = 32767  # what the columns for parts and segments hold
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -52,12 +54,16 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Ruling:
-    """A decision of our own: validity used up, no report in time, unknown outcome given up or sent once more."""
+    """A decision of our own: validity used up, no report in time, unknown outcome given up or sent once more.
+
+    `about` is the attempt whose call it judges: void once that attempt is decided, or another one has begun.
+    """
 
     message_id: UUID
     state: MessageState
     code: str
     text: str
+    about: UUID | None = None
 
 
 Evidence = Answer | Word | Ruling
@@ -67,9 +73,11 @@ Evidence = Answer | Word | Ruling
 class _Attempt:
     id: UUID
     n: int
+    send_as: str
     outcome: Outcome | None
     status: Status | None
     segments: int | None
+    answer: SendResult | None = None  # to be written
 
 
 @dataclass(slots=True)
@@ -128,7 +136,7 @@ WHERE m.id = ANY(%(ids)s) ORDER BY m.id FOR NO KEY UPDATE OF m
 """
 
 READ_ATTEMPTS = """
-SELECT id, message_id, n, outcome, status, segments FROM messaging_attempt WHERE message_id = ANY(%(ids)s)
+SELECT id, message_id, n, send_as, outcome, status, segments FROM messaging_attempt WHERE message_id = ANY(%(ids)s)
 """
 
 WRITE_MESSAGES = """
@@ -147,7 +155,7 @@ UPDATE messaging_attempt a SET outcome = v.outcome, ended_at = clock_timestamp()
 FROM unnest(%(id)s::uuid[], %(outcome)s::text[], %(code)s::text[], %(vendor_code)s::text[], %(text)s::text[],
             %(vendor_id)s::text[], %(parts)s::int2[], %(segments)s::int2[])
      AS v(id, outcome, code, vendor_code, text, vendor_id, parts, segments)
-WHERE a.id = v.id AND NOT (a.outcome = 'taken' AND v.outcome <> 'taken')
+WHERE a.id = v.id
 """
 
 WRITE_PARTS = """
@@ -195,6 +203,8 @@ def apply(evidence: Sequence[Evidence]) -> list[Effect]:
 
     Evidence about a message that is gone (purged) is `stored`.
     """
+    if not evidence:
+        return []
     messages = _lock({item.message_id for item in evidence})
     owed: list[_Owed] = []
     effects = []
@@ -221,7 +231,7 @@ def _lock(ids: set[UUID]) -> dict[UUID, _Message]:
     for row in fetch(READ_ATTEMPTS, {"ids": list(messages)}):
         outcome = Outcome(row.outcome) if row.outcome else None
         status = Status(row.status) if row.status else None
-        attempt = _Attempt(row.id, row.n, outcome, status, row.segments)
+        attempt = _Attempt(row.id, row.n, row.send_as, outcome, status, row.segments)
         messages[row.message_id].attempts[row.id] = attempt
     return messages
 
@@ -238,8 +248,9 @@ def _weigh(message: _Message, item: Evidence, owed: list[_Owed]) -> Effect:
     follows = message.state.is_final  # then the final before was of our own making
     if isinstance(item, Answer):
         verdict = states.on_answer(standing, item.result, may_fall_back=message.may_fall_back)
-        attempt.outcome = item.result.outcome
-        attempt.segments = item.result.segments or attempt.segments
+        if states.replaces(attempt.outcome, item.result.outcome):
+            attempt.outcome, attempt.answer = item.result.outcome, item.result
+        attempt.segments = _small(item.result.segments) or attempt.segments
         _move(message, verdict, owed, retry_after=item.result.retry_after)
         told = _Told(item.result.text, item.result.vendor_code, message.row.now, follows)
         _tell(message, verdict, owed, attempt, told)
@@ -247,7 +258,7 @@ def _weigh(message: _Message, item: Evidence, owed: list[_Owed]) -> Effect:
     verdict = states.on_report(standing, item.report, may_fall_back=message.may_fall_back)
     if verdict.effect is not Effect.CONTRADICTION and item.report.status is not Status.UNKNOWN:
         attempt.status = _better(attempt.status, item.report.status)
-    attempt.segments = item.report.segments or attempt.segments
+    attempt.segments = _small(item.report.segments) or attempt.segments
     _move(message, verdict, owed, retry_after=None)
     occurred_at = item.report.occurred_at or item.received_at or message.row.now
     _tell(
@@ -260,14 +271,26 @@ def _weigh(message: _Message, item: Evidence, owed: list[_Owed]) -> Effect:
     return verdict.effect
 
 
+def _clip(text: str, length: int) -> str:
+    """What a column takes: no NUL, no half of a surrogate pair, no more than it holds."""
+    return text.encode("utf-8", "replace").decode().replace("\x00", "")[:length]
+
+
+def _small(number: int | None) -> int | None:
+    return None if number is None else min(max(number, 0), SMALLINT)
+
+
 def _better(known: Status | None, told: Status) -> Status:
     return told if known is None or not known.is_final else known
 
 
 def _rule(message: _Message, ruling: Ruling, owed: list[_Owed]) -> Effect:
-    """Our own decision never overrides a final."""
+    """Our own decision never overrides a final, nor what became of a doubt meanwhile."""
     if message.state.is_final:
         return Effect.STORED
+    in_doubt = message.state in (MessageState.SENDING, MessageState.UNCERTAIN)
+    if ruling.about and not (in_doubt and message.last and message.last.id == ruling.about):
+        return Effect.SUPERSEDED
     if not ruling.state.is_final:
         message.changed, message.state, message.error_code = True, ruling.state, ruling.code
         message.due_at = message.row.now
@@ -276,8 +299,9 @@ def _rule(message: _Message, ruling: Ruling, owed: list[_Owed]) -> Effect:
     if ruling.state is MessageState.REFUSED:
         return Effect.APPLIED  # the caller heard it while waiting
     if ruling.state is not MessageState.UNCONFIRMED or message.row.fail_unconfirmed:
-        error = {"code": ruling.code, "message": ruling.text, "vendor_code": ""}
-        owed.append(_Owed(message, EventKind.FINAL, "failed", message.row.now, error))
+        owed.append(
+            _Owed(message, EventKind.FINAL, "failed", message.row.now, _error(ruling.code, ruling.text))
+        )
     return Effect.APPLIED
 
 
@@ -291,7 +315,7 @@ def _move(
     if verdict.state.is_final:
         _end(message, verdict.state, verdict.error_code)
         return
-    message.changed, message.state, message.error_code = True, verdict.state, verdict.error_code
+    message.changed, message.state, message.error_code = True, verdict.state, _clip(verdict.error_code, 60)
     if verdict.fallback:
         message.send_as, message.due_at = Channel.SMS, now
         message.segments = segments.count(message.row.fallback_text).parts
@@ -304,7 +328,7 @@ def _move(
 
 
 def _end(message: _Message, state: MessageState, code: str) -> None:
-    message.changed, message.state, message.error_code = True, state, code[:60]
+    message.changed, message.state, message.error_code = True, state, _clip(code, 60)
     message.final_at = message.due_at = message.row.now
 
 
@@ -329,27 +353,33 @@ def _tell(
     if verdict.state is None or not verdict.state.is_final:
         return
     message.segments = attempt.segments or message.segments
+    message.send_as = attempt.send_as  # a picture may arrive after all, while its fallback waits
     error = None
     if verdict.state is not MessageState.DELIVERED:
-        error = {"code": verdict.error_code, "message": told.text, "vendor_code": told.vendor_code}
+        error = _error(message.error_code, told.text, told.vendor_code)
     status = "delivered" if error is None else "failed"
     owed.append(_Owed(message, EventKind.FINAL, status, told.occurred_at, error, told.follows_final))
+
+
+def _error(code: str, text: str, vendor_code: str = "") -> dict[str, str]:
+    return {"code": _clip(code, 60), "message": _clip(text, 300), "vendor_code": _clip(vendor_code, 60)}
 
 
 def _write(evidence: Sequence[Evidence], messages: Iterable[_Message], owed: list[_Owed]) -> None:
     changed = [message for message in messages if message.changed]
     if changed:
         change(WRITE_MESSAGES, _columns_of_messages(changed))
-    answers = [item for item in evidence if isinstance(item, Answer)]
+    attempts = [attempt for message in messages for attempt in message.attempts.values()]
+    answers = [(attempt.id, attempt.answer) for attempt in attempts if attempt.answer]
     if answers:
         _write_answers(answers)
-    words = {item.attempt_id: item for item in evidence if isinstance(item, Word)}
-    if words:
-        known = {a.id: a for m in messages for a in m.attempts.values() if a.id in words}
+    words = {item.attempt_id for item in evidence if isinstance(item, Word)}
+    known = [attempt for attempt in attempts if attempt.id in words]
+    if known:
         columns = {
-            "id": list(known),
-            "status": [attempt.status for attempt in known.values()],
-            "segments": [attempt.segments for attempt in known.values()],
+            "id": [attempt.id for attempt in known],
+            "status": [attempt.status for attempt in known],
+            "segments": [attempt.segments for attempt in known],
         }
         change(WRITE_WORDS, columns)
     _owe([item for item in owed if item.message.row.callback_url])
@@ -367,33 +397,33 @@ def _columns_of_messages(changed: list[_Message]) -> dict[str, list[Any]]:
     }
 
 
-def _write_answers(answers: list[Answer]) -> None:
-    results = [answer.result for answer in answers]
-    ids = [answer.attempt_id for answer in answers]
+def _write_answers(answers: Sequence[tuple[UUID, SendResult]]) -> None:
+    results = [result for _, result in answers]
+    ids = [attempt_id for attempt_id, _ in answers]
     change(
         WRITE_ANSWERS,
         {
             "id": ids,
             "outcome": [str(result.outcome) for result in results],
-            "code": [result.code[:60] for result in results],
-            "vendor_code": [result.vendor_code[:60] for result in results],
-            "text": [result.text[:300] for result in results],
-            "vendor_id": [result.vendor_id[:120] for result in results],
-            "parts": [max(len(result.part_ids), 1) for result in results],
-            "segments": [result.segments for result in results],
+            "code": [_clip(result.code, 60) for result in results],
+            "vendor_code": [_clip(result.vendor_code, 60) for result in results],
+            "text": [_clip(result.text, 300) for result in results],
+            "vendor_id": [_clip(result.vendor_id, 120) for result in results],
+            "parts": [_small(max(len(result.part_ids), 1)) for result in results],
+            "segments": [_small(result.segments) for result in results],
         },
     )
     parts = [
-        (answer.attempt_id, vendor_id[:120], part)
-        for answer in answers
-        for part, vendor_id in enumerate(answer.result.part_ids[1:], start=2)
+        (attempt_id, _clip(vendor_id, 120), part)
+        for attempt_id, result in answers
+        for part, vendor_id in enumerate(result.part_ids[1:SMALLINT], start=2)
     ]
     if parts:
         attempt_ids, vendor_ids, numbers = (list(column) for column in zip(*parts, strict=True))
         change(WRITE_PARTS, {"attempt_id": attempt_ids, "vendor_id": vendor_ids, "part": numbers})
-    taken = [answer.attempt_id for answer in answers if answer.result.vendor_id]
-    if taken:
-        change(WAKE_REPORTS, {"ids": taken})
+    named = [attempt_id for attempt_id, result in answers if result.vendor_id]
+    if named:
+        change(WAKE_REPORTS, {"ids": named})
 
 
 def _owe(owed: list[_Owed]) -> None:
