@@ -27,7 +27,7 @@ REARM = """
 UPDATE messaging_event e SET state = 0, due_at = clock_timestamp() + make_interval(secs => v.wait), tries = 0,
        batch_cap = %(batch_cap)s, first_try_at = NULL, lease = NULL, lease_until = NULL, acked_at = NULL
 FROM unnest(%(keys)s::uuid[], %(waits)s::float8[]) AS v(id, wait)
-WHERE e.id = v.id AND e.state IN (2, 3)
+WHERE e.id = v.id
 """
 
 CLONE = """
