@@ -49,7 +49,7 @@ def get(port: int, path: str) -> tuple[int, bytes]:
     return answer.status, answer.read()
 
 
-def wait_until_it_answers(port: int, *, seconds: float = 30) -> None:
+def wait_until_it_answers(port: int, *, seconds: float = 90) -> None:
     end = time.monotonic() + seconds
     while True:
         try:
@@ -61,7 +61,7 @@ def wait_until_it_answers(port: int, *, seconds: float = 30) -> None:
             return
 
 
-def wait_until_nobody_listens(port: int, *, seconds: float = 15) -> None:
+def wait_until_nobody_listens(port: int, *, seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while True:
         with socket.socket() as probe:
