@@ -27,6 +27,7 @@ VALIDITY_EVERY = 5.0
 REGISTER_EVERY = 10.0  # again, in case another worker took us for dead
 HOUSEKEEPING_EVERY = 600.0
 RESPAWN_AFTER = 1.0
+PATIENCE_MAX = 300.0  # seconds of silence before a cluster is restarted, at the most
 STOP_GRACE = 3.0  # for a cluster that has nothing in flight any more
 
 
@@ -41,6 +42,7 @@ class Supervisor:
         self.lifeline: int | None = None
         self.spawned_at = 0.0
         self.last_alive = time.monotonic()
+        self.patience: float = settings.ROW_LEASE
         self.done_at: dict[str, float] = {}
 
     def run(self) -> None:
@@ -83,13 +85,20 @@ class Supervisor:
         return True
 
     def watch(self) -> None:
-        """Restarts the cluster when work is due and no pump of ours has been alive for four call deadlines."""
-        if slots.busy(self.name) or not any(pump.peek()):
-            self.last_alive = time.monotonic()
-        elif time.monotonic() - self.last_alive > settings.ROW_LEASE:
+        """Restarts the cluster when work is due and no pump of ours is alive for four call deadlines.
+
+        A busy machine may need longer to start one: each restart in vain doubles the patience.
+        """
+        now = time.monotonic()
+        if slots.busy(self.name):
+            self.patience = settings.ROW_LEASE
+            self.last_alive = now
+        elif not any(pump.peek()):
+            self.last_alive = now
+        elif now - max(self.last_alive, self.spawned_at) > self.patience:
             log.error("pumps are silent: restarting the cluster", extra={"worker": self.name})
+            self.patience = min(2 * self.patience, PATIENCE_MAX)
             self.kill_cluster()
-            self.last_alive = time.monotonic()
 
     def keep_cluster(self) -> None:
         """Starts the cluster when there is none."""
@@ -122,6 +131,7 @@ class Supervisor:
         except ProcessLookupError:
             log.debug("cluster was gone", extra={"worker": self.name})
         self.cluster.wait()
+        self.cluster = None
 
     def let_go(self) -> None:
         """Tells the pumps to stop claiming."""
