@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import uuid4
 
+from django.db import InterfaceError, OperationalError, connection
+
 from accounts.models import Tenant
+from messaging.services.reconcile import reconcile
 from messaging.simulator import witness
 from messaging.simulator.bloomreach import Bloomreach
 from messaging.simulator.client import Client, Unanswered
@@ -64,7 +68,8 @@ class _Stage:
     deeds: list[Deed]
     client: Client = field(default_factory=lambda: Client(timeout=2.0))
     standing: Counter[MessageState] = field(default_factory=Counter)
-    carrier: Mapping[str, int] = field(default_factory=dict)
+    carrier_before: Counter[str] = field(default_factory=Counter)
+    carrier: Counter[str] = field(default_factory=Counter)
 
 
 def play(*, plan: Plan, bloomreach: Bloomreach, tenant: Tenant, screen: Screen) -> Verdict:
@@ -79,6 +84,7 @@ def play(*, plan: Plan, bloomreach: Bloomreach, tenant: Tenant, screen: Screen) 
     deeds = sorted(plan.deeds, key=lambda deed: deed.at)
     since = witness.now()
     stage = _Stage(plan, bloomreach, tenant, since, screen, orders, deeds)
+    stage.carrier_before = _carrier_counters(stage)
     started_at = time.time()
     _run(stage)
     time.sleep(QUIET)
@@ -108,10 +114,19 @@ def _run(stage: _Stage) -> None:
         _do_harm(stage, elapsed)
         if elapsed - looked >= LOOK_EVERY:
             looked = elapsed
-            _look(stage)
-            if posted == len(stage.orders) and not stage.deeds and _is_over(stage):
+            if _looks_over(stage, all_posted=posted == len(stage.orders)):
                 return
         time.sleep(TICK)
+
+
+def _looks_over(stage: _Stage, *, all_posted: bool) -> bool:
+    """One look at everything. A database that is away is part of the play, not the end of it."""
+    try:
+        _look(stage)
+        return all_posted and not stage.deeds and _is_over(stage)
+    except (OperationalError, InterfaceError):
+        connection.close()
+        return False
 
 
 def _do_harm(stage: _Stage, elapsed: float) -> None:
@@ -123,12 +138,14 @@ def _do_harm(stage: _Stage, elapsed: float) -> None:
 
 def _look(stage: _Stage) -> None:
     stage.standing = witness.standing(stage.tenant, since=stage.since)
-    try:
-        answer = stage.client.call("GET", f"{stage.plan.carrier_url}/counters", headers={})
-    except Unanswered:
-        return  # the figures of the last look will do
-    stage.carrier = answer.json()
+    with contextlib.suppress(Unanswered):  # a busy carrier: the figures of the last look will do
+        stage.carrier = _carrier_counters(stage) - stage.carrier_before
     stage.screen.progress(_progress(stage))
+
+
+def _carrier_counters(stage: _Stage) -> Counter[str]:
+    answer = stage.client.call("GET", f"{stage.plan.carrier_url}/counters", headers={})
+    return Counter({name: count for name, count in answer.json().items() if isinstance(count, int)})
 
 
 def _progress(stage: _Stage) -> str:
@@ -141,7 +158,7 @@ def _progress(stage: _Stage) -> str:
         f"Bloomreach {accepted} accepted, {told} told in {counters['posts']} posts"
         f" | queue {waiting} waiting, {now[MessageState.SENDING]} calling,"
         f" {now[MessageState.UNCERTAIN]} unknown, {now[MessageState.SENT]} sent"
-        f" | carrier {stage.carrier.get('taken', 0)} taken, {stage.carrier.get('reports', 0)} reported"
+        f" | carrier {stage.carrier['taken']} taken, {stage.carrier['reports']} reported"
     )
 
 
@@ -167,4 +184,6 @@ def _evidence(stage: _Stage, *, started_at: float) -> Evidence:
         records=witness.records(stage.tenant, since=stage.since, request_ids=stories),
         carrier=Client().call("GET", url, headers={}).json(),
         two_way=stage.plan.two_way,
+        harmed=bool(stage.plan.deeds),
+        reconciled=reconcile(tenant=stage.tenant, since=stage.since).unaccounted,
     )
