@@ -7,7 +7,7 @@ from collections.abc import Callable
 from messaging.simulator.bloomreach import Bloomreach
 from messaging.simulator.campaign import Deed, break_carrier
 
-KILL_AT, THROTTLE_AT, DENY_AT = 2.5, 5.0, 6.5  # seconds after the start of the campaign
+DENY_AT, KILL_AT, THROTTLE_AT = 1.5, 4.0, 7.5  # seconds after the start of the campaign
 THROTTLE_SECONDS, DENY_SECONDS = 3.0, 5.0
 
 

@@ -117,7 +117,7 @@ def _tenant(former_token: str) -> tuple[Tenant, str, str]:
 
 def _opened(tenant: Tenant) -> str:
     try:
-        return tenant.callback_secret.reveal()
+        return str(tenant.callback_secret.reveal())
     except SealError:  # the keys below .data/ were made anew
         return onboarding.new_callback_secret()
 

@@ -24,7 +24,8 @@ def show(verdict: Verdict, screen: Screen, *, base_url: str) -> None:
     screen.say()
     screen.say(f"callbacks received  {verdict.events} events in {verdict.posts} posts{_aside(verdict)}")
     screen.say(f"inbound messages    {verdict.inbound}")
-    screen.say(f"accept to final     p50 {_clock(verdict, 0.5)}   p99 {_clock(verdict, 0.99)}")
+    harm = ", the harm above included" if verdict.harmed else ""
+    screen.say(f"accept to final     p50 {_clock(verdict, 0.5)}, p99 {_clock(verdict, 0.99)}{harm}")
     screen.say()
     for (name, meaning), count in zip(LINES, _counts(verdict), strict=True):
         figure = screen.paint(f"{name} {count}", BOLD, RED if count else GREEN)

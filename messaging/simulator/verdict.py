@@ -32,6 +32,7 @@ class Evidence:
     records: Mapping[str, Record]
     carrier: Mapping[str, Any]
     two_way: bool = True  # replies of handsets come to this stand-in
+    harmed: bool = False  # faults were made on purpose, so times say little
     reconciled: int = 0  # rows that the connector's own books cannot account for
 
 
@@ -62,6 +63,7 @@ class Verdict:
     inbound: int
     retries: int
     seconds: tuple[float, ...]  # accept to final callback, sorted
+    harmed: bool
     forgotten: int
     twice: int
     unaccounted: int
@@ -103,6 +105,7 @@ def judge(evidence: Evidence) -> Verdict:
         inbound=evidence.counters.get("inbound", 0),
         retries=evidence.counters.get("retries", 0),
         seconds=_seconds(accepted.values()),
+        harmed=evidence.harmed,
         forgotten=len(forgotten),
         twice=len(twice),
         unaccounted=len(unaccounted) + evidence.reconciled,
