@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -24,6 +26,9 @@ class RawAdmin(HistoryAdmin):
     id_columns = ("pk", "owner")
     fields = ("id", "at", "kind", "connection", "owner", "asked", "answered")
     readonly_fields = ("asked", "answered")
+
+    class Media:
+        css: ClassVar[dict[str, tuple[str, ...]]] = {"all": ("messaging/desk.css",)}
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Raw]:
         return super().get_queryset(request).select_related("connection__tenant")

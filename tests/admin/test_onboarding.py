@@ -47,6 +47,7 @@ def test_one_step_makes_tenant_token_and_queue_and_shows_the_secrets_once(admin_
 
     assert page.status_code == 200
     assert "no-store" in page.headers["Cache-Control"]
+    assert [str(message) for message in page.context["messages"]] == []
     tenant, token = Tenant.objects.get(), ApiToken.objects.get()
     sheet = page.context["sheet"]
     assert (tenant.slug, tenant.allowed_hosts, token.tenant) == ("acme", ["hooks.example.com"], tenant)
@@ -168,6 +169,7 @@ def test_a_token_is_issued_and_shown_once(admin_client: Client) -> None:
     assert second == ("Account", "Chan-Account", "acme")
     assert page.content.decode().count(secret) == 1
     assert "no-store" in page.headers["Cache-Control"]
+    assert [str(message) for message in page.context["messages"]] == []
     assert secret not in everything_kept_on_the_way(admin_client)
     assert secret not in admin_client.get(reverse(f"{TOKENS}_change", args=[token.pk])).content.decode()
 
