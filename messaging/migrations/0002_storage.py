@@ -1,6 +1,7 @@
 """Partitioned tables, and how the hot ones are vacuumed (the figures behind it: docs/adr/0003)."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 from django.db import migrations
 
@@ -57,7 +58,8 @@ ALTER TABLE messaging_inbox RESET (autovacuum_vacuum_scale_factor, autovacuum_va
 """
 
 
-def first_weeks(apps, schema_editor):
+def first_weeks(apps: Any, schema_editor: Any) -> None:
+    """Rows of the first weeks need partitions before any worker makes them."""
     for table in partitions.TABLES:
         for monday in partitions.weeks(datetime.now(UTC).date()):
             schema_editor.execute(partitions.create(table, monday))
