@@ -72,9 +72,11 @@ def test_two_hung_vendors_and_a_dead_callback_url_leave_the_others_alone(running
         )
     finally:
         bloomreach.stop()
-    expected = (MESSAGES - RATE) / RATE
-    for slug, n, seconds in running.rows(SENDING):
-        assert (slug in well, n) == (True, MESSAGES)
-        assert seconds == pytest.approx(expected, rel=0.1), f"{slug} sent"
-    for slug, _, seconds in running.rows(TELLING):
-        assert seconds == pytest.approx(expected, rel=0.1), f"{slug} told"
+    # Whoever is slower than its own rate by more than a tenth has waited for somebody else.
+    longest = 1.1 * (MESSAGES - RATE) / RATE
+    sending = {slug: (n, seconds) for slug, n, seconds in running.rows(SENDING)}
+    telling = {slug: (n, seconds) for slug, n, seconds in running.rows(TELLING)}
+    assert set(sending) == set(well)
+    assert {n for n, _ in sending.values()} == {MESSAGES}
+    assert max(seconds for _, seconds in sending.values()) <= longest, sending
+    assert max(seconds for _, seconds in telling.values()) <= longest, telling
