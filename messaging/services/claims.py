@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,25 +33,30 @@ WHERE lane.kind = 0 AND lane.paused_at IS NULL AND lane.open_until <= clock_time
 ORDER BY lane.served_at LIMIT %(lanes)s FOR NO KEY UPDATE OF lane SKIP LOCKED
 """
 
-# `room` is what the cap, the circuit's probe and the bucket leave; a bucket may go into debt by one message.
+# `room` is what the cap and the circuit's probe leave, `tokens` (segments) what the bucket holds; the last message that
+# fits may put it into debt. The clock is read once, so that no time between two readings is lost to the bucket.
 _CHOOSE = """
 WITH l AS MATERIALIZED (
-  SELECT lane.id, t.tokens, least(
-           CASE WHEN lane.faults >= %(trip)s THEN 1 ELSE lane.cap END
-             - (SELECT count(*) FROM messaging_message f WHERE f.lane_id = lane.id AND f.state = 1),
-           CASE WHEN lane.rate IS NULL THEN 32767 ELSE ceil(t.tokens) END)::int AS room
+  SELECT lane.id, lane.served_at, lane.rate, t.at, t.tokens, row_number() OVER (ORDER BY lane.served_at) AS place,
+         CASE WHEN lane.faults >= %(trip)s THEN 1 ELSE lane.cap END
+           - (SELECT count(*) FROM messaging_message f WHERE f.lane_id = lane.id AND f.state = 1) AS room
   FROM messaging_lane lane CROSS JOIN LATERAL (
-    SELECT CASE WHEN lane.rate IS NULL THEN 0 ELSE least(greatest(lane.rate, 1), lane.tokens
-             + extract(epoch FROM clock_timestamp() - lane.refilled_at)::float8 * lane.rate) END AS tokens) t
+    SELECT clock.at, CASE WHEN lane.rate IS NULL THEN 0 ELSE least(greatest(lane.rate, 1), lane.tokens
+             + extract(epoch FROM clock.at - lane.refilled_at)::float8 * lane.rate) END AS tokens
+    FROM (SELECT clock_timestamp() AS at) clock) t
   WHERE lane.id = ANY(%(lanes)s)),
 c AS MATERIALIZED (
-  SELECT m.id, m.due_at, l.id AS lane_id FROM l CROSS JOIN LATERAL (
-    SELECT id, due_at FROM messaging_message
+  SELECT m.id, m.due_at, m.segments, l.id AS lane_id, l.served_at, l.rate, l.tokens FROM l CROSS JOIN LATERAL (
+    SELECT id, due_at, segments FROM messaging_message
     WHERE lane_id = l.id AND state IN (0, 2) AND due_at <= clock_timestamp() AND expires_at > clock_timestamp()
       AND attempts < %(most)s AND tenant_id <> ALL (SELECT id FROM accounts_tenant WHERE status <> 'active')
-    ORDER BY due_at LIMIT greatest(l.room, 0) FOR NO KEY UPDATE SKIP LOCKED) m),
-r AS (SELECT id, row_number() OVER (PARTITION BY lane_id ORDER BY due_at) AS turn FROM c),
-d AS MATERIALIZED (SELECT id, row_number() OVER () AS rn FROM (SELECT id FROM r ORDER BY turn LIMIT %(free)s) x),
+    ORDER BY due_at
+    LIMIT CASE WHEN l.rate IS NULL OR l.tokens > 0 THEN greatest(least(l.room, %(free)s), 0) ELSE 0 END
+    FOR NO KEY UPDATE SKIP LOCKED) m),
+r AS (SELECT id, served_at, rate, tokens, row_number() OVER w AS turn, sum(segments) OVER w - segments AS spent
+      FROM c WINDOW w AS (PARTITION BY lane_id ORDER BY due_at, id ROWS UNBOUNDED PRECEDING)),
+d AS MATERIALIZED (SELECT id, row_number() OVER () AS rn FROM (
+  SELECT id FROM r WHERE rate IS NULL OR spent < tokens ORDER BY turn, served_at LIMIT %(free)s) x),
 """
 
 _CHOOSE_ONE = """
@@ -66,8 +72,14 @@ a AS (INSERT INTO messaging_attempt (id, message_id, n, connection_id, send_as, 
       SELECT (%(ids)s::uuid[])[u.rn], u.id, u.attempts, u.connection_id, u.send_as, clock_timestamp() FROM u)
 """
 
+# Lanes go to the back of their queue in the order in which they stood; one that lost to the others for want of threads
+# keeps its place.
 _SERVE = """,
-s AS (UPDATE messaging_lane lane SET served_at = clock_timestamp(), refilled_at = clock_timestamp(),
+s AS (UPDATE messaging_lane lane SET refilled_at = l.at,
+        served_at = CASE WHEN EXISTS (SELECT 1 FROM c WHERE c.lane_id = l.id)
+                          AND NOT EXISTS (SELECT 1 FROM u WHERE u.lane_id = l.id)
+                         THEN lane.served_at
+                         ELSE (SELECT max(at) FROM l) + l.place * interval '1 microsecond' END,
         tokens = l.tokens - coalesce((SELECT sum(u.segments) FROM u WHERE u.lane_id = l.id), 0)
       FROM l WHERE lane.id = l.id)
 """
@@ -108,11 +120,13 @@ class Claimed:
     connection_id: int
     outgoing: Outgoing
     lease: UUID
+    claimed_at: float  # monotonic, before the claim was asked for: the lease cannot have begun earlier
 
 
 def claim(*, free: int, lease: UUID) -> list[Claimed]:
     """Takes up to `free` due messages, fairly over the lanes. `lease` is made by the caller before it asks, so that
     a claim whose commit got lost can still be handed back."""
+    asked_at = time.monotonic()
     with transaction.atomic():
         lanes = [row.id for row in fetch(PICK_LANES, {"lanes": LANES_AT_ONCE})]
         if not lanes:
@@ -124,20 +138,21 @@ def claim(*, free: int, lease: UUID) -> list[Claimed]:
             "most": backoff.SEND_ATTEMPTS_MAX,
         }
         rows = fetch(CLAIM, params)
-    return [_claimed(row, lease) for row in rows]
+    return [_claimed(row, lease, asked_at) for row in rows]
 
 
 def claim_one(message_id: UUID, *, lease: UUID) -> list[Claimed]:
     """Takes one accepted message, whatever its due time (test messages, sent inline)."""
+    asked_at = time.monotonic()
     rows = fetch(CLAIM_ONE, _claim_params(1, lease) | {"message": message_id})
-    return [_claimed(row, lease) for row in rows]
+    return [_claimed(row, lease, asked_at) for row in rows]
 
 
 def _claim_params(free: int, lease: UUID) -> dict[str, Any]:
     return {"lease": lease, "row_lease": settings.ROW_LEASE, "ids": [uuid7() for _ in range(free)]}
 
 
-def _claimed(row: Any, lease: UUID) -> Claimed:
+def _claimed(row: Any, lease: UUID, claimed_at: float) -> Claimed:
     send_as = Channel(row.send_as)
     fell_back = row.channel == Channel.MMS and send_as is not Channel.MMS
     outgoing = Outgoing(
@@ -153,7 +168,9 @@ def _claimed(row: Any, lease: UUID) -> Claimed:
         validity=row.validity,
         metadata=row.metadata,
     )
-    return Claimed(row.message_id, row.attempt_id, row.lane_id, row.connection_id, outgoing, lease)
+    return Claimed(
+        row.message_id, row.attempt_id, row.lane_id, row.connection_id, outgoing, lease, claimed_at
+    )
 
 
 def hand_back(claimed: Sequence[Claimed]) -> int:
