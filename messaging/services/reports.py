@@ -93,6 +93,9 @@ UPDATE messaging_report r SET tries = r.tries + 1, effect = CASE WHEN v.wait IS 
 FROM unnest(%(id)s::int8[], %(wait)s::float8[]) AS v(id, wait) WHERE r.id = v.id
 """
 
+# Reports on two parts of one message may be applied by two pumps at once: the second must see the first.
+LOCK_LONG = "SELECT id FROM messaging_message WHERE id = ANY(%(ids)s) ORDER BY id FOR UPDATE"
+
 # What earlier reports said about the parts of a long message.
 PARTS = "SELECT attempt_id, part, status FROM messaging_report WHERE attempt_id = ANY(%(ids)s)"
 
@@ -283,6 +286,8 @@ def _statuses(matches: Sequence[_Match]) -> list[Status]:
     long = [match for match in matches if match.parts > 1]
     known: defaultdict[UUID, dict[int, set[Status]]] = defaultdict(lambda: defaultdict(set))
     if long:
+        # All of the batch in one order, as evidence locks them: locking some of them first could deadlock.
+        fetch(LOCK_LONG, {"ids": sorted({match.message_id for match in matches})})
         for row in fetch(PARTS, {"ids": [match.attempt_id for match in long]}):
             known[row.attempt_id][row.part].add(Status(row.status))
     statuses = []

@@ -1,0 +1,67 @@
+"""Two pumps that apply the reports on two parts of one message at the same moment."""
+
+import threading
+import time
+from datetime import UTC, datetime
+
+import pytest
+from django.db import connection, transaction
+
+from messaging.models import Message, Report
+from messaging.services import reports
+from messaging.types import Effect, MessageState, Outcome, uuid7
+from tests.factories import make_attempt, make_message
+
+WAITING = "SELECT count(*) FROM pg_locks WHERE NOT granted"  # live, unlike pg_stat_activity in a transaction
+
+
+def part_delivered(attempt, part: int) -> None:
+    now = datetime.now(UTC)
+    Report.objects.create(
+        raw_id=uuid7(),
+        raw_at=now,
+        connection=attempt.connection,
+        reference=str(attempt.id),
+        status="delivered",
+        part=part,
+        parts=2,
+        received_at=now,
+        effect=Effect.UNMATCHED,
+        due_at=now,
+        digest=bytes([part]) * 32,
+    )
+
+
+def second_pump_waits() -> bool:
+    until = time.monotonic() + 10
+    while time.monotonic() < until:
+        with connection.cursor() as cursor:
+            cursor.execute(WAITING)
+            if cursor.fetchone()[0]:
+                return True
+        time.sleep(0.01)
+    return False
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_last_part_makes_it_delivered_whoever_applies_it() -> None:
+    message = make_message(state=MessageState.SENT, attempts=1)
+    attempt = make_attempt(message, outcome=Outcome.TAKEN, parts=2)
+    part_delivered(attempt, 1)
+    part_delivered(attempt, 2)
+    applied = []
+
+    def second() -> None:
+        try:
+            applied.append(reports.apply(limit=1))
+        finally:
+            connection.close()
+
+    other = threading.Thread(target=second)
+    with transaction.atomic():
+        assert reports.apply(limit=1) == 1
+        other.start()
+        assert second_pump_waits()
+    other.join(10)
+    assert applied == [1]
+    assert Message.objects.get(id=message.id).standing is MessageState.DELIVERED
