@@ -21,6 +21,7 @@ from messaging.simulator.orders import Order, campaign
 from messaging.simulator.screen import YELLOW, Screen
 from messaging.simulator.verdict import Evidence, Verdict, expected_replies, judge
 from messaging.types import MessageState
+from messaging.vendors.simulator import REPORT
 
 SMS, MMS = 300, 30
 RATE = 40.0  # requests a second
@@ -51,6 +52,7 @@ class Plan:
     patience: float
     carrier_url: str
     without: tuple[str, ...] = ()
+    doubt: bool = False  # unknown outcomes may end as such (capability `report`)
     two_way: bool = True  # the tenant's inbound URL is this campaign's own
     deeds: Sequence[Deed] = field(default=())
 
@@ -95,6 +97,11 @@ def endings_beyond(tenant: Tenant, *, patience: float) -> tuple[str, ...]:
     """Endings that this tenant's accounts would not close within the patience (seconds)."""
     deadlines = tenant.connections.filter(is_active=True).values_list("report_deadline", flat=True)
     return NEEDS_DEADLINE if any(deadline.total_seconds() > patience / 2 for deadline in deadlines) else ()
+
+
+def only_reports_tell(tenant: Tenant) -> bool:
+    """Whether one of this tenant's accounts can resolve an unknown outcome by a report alone."""
+    return any(connection.settings.get("capability") == REPORT for connection in tenant.connections.all())
 
 
 def break_carrier(url: str, *, mode: str, seconds: float) -> None:
@@ -184,6 +191,7 @@ def _evidence(stage: _Stage, *, started_at: float) -> Evidence:
         records=witness.records(stage.tenant, since=stage.since, request_ids=stories),
         carrier=Client().call("GET", url, headers={}).json(),
         two_way=stage.plan.two_way,
+        doubt=stage.plan.doubt,
         harmed=bool(stage.plan.deeds),
         reconciled=reconcile(tenant=stage.tenant, since=stage.since).unaccounted,
     )

@@ -6,30 +6,19 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from enum import StrEnum
 from threading import Lock
 from typing import Any
 from uuid import uuid4
 
 from messaging import segments
 from messaging.simulator.listener import Reply
+from messaging.simulator.refusals import Mode, broken, error, refusal, what_is_wrong
 from messaging.simulator.scenarios import Answer, Scenario, Step, scenario_of
 from messaging.types import Channel
 
 UNKNOWN_STATUS_ON_THE_WAY = "ENROUTE"
 PART_GAP = 0.2  # of the delay, between the reports of two parts
 REPLY_AFTER = 2.0  # delays between taking a message and the handset's reply
-
-
-class Mode(StrEnum):
-    """Faults that can be switched on for a while, over HTTP."""
-
-    THROTTLE = "429"
-    FAULT = "500"  # documented as not taken
-    BAD_GATEWAY = "502"  # not taken, but a caller cannot know
-    REFUSE_KEY = "401"
-    HANG = "hang"  # not taken, never answered
-    TAKE_AND_HANG = "take_and_hang"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +88,9 @@ class Carrier:
 
     def send(self, *, account: str, body: Mapping[str, Any], now: float) -> Outcome:
         """One call that hands a message over."""
-        wrong = _wrong_with(body)
+        wrong = what_is_wrong(body)
         if wrong:
-            return Outcome(_error(400, "4000", wrong))
+            return Outcome(error(400, "4000", wrong))
         channel = Channel(body["channel"])
         scenario = scenario_of(body["to"], channel)
         with self._lock:
@@ -113,10 +102,10 @@ class Carrier:
                 return Outcome(_accepted(known[0]))
             mode = self._fault(account, now)
             if mode is not None and mode is not Mode.TAKE_AND_HANG:
-                return Outcome(self._count(_fault_reply(mode)))
-            refusal = _refusal(scenario, first=first)
-            if refusal is not None:
-                return Outcome(self._count(refusal))
+                return Outcome(self._count(broken(mode)))
+            refused = refusal(scenario, first=first)
+            if refused is not None:
+                return Outcome(self._count(refused))
             taken = self._take(account, body, scenario, now)
         hang = mode is Mode.TAKE_AND_HANG or scenario.answer is Answer.TAKE_AND_HANG
         return _outcome(taken, scenario, hang=hang)
@@ -278,47 +267,6 @@ def _report(message: Taken, n: int, step: Step, part: int) -> Call:
     # The last part is reported first: order proves nothing on a real network either.
     after = step.after + PART_GAP * (message.parts - part)
     return Call(f"{message.id}/{n}/{part}", message, body, after)
-
-
-def _wrong_with(body: Mapping[str, Any]) -> str:
-    for name in ("reference", "channel", "from", "to"):
-        if not isinstance(body.get(name), str) or not body[name]:
-            return f"{name} is missing"
-    if body["channel"] not in tuple(Channel):
-        return "channel must be sms or mms"
-    if not body["to"].startswith("+") or not body["to"][1:].isdecimal():
-        return "to must be + and digits"
-    if body["channel"] == Channel.MMS and not body.get("media"):
-        return "media is missing"
-    return ""
-
-
-def _refusal(scenario: Scenario, *, first: bool) -> Reply | None:
-    if scenario.answer is Answer.REFUSE:
-        return _error(400, scenario.code, scenario.words)
-    if not first:
-        return None
-    if scenario.answer is Answer.THROTTLE_ONCE:
-        return _fault_reply(Mode.THROTTLE)
-    if scenario.answer is Answer.FAIL_ONCE:
-        return _fault_reply(Mode.FAULT)
-    return Reply(silent=True) if scenario.answer is Answer.HANG_ONCE else None
-
-
-def _fault_reply(mode: Mode) -> Reply:
-    if mode is Mode.THROTTLE:
-        return _error(429, "4290", "Too many messages", {"Retry-After": "1"})
-    if mode is Mode.FAULT:
-        return _error(500, "5001", "Not taken, send it again")
-    if mode is Mode.BAD_GATEWAY:
-        return Reply(502, {"message": "Bad gateway"})
-    if mode is Mode.REFUSE_KEY:
-        return _error(401, "4010", "The API key is not valid")
-    return Reply(silent=True)
-
-
-def _error(status: int, code: str, words: str, headers: Mapping[str, str] | None = None) -> Reply:
-    return Reply(status, {"error": {"code": code, "message": words}}, headers or {})
 
 
 def _accepted(message: Taken) -> Reply:

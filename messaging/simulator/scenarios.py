@@ -42,21 +42,23 @@ class Scenario:
     ending: str
     name: str
     says: str
-    ends: str  # what Bloomreach hears in the end
+    told: str  # what Bloomreach hears in the end: delivered, the code of a failure, or nothing
     answer: Answer = Answer.TAKE
     code: str = ""  # of a refusal
     words: str = ""
     reports: tuple[Step, ...] = ()
     report_first: bool = False  # the report is delivered before the send is answered
+    note: str = ""  # to `told`
     replies: str = ""  # what the handset sends back once the message is delivered
     channels: tuple[Channel, ...] = (Channel.SMS, Channel.MMS)
     long: bool = False  # the campaign sends it a text of several parts
     two_way: bool = False  # the campaign sends it from a number that can be answered
 
     @property
-    def recipient(self) -> str:
-        """A number of this scenario, as Bloomreach writes it."""
-        return self.number(0)
+    def ends(self) -> str:
+        """What Bloomreach hears, in words."""
+        word = self.told if self.told in ("", "delivered") else f"failed, {self.told}"
+        return f"{word}{self.note}"
 
     def number(self, n: int) -> str:
         """The n-th of the ten numbers of this scenario."""
@@ -74,28 +76,30 @@ DEFAULT = Scenario(
 SCENARIOS: tuple[Scenario, ...] = (
     DEFAULT,
     Scenario(
-        "10", "undelivered", "taken, then undelivered", "failed, undelivered",
+        "10", "undelivered", "taken, then undelivered", "undelivered",
         reports=(Step("UNDELIV", "2001", "Absent subscriber"),),
     ),
     Scenario(
-        "11", "expired", "taken, then expired", "failed, expired",
+        "11", "expired", "taken, then expired", "expired",
         reports=(Step("EXPIRED", "2002", "Validity used up"),),
     ),
     Scenario(
-        "12", "rejected", "taken, then rejected by the network", "failed, rejected",
+        "12", "rejected", "taken, then rejected by the network", "rejected",
         reports=(Step("REJECTD", "2003", "Blocked by the network"),),
     ),
-    Scenario("13", "no report", "taken, and never a report", "nothing: unconfirmed at the deadline"),
+    Scenario(
+        "13", "no report", "taken, and never a report", "", note="nothing: unconfirmed at the deadline",
+    ),
     Scenario(
         "14", "unknown word", "a status word that nobody documented, then delivered", "delivered",
         reports=(Step("BUFFERED"), Step("DELIVRD", after=2.0)),
     ),
     Scenario(
-        "20", "refused", "refused at the send: no such number", "failed, invalid_recipient",
+        "20", "refused", "refused at the send: no such number", "invalid_recipient",
         answer=Answer.REFUSE, code="4001", words="No such number",
     ),
     Scenario(
-        "21", "opted out", "refused at the send: the recipient opted out", "failed, opted_out",
+        "21", "opted out", "refused at the send: the recipient opted out", "opted_out",
         answer=Answer.REFUSE, code="4002", words="The recipient has opted out",
     ),
     Scenario(
@@ -112,7 +116,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     ),
     Scenario(
         "25", "lost", "the first try is neither taken nor answered; the next is taken",
-        "delivered; where only a report tells: failed, uncertain",
+        "delivered", note="; where only a report tells: failed, uncertain",
         answer=Answer.HANG_ONCE, reports=DELIVERED,
     ),
     Scenario(
@@ -120,7 +124,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         reports=DELIVERED, report_first=True,
     ),
     Scenario(
-        "31", "repeated report", "the same report three times", "delivered, once",
+        "31", "repeated report", "the same report three times", "delivered", note=", once",
         reports=(Step("DELIVRD"), Step("DELIVRD", after=1.5), Step("DELIVRD", after=2.0)),
     ),
     Scenario(
@@ -128,26 +132,26 @@ SCENARIOS: tuple[Scenario, ...] = (
         reports=(Step("DELIVRD"), Step("ACCEPTD", after=2.0)),
     ),
     Scenario(
-        "33", "several parts", "one report for each part, the last part first", "delivered, once",
+        "33", "several parts", "one report for each part, the last part first", "delivered", note=", once",
         reports=DELIVERED, channels=SMS_ONLY, long=True,
     ),
     Scenario(
-        "34", "broken part", "one report for each part; the second part fails", "failed, undelivered",
+        "34", "broken part", "one report for each part; the second part fails", "undelivered",
         reports=(Step("DELIVRD", part=1), Step("UNDELIV", "2001", "Absent subscriber", part=2)),
         channels=SMS_ONLY, long=True,
     ),
     Scenario(
-        "40", "no MMS", "an MMS is refused at the send: the device has none", "delivered as SMS",
+        "40", "no MMS", "an MMS is refused at the send: the device has none", "delivered", note=" as SMS",
         answer=Answer.REFUSE, code="4003", words="The device does not support MMS", channels=MMS_ONLY,
     ),
     Scenario(
         "41", "no MMS, told late", "an MMS is taken, then a report says that the device has none",
-        "delivered as SMS",
+        "delivered", note=" as SMS",
         reports=(Step("UNDELIV", "4003", "The device does not support MMS"),), channels=MMS_ONLY,
     ),
     Scenario(
         "50", "reply", "delivered; the handset answers STOP to a text that says STOP",
-        "delivered, and an inbound message",
+        "delivered", note=", and an inbound message",
         reports=DELIVERED, replies=STOP, channels=SMS_ONLY, two_way=True,
     ),
 )  # fmt: skip

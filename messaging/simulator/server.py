@@ -14,16 +14,17 @@ from typing import Any
 
 from messaging.simulator import carrier as domain
 from messaging.simulator import ledger
-from messaging.simulator.carrier import Carrier, Mode
+from messaging.simulator.carrier import Carrier
 from messaging.simulator.client import Client
 from messaging.simulator.courier import Courier
 from messaging.simulator.listener import Call, Listener, Reply
+from messaging.simulator.refusals import Mode, error
 
 DELAY = 0.5  # seconds between taking a message and its report
 EARLY_REPORT_TIMEOUT = 1.0
-UNAUTHORIZED = Reply(401, {"error": {"code": "4010", "message": "The API key is missing or not valid"}})
-NOT_FOUND = Reply(404, {"error": {"code": "4040", "message": "There is nothing at this address"}})
-BAD_JSON = Reply(400, {"error": {"code": "4000", "message": "The body must be a JSON object"}})
+UNAUTHORIZED = error(401, "4010", "The API key is missing or not valid")
+NOT_FOUND = error(404, "4040", "There is nothing at this address")
+BAD_JSON = error(400, "4000", "The body must be a JSON object")
 
 
 @dataclass
@@ -139,7 +140,7 @@ def _break_down(office: Office, call: Call) -> Reply:
     try:
         mode = Mode(str(body.get("mode")))
     except ValueError:
-        return Reply(400, {"error": {"code": "4000", "message": f"mode is one of: {', '.join(Mode)}"}})
+        return error(400, "4000", f"mode is one of: {', '.join(Mode)}")
     seconds = _seconds(body.get("seconds"), 3.0)
     office.carrier.break_down(
         mode=mode, seconds=seconds, account=str(body.get("account") or ""), now=time.time()

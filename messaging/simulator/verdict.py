@@ -8,19 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from messaging.simulator.bloomreach import Story
+from messaging.simulator.tales import Tale, best
 from messaging.simulator.witness import Record
+from messaging.states import UNCERTAIN
 from messaging.types import Channel, MessageState
 
 SHOWN = 20  # problems that are listed
-# The scenarios whose stories are told at the end, the best first, and what is special about them.
-TOLD = (
-    ("24", "a call that timed out after the carrier had taken the message, and was resolved"),
-    ("30", "a report that came before the answer to the send"),
-    ("41", "an MMS that the device could not take, delivered as SMS"),
-    ("40", "an MMS that the device could not take, delivered as SMS"),
-    ("25", "a call that timed out before the carrier had taken the message, and was sent again"),
-)
-STORIES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,18 +25,9 @@ class Evidence:
     records: Mapping[str, Record]
     carrier: Mapping[str, Any]
     two_way: bool = True  # replies of handsets come to this stand-in
+    doubt: bool = False  # an unknown outcome may end as such: nothing but a report could have resolved it
     harmed: bool = False  # faults were made on purpose, so times say little
     reconciled: int = 0  # rows that the connector's own books cannot account for
-
-
-@dataclass(frozen=True, slots=True)
-class Tale:
-    """One of the best stories."""
-
-    title: str
-    message_id: str
-    seconds: float
-    attempts: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +94,7 @@ def judge(evidence: Evidence) -> Verdict:
         twice=len(twice),
         unaccounted=len(unaccounted) + evidence.reconciled,
         problems=_problems(evidence, accepted, forgotten=forgotten, twice=twice, unaccounted=unaccounted),
-        tales=_tales(accepted, evidence.records),
+        tales=best(accepted, evidence.records),
     )
 
 
@@ -208,6 +192,8 @@ def _problems(
     problems = [f"{name}: not final, {_word(evidence.records.get(name))}" for name in forgotten[:SHOWN]]
     problems += [f"{name}: taken more than once" for name in twice[:SHOWN]]
     problems += [f"{name}: {text}" for name, text in list(unaccounted.items())[:SHOWN]]
+    surprises = _surprises(accepted, evidence)
+    problems += surprises[:SHOWN]
     refused = {name: story for name, story in evidence.stories.items() if story.refusal}
     problems += [f"{name}: {story.refusal}" for name, story in list(refused.items())[:SHOWN]]
     if evidence.reconciled:
@@ -227,24 +213,30 @@ def _problems(
     return tuple(problems)
 
 
+def _surprises(accepted: Mapping[str, Story], evidence: Evidence) -> list[str]:
+    """Messages of which Bloomreach heard something else than their numbers stand for."""
+    surprises = []
+    for name, story in accepted.items():
+        scenario, told = story.order.scenario, _told(story)
+        excused = evidence.doubt and told == UNCERTAIN
+        if (
+            len(story.finals) < 2
+            and _is_final(evidence.records.get(name))
+            and told != scenario.told
+            and not excused
+        ):
+            wanted = scenario.told or "nothing"
+            surprises.append(f"{name}: told {told or 'nothing'} instead of {wanted} (…{scenario.ending})")
+    return surprises
+
+
+def _told(story: Story) -> str:
+    """The final event in a word: delivered, or the code of the failure."""
+    for event in story.finals.values():
+        error = event.get("error")
+        return str(error.get("code")) if isinstance(error, dict) else str(event.get("status"))
+    return ""
+
+
 def _word(record: Record | None) -> str:
     return record.state.name.lower() if record else "not in the database"
-
-
-def _tales(accepted: Mapping[str, Story], records: Mapping[str, Record]) -> tuple[Tale, ...]:
-    """The plainest story of each kind, among those that were delivered."""
-    tales: dict[str, Tale] = {}
-    for ending, title in TOLD:
-        found = [
-            _tale(title, story, records[name])
-            for name, story in accepted.items()
-            if story.order.scenario.ending == ending and _state(records, name) is MessageState.DELIVERED
-        ]
-        if found:
-            tales.setdefault(title, min(found, key=lambda tale: (tale.attempts, tale.seconds)))
-    return tuple(tales.values())[:STORIES]
-
-
-def _tale(title: str, story: Story, record: Record) -> Tale:
-    seconds = max((story.told_at or 0.0) - (story.accepted_at or 0.0), 0.0)
-    return Tale(title, str(record.id), seconds, record.attempts)

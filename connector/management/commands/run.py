@@ -121,6 +121,7 @@ def _play(
         rate=options["rate"],
         patience=campaign.PATIENCE,
         carrier_url=facts.carrier_url,
+        doubt=campaign.only_reports_tell(tenant),
         deeds=() if options["calm"] else harm,
     )
     screen.step(f"campaign: {plan.sms} SMS and {plan.mms} MMS, {plan.rate:.0f} requests a second", BOLD)
@@ -132,22 +133,20 @@ def _play(
 
 @contextmanager
 def _database(screen: Screen) -> Iterator[None]:
-    """The embedded server, unless DATABASE_URL names another one. One that ran before goes on running."""
+    """The embedded server, unless DATABASE_URL names another one."""
     if os.environ.get("DATABASE_URL"):
         screen.step("database: the one of DATABASE_URL")
         yield
         return
     place = settings.DATA_DIR / "pg"
-    ran_before = embedded.is_running(place)
     screen.step(f"database: starting PostgreSQL, data in {_short(place)}")
     embedded.start(place)
     try:
         yield
     finally:
         database.close()
-        if not ran_before:
-            embedded.stop(place)
-            screen.step("database: stopped")
+        embedded.stop(place)
+        screen.step("database: stopped")
 
 
 @contextmanager
