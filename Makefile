@@ -29,8 +29,8 @@ setup: ## make .venv (the other commands do it by themselves)
 run: setup .env ## start everything and play a campaign; ONCE=1 stops after it
 	@$(PY) manage.py run $(if $(ONCE),--once) $(ARGS)
 
-bench: setup .env ## measure /sms/send against its floor; QUICK=1 for a short one
-	@$(PY) manage.py bench $(if $(QUICK),--quick) $(ARGS)
+bench: setup ## measure /sms/send against its floor; QUICK=1 for a short one
+	@$(PY) -m bench $(if $(QUICK),--quick) $(ARGS)
 
 test: setup ## the test suite, on an embedded PostgreSQL or on DATABASE_URL
 	@$(PY) -m pytest $(ARGS)
