@@ -554,6 +554,25 @@ def test_the_vendors_last_word_decides() -> None:
     assert corrections() == [("failed", 0, error), ("delivered", 1, None)]
 
 
+@pytest.mark.parametrize(
+    ("later", "why"),
+    [
+        pytest.param({"effect": Effect.STORED}, {"outdated": 1}, id="the first final again"),
+        pytest.param({"effect": Effect.STORED, "part": 2}, {}, id="another part"),
+        pytest.param({"effect": Effect.SUPERSEDED}, {}, id="an attempt that does not decide"),
+    ],
+)
+def test_only_later_words_that_count_outdate_a_contradiction(
+    later: dict[str, Any], why: dict[str, int]
+) -> None:
+    message = make_failed(Outcome.TAKEN, status=Status.DELIVERED, state=S.DELIVERED)
+    factories.make_event(message, state=EventState.ACKED)
+    make_report(message, Status.UNDELIVERED)
+    make_report(message, Status.DELIVERED, **later)
+    seen = replay.preview(kind="reports", filter=ReplayFilter(), corrections=True)
+    assert (refused(seen), seen.would_do) == (why, 0 if why else 1)
+
+
 def test_what_was_never_told_is_not_corrected() -> None:
     message = make_failed(Outcome.TAKEN, state=S.DELIVERED, content={"callback_url": ""})
     make_report(message, Status.UNDELIVERED)
