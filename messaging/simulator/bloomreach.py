@@ -57,7 +57,7 @@ class Bloomreach:
         self.counters: Counter[str] = Counter()
         self._base_url, self._token, self._secret = base_url, token, secret
         self._lock = Lock()
-        self._orders: queue.SimpleQueue[Order] = queue.SimpleQueue()
+        self._orders: queue.SimpleQueue[Order | None] = queue.SimpleQueue()
         self._unanswered = 0
         self._replied: set[str] = set()
         self._denied = (0, 0.0)  # status, until (monotonic)
@@ -78,7 +78,10 @@ class Bloomreach:
             thread.start()
 
     def stop(self) -> None:
+        """Takes nothing more, and ends the senders once what they have is answered."""
         self._listener.stop()
+        for _ in self._threads:
+            self._orders.put(None)
 
     def post(self, one: Order) -> None:
         """Sends the order, as often as it says, all at once."""
@@ -103,13 +106,12 @@ class Bloomreach:
             return dict(self.stories), Counter(self.counters)
 
     def _send_all(self) -> None:
-        client = Client()
-        while True:
-            one = self._orders.get()
-            answer = self._send(client, one)
-            with self._lock:
-                self._unanswered -= 1
-                self._note(self.stories[one.request_id], answer)
+        with Client() as client:
+            while one := self._orders.get():
+                answer = self._send(client, one)
+                with self._lock:
+                    self._unanswered -= 1
+                    self._note(self.stories[one.request_id], answer)
 
     def _send(self, client: Client, one: Order) -> Answer | None:
         """One request until it is answered for good; None when patience ends first."""

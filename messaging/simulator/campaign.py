@@ -68,7 +68,7 @@ class _Stage:
     screen: Screen
     orders: list[Order]
     deeds: list[Deed]
-    client: Client = field(default_factory=lambda: Client(timeout=2.0))
+    client: Client = field(default_factory=lambda: Client(timeout=5.0))
     standing: Counter[MessageState] = field(default_factory=Counter)
     carrier_before: Counter[str] = field(default_factory=Counter)
     carrier: Counter[str] = field(default_factory=Counter)
@@ -86,11 +86,12 @@ def play(*, plan: Plan, bloomreach: Bloomreach, tenant: Tenant, screen: Screen) 
     deeds = sorted(plan.deeds, key=lambda deed: deed.at)
     since = witness.now()
     stage = _Stage(plan, bloomreach, tenant, since, screen, orders, deeds)
-    stage.carrier_before = _carrier_counters(stage)
-    started_at = time.time()
-    _run(stage)
-    time.sleep(QUIET)
-    return judge(_evidence(stage, started_at=started_at))
+    with stage.client:
+        stage.carrier_before = _carrier_counters(stage)
+        started_at = time.time()
+        _run(stage)
+        time.sleep(QUIET)
+        return judge(_evidence(stage, started_at=started_at))
 
 
 def endings_beyond(tenant: Tenant, *, patience: float) -> tuple[str, ...]:
@@ -107,7 +108,8 @@ def only_reports_tell(tenant: Tenant) -> bool:
 def break_carrier(url: str, *, mode: str, seconds: float) -> None:
     """Switches a fault on at the carrier. Raises Unanswered."""
     body = f'{{"mode": "{mode}", "seconds": {seconds}}}'.encode()
-    Client().call("POST", f"{url}/faults", headers={"Content-Type": "application/json"}, body=body)
+    with Client() as client:
+        client.call("POST", f"{url}/faults", headers={"Content-Type": "application/json"}, body=body)
 
 
 def _run(stage: _Stage) -> None:
@@ -189,7 +191,7 @@ def _evidence(stage: _Stage, *, started_at: float) -> Evidence:
         stories=stories,
         counters=counters,
         records=witness.records(stage.tenant, since=stage.since, request_ids=stories),
-        carrier=Client().call("GET", url, headers={}).json(),
+        carrier=stage.client.call("GET", url, headers={}).json(),
         two_way=stage.plan.two_way,
         doubt=stage.plan.doubt,
         harmed=bool(stage.plan.deeds),

@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 TIMEOUT = 20.0  # seconds for each read
@@ -41,6 +41,17 @@ class Client:
     def __init__(self, *, timeout: float = TIMEOUT) -> None:
         self._timeout = timeout
         self._kept: dict[str, tuple[http.client.HTTPConnection, float]] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes what is kept open."""
+        while self._kept:
+            self._kept.popitem()[1][0].close()
 
     def call(self, method: str, url: str, *, headers: Mapping[str, str], body: bytes = b"") -> Answer:
         """One exchange. Raises Unanswered."""

@@ -77,14 +77,16 @@ class Courier:
             self._wake.notify()
 
     def _work(self) -> None:
-        client = Client()
-        while due := self._next():
-            if self._deliver(due.call, client):
-                continue
-            now = time.monotonic()
-            wait = min(FIRST_WAIT * 2**due.tries, LONGEST_WAIT)
-            if now + wait - due.born < PATIENCE:
-                self._push(now + wait, due.call, born=due.born, tries=due.tries + 1)
+        with Client() as client:
+            while due := self._next():
+                if not self._deliver(due.call, client):
+                    self._put_off(due)
+
+    def _put_off(self, due: _Due) -> None:
+        now = time.monotonic()
+        wait = min(FIRST_WAIT * 2**due.tries, LONGEST_WAIT)
+        if now + wait - due.born < PATIENCE:
+            self._push(now + wait, due.call, born=due.born, tries=due.tries + 1)
 
     def _next(self) -> _Due | None:
         with self._wake:

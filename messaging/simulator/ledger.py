@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -37,25 +37,23 @@ class Ledger:
 
 
 def read(path: Path, *, now: float) -> tuple[list[Taken], list[str]]:
-    """What was taken in the last 24 hours, and the keys of the calls heard. Older lines are dropped."""
+    """What was taken in the last 24 hours, and the keys of the calls heard. Other lines are dropped."""
     if not path.exists():
         return [], []
-    lines = list(_lines(path))
-    kept = [line for line in lines if _moment(line) >= now - KEPT]
-    if len(kept) < len(lines):
+    texts = path.read_text().splitlines()
+    kept = [line for line in _lines(texts) if _moment(line) >= now - KEPT]
+    if len(kept) < len(texts):  # a line cut short must not swallow the next one either
         path.write_text("".join(json.dumps(line, separators=(",", ":")) + "\n" for line in kept))
     taken = [Taken(**line["taken"]) for line in kept if "taken" in line]
     return taken, [line["told"] for line in kept if "told" in line]
 
 
-def _lines(path: Path) -> list[dict[str, Any]]:
-    lines = []
-    for text in path.read_text().splitlines():
+def _lines(texts: Iterable[str]) -> Iterator[dict[str, Any]]:
+    for text in texts:
         try:
-            lines.append(json.loads(text))
+            yield json.loads(text)
         except ValueError:
             continue  # the last line of a process that was killed while writing it
-    return lines
 
 
 def _moment(line: Mapping[str, Any]) -> float:

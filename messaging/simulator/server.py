@@ -127,9 +127,9 @@ def _send(office: Office, account: str, call: Call) -> Reply:
     if outcome.taken is not None:
         office.book.taken(outcome.taken)
     if outcome.before:
-        client = Client(timeout=EARLY_REPORT_TIMEOUT)
-        for early in outcome.before:
-            office.courier.post_now(early, client=client)
+        with Client(timeout=EARLY_REPORT_TIMEOUT) as client:
+            for early in outcome.before:
+                office.courier.post_now(early, client=client)
     for later in outcome.calls:
         office.courier.post(later)
     return outcome.reply

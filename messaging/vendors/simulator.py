@@ -89,8 +89,7 @@ class Simulator(Adapter):
     def clean(self, values: Mapping[str, Any]) -> dict[str, str]:
         cleaned = super().clean(values)
         cleaned["base_url"] = cleaned["base_url"].rstrip("/")
-        address = urlsplit(cleaned["base_url"])
-        if address.scheme not in ("http", "https") or not address.hostname:
+        if not _is_web_address(cleaned["base_url"]):
             raise SettingsError({"base_url": "Address of the carrier must be an http or https URL"})
         return cleaned
 
@@ -163,6 +162,14 @@ class Simulator(Adapter):
 def signature(api_key: str, timestamp: str, body: bytes) -> bytes:
     """HMAC-SHA256 over `<timestamp>.<body>` with the account's API key, in hexadecimal."""
     return hmac.new(api_key.encode(), timestamp.encode() + b"." + body, hashlib.sha256).hexdigest().encode()
+
+
+def _is_web_address(text: str) -> bool:
+    try:
+        address = urlsplit(text)
+    except ValueError:
+        return False
+    return address.scheme in ("http", "https") and bool(address.hostname)
 
 
 def _capability(account: Account) -> str:
@@ -271,8 +278,9 @@ def _number(value: Mapping[str, Any], name: str, default: int) -> int:
 
 
 def _moment(value: Mapping[str, Any]) -> datetime | None:
+    """The time as UTC; None for one that cannot be read or has no zone."""
     try:
         moment = datetime.fromisoformat(_text(value, "occurred_at"))
-    except ValueError:
+        return moment.astimezone(UTC) if moment.tzinfo else None
+    except (ValueError, OverflowError):
         return None
-    return moment.astimezone(UTC) if moment.tzinfo else None

@@ -178,18 +178,19 @@ def _children(screen: Screen, facts: Demo) -> Iterator[list[Child]]:
 
 def _wait(url: str, children: Sequence[Child]) -> None:
     """Until it answers 200. Raises ChildDied."""
-    client, until, said = Client(timeout=5.0), time.monotonic() + START_SECONDS, "no answer"
-    while time.monotonic() < until:
-        processes.refuse_dead(children)
-        try:
-            answer = client.call("GET", url, headers={})
-        except Unanswered as error:
-            said = str(error)
-        else:
-            if answer.status == 200:
-                return
-            said = f"HTTP {answer.status} {answer.body.decode(errors='replace')}"
-        time.sleep(POLL)
+    until, said = time.monotonic() + START_SECONDS, "no answer"
+    with Client(timeout=5.0) as client:
+        while time.monotonic() < until:
+            processes.refuse_dead(children)
+            try:
+                answer = client.call("GET", url, headers={})
+            except Unanswered as error:
+                said = str(error)
+            else:
+                if answer.status == 200:
+                    return
+                said = f"HTTP {answer.status} {answer.body.decode(errors='replace')}"
+            time.sleep(POLL)
     raise ChildDied(f"{url} is not ready after {START_SECONDS:.0f} s: {said}")
 
 
