@@ -18,7 +18,7 @@ from messaging import http
 from messaging.models import Connection
 from messaging.models.raw import RawKind
 from messaging.models.statement import change
-from messaging.services import circuit, claims, evidence, exchanges
+from messaging.services import answers, circuit, claims, evidence, exchanges
 from messaging.services.claims import Claimed
 from messaging.types import (
     Account,
@@ -46,7 +46,6 @@ class Call:
     connection: Connection
     adapter: Adapter | None  # None: there is nothing to dial
     batch: tuple[Claimed, ...]
-    claimed_at: float  # monotonic
     account: Account | None = None
     request: HttpRequest | None = field(default=None, repr=False)
     results: tuple[SendResult, ...] = ()
@@ -77,34 +76,31 @@ def prepare(claimed: Sequence[Claimed]) -> list[Call]:
 
 
 def _calls(connection: Connection, items: Sequence[Claimed]) -> Iterable[Call]:
-    now = time.monotonic()
     try:
         adapter = registry.adapter(connection.vendor)
         account = connection.account()
     except (SealError, registry.UnknownVendor) as error:  # an operator can repair both: the messages wait
         refused = SendResult(Outcome.CONFIGURATION, code="credentials_refused", text=str(error))
-        yield Call(connection, None, tuple(items), now, results=(refused,) * len(items))
+        yield Call(connection, None, tuple(items), results=(refused,) * len(items))
         return
     for start in range(0, len(items), adapter.batch_size):
         batch = tuple(items[start : start + adapter.batch_size])
-        call = _build(connection, adapter, batch, account, now)
+        call = _build(connection, adapter, batch, account)
         if call.results and len(batch) > 1:  # one message that cannot be built must not take the others along
-            yield from (_build(connection, adapter, (item,), account, now) for item in batch)
+            yield from (_build(connection, adapter, (item,), account) for item in batch)
         else:
             yield call
 
 
-def _build(
-    connection: Connection, adapter: Adapter, batch: tuple[Claimed, ...], account: Account, now: float
-) -> Call:
+def _build(connection: Connection, adapter: Adapter, batch: tuple[Claimed, ...], account: Account) -> Call:
     try:
         request = adapter.build([item.outgoing for item in batch], account)
     except Exception as error:  # an adapter's bug: nothing was sent, and the message says so
         log.exception("call could not be built", extra={"vendor": adapter.key})
         text = f"the request could not be built ({type(error).__name__})"
         failed = SendResult(Outcome.PERMANENT, code="build_error", text=text)
-        return Call(connection, adapter, batch, now, account, results=(failed,) * len(batch))
-    return Call(connection, adapter, batch, now, account, request)
+        return Call(connection, adapter, batch, account, results=(failed,) * len(batch))
+    return Call(connection, adapter, batch, account, request)
 
 
 def _freeze(calls: Sequence[Call]) -> None:
@@ -122,30 +118,17 @@ def _freeze(calls: Sequence[Call]) -> None:
 
 def dial(call: Call, *, deadline: float) -> Dialled:
     """Makes the call. Touches no database, raises nothing: whatever goes wrong is a result."""
-    if call.request is None or call.account is None:
+    if call.adapter is None or call.request is None or call.account is None:
         return Dialled(call, call.results)
-    if time.monotonic() - call.claimed_at > settings.ROW_LEASE - deadline - 5:
+    claimed_at = min(item.claimed_at for item in call.batch)
+    if time.monotonic() - claimed_at > settings.ROW_LEASE - deadline - 5:
         # The lease may run out before the answer comes: somebody else would call it lost (architecture 1.4).
         late = SendResult(Outcome.NOT_DIALLED, code="too_late", text="the claim was too old to dial")
         return Dialled(call, (late,) * len(call.batch))
     answer = http.call(call.request, deadline=deadline)
-    return Dialled(call, parse(call, answer), _exchange(call, answer))
-
-
-def parse(call: Call, answer: HttpResponse | CallFailure) -> tuple[SendResult, ...]:
-    """The adapter's reading of an answer; one that cannot be read leaves the outcome unknown."""
-    assert call.adapter is not None
-    if isinstance(answer, CallFailure):
-        return (call.adapter.failed(answer),) * len(call.batch)
-    try:
-        results = call.adapter.parse([item.outgoing for item in call.batch], answer)
-    except Exception:
-        log.exception("answer could not be read", extra={"vendor": call.adapter.key})
-        results = ()
-    if len(results) == len(call.batch):
-        return results
-    text = f"HTTP {answer.status}: the answer could not be read"
-    return (SendResult(Outcome.UNKNOWN, code="unreadable_answer", text=text),) * len(call.batch)
+    outgoing = [item.outgoing for item in call.batch]
+    results = answers.read_send(call.adapter, call.account, outgoing, answer)
+    return Dialled(call, results, _exchange(call, answer))
 
 
 def _exchange(call: Call, answer: HttpResponse | CallFailure) -> exchanges.Exchange:
@@ -159,21 +142,20 @@ def _exchange(call: Call, answer: HttpResponse | CallFailure) -> exchanges.Excha
 
 def record(dialled: Sequence[Dialled]) -> None:
     """Writes what the calls said: raw, attempts, messages, events and lanes, in one transaction."""
-    late = [
-        item for one in dialled for item in one.call.batch if one.results[0].outcome is Outcome.NOT_DIALLED
-    ]
+    late = [one for one in dialled if one.results[0].outcome is Outcome.NOT_DIALLED]
     said = [one for one in dialled if one.results[0].outcome is not Outcome.NOT_DIALLED]
     with transaction.atomic():
         exchanges.store([one.exchange for one in said if one.exchange])
+        claims.hand_back([item for one in late for item in one.call.batch])
+        # The late ones too: who was called lost meanwhile is known to be undialled.
         evidence.apply(
             [
                 evidence.Answer(item.message_id, item.attempt_id, result)
-                for one in said
+                for one in (*said, *late)
                 for item, result in zip(one.call.batch, one.results, strict=True)
             ]
         )
         _note_lanes(said)
-        claims.hand_back(late)
 
 
 def _note_lanes(said: Sequence[Dialled]) -> None:

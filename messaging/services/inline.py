@@ -28,7 +28,11 @@ def send(message_id: UUID, *, deadline: float) -> InlineAnswer:
     claimed = claims.claim_one(message_id, lease=uuid4())
     if not claimed:  # a pump was quicker: it is on its way like any other message
         return InlineAnswer(MessageState.ACCEPTED)
-    (call,) = dispatch.prepare(claimed)
+    try:
+        (call,) = dispatch.prepare(claimed)
+    except Exception:  # nothing was dialled: a pump may try
+        claims.hand_back(claimed)
+        raise
     dialled = dispatch.dial(call, deadline=deadline)
     result = dialled.results[0]
     if result.outcome not in REFUSALS:
@@ -47,7 +51,9 @@ def _refuse(dialled: dispatch.Dialled, result: SendResult) -> None:
         exchanges.store([dialled.exchange] if dialled.exchange else [])
         evidence.apply(
             [
-                evidence.Ruling(item.message_id, MessageState.REFUSED, code, result.text),
+                evidence.Ruling(
+                    item.message_id, MessageState.REFUSED, code, result.text, about=item.attempt_id
+                ),
                 evidence.Answer(item.message_id, item.attempt_id, result),
             ]
         )
