@@ -56,7 +56,7 @@ class Vendor:
             self.heard.append(heard)
             if self.queued:
                 return self.queued.popleft()
-            return 202, {}, json.dumps({"id": f"v-{len(self.heard)}"}).encode()
+            return 202, {}, json.dumps({"ids": [f"v-{len(self.heard)}"]}).encode()
 
     @property
     def posts(self) -> list[Heard]:
