@@ -16,7 +16,7 @@ from django.db import transaction
 
 from accounts.crypto import SealError
 from accounts.models import Tenant
-from messaging import backoff, http, signing, wire
+from messaging import backoff, callback_url, http, signing, wire
 from messaging.models.raw import RawKind
 from messaging.models.statement import change, fetch
 from messaging.services import circuit, exchanges
@@ -40,7 +40,7 @@ ORDER BY lane.served_at LIMIT %(lanes)s FOR NO KEY UPDATE OF lane SKIP LOCKED
 """
 
 # One POST per lane: the oldest due event names the URL and the batch cap, its like go along. An event waits for its
-# message's older open event.
+# message's older open event. A lane without room counts as served too, or hung destinations would be picked for ever.
 CLAIM = """
 WITH l AS MATERIALIZED (
   SELECT lane.id FROM messaging_lane lane WHERE lane.id = ANY(%(lanes)s)
@@ -66,7 +66,7 @@ u AS (
          lease_until = clock_timestamp() + make_interval(secs => %(row_lease)s),
          first_try_at = coalesce(e.first_try_at, clock_timestamp()), last_post = (%(leases)s::uuid[])[d.rn]
   FROM d WHERE e.id = d.id RETURNING e.*),
-s AS (UPDATE messaging_lane lane SET served_at = clock_timestamp() FROM l WHERE lane.id = l.id)
+s AS (UPDATE messaging_lane lane SET served_at = clock_timestamp() WHERE lane.id = ANY(%(lanes)s))
 SELECT u.id, u.lease, u.lane_id, lane.key AS lane_key, u.url, u.kind, u.generation, u.status, u.occurred_at, u.error,
        u.segments, u.sent_as, u.tries, u.batch_cap, u.message_id, m.channel, m.request_id,
        c.custom_data, c.metadata, c.extra, i.id AS inbound_id, i.channel AS inbound_channel, i.sender, i.recipient,
@@ -93,7 +93,8 @@ WHERE e.id = v.id AND e.lease = %(lease)s
 """
 
 RELEASE = """
-UPDATE messaging_event SET state = 0, lease = NULL, lease_until = NULL, tries = tries - 1
+UPDATE messaging_event SET state = 0, lease = NULL, lease_until = NULL, tries = tries - 1,
+       first_try_at = CASE WHEN tries > 1 THEN first_try_at END
 WHERE lease = ANY(%(leases)s) AND state = 1 AND (%(ids)s::uuid[] IS NULL OR id = ANY(%(ids)s))
 """
 
@@ -149,7 +150,10 @@ class Posted:
 
 
 def claim(*, leases: Sequence[UUID]) -> list[Post]:
-    """Takes up to one POST per lane, at most `len(leases)`. Leases are made by the caller before it asks."""
+    """Takes up to one POST per lane, at most `len(leases)`. Leases are made by the caller before it asks.
+
+    Events that cannot be written as JSON are dead, so that the others are told.
+    """
     with transaction.atomic():
         lanes = [row.id for row in fetch(PICK_LANES, {"lanes": min(LANES_AT_ONCE, len(leases))})]
         if not lanes:
@@ -165,26 +169,41 @@ def claim(*, leases: Sequence[UUID]) -> list[Post]:
     for row in rows:
         groups[row.lease].append(row)
     tenants = Tenant.objects.in_bulk({int(group[0].lane_key) for group in groups.values()})
-    return [_post(group, tenants[int(group[0].lane_key)]) for group in groups.values()]
+    posts = (_post(group, tenants[int(group[0].lane_key)]) for group in groups.values())
+    return [post for post in posts if post.events]
 
 
 def _post(rows: Sequence[Any], tenant: Tenant) -> Post:
     """The body, cut before it grows too large; what does not fit is due again at once."""
+    fits: list[Any] = []
     pieces: list[bytes] = []
-    size = 0
-    for row in rows:
-        piece = orjson.dumps(_event(row))
+    size = len(b'{"events":[]}')
+    for place, row in enumerate(rows):
+        piece = _written(row)
+        if piece is None:
+            continue
         size += len(piece) + 1
-        if pieces and size > BODY_CAP:
+        if pieces and size - 1 > BODY_CAP:
+            release([row.lease], ids=[left.id for left in rows[place:]])
             break
+        fits.append(row)
         pieces.append(piece)
-    fits, rest = rows[: len(pieces)], rows[len(pieces) :]
-    if rest:
-        release([rows[0].lease], ids=[row.id for row in rest])
     array = b"[" + b",".join(pieces) + b"]"
     bare = tenant.inbound_bare_array and rows[0].inbound_id is not None
     body = array if bare else b'{"events":' + array + b"}"
     return Post(rows[0].lease, rows[0].lane_id, tenant, rows[0].url, tuple(fits), body)
+
+
+def _written(row: Any) -> bytes | None:
+    """The event as JSON. None: it cannot be written, and is dead."""
+    try:
+        return orjson.dumps(_event(row))
+    except Exception as error:  # one broken row must not hold up everybody's callbacks
+        log.exception("callback could not be written", extra={"event": str(row.id)})
+        text = f"the event could not be written ({type(error).__name__})"
+        columns = {"id": [row.id], "wait": [None], "batch_cap": [row.batch_cap]}
+        change(PUT_OFF, {"lease": row.lease, "error": text, **columns})
+        return None
 
 
 def _event(row: Any) -> dict[str, Any]:
@@ -234,14 +253,23 @@ def dial(post: Post, *, deadline: float) -> Posted:
 def _attempt(post: Post, secret: Any, deadline: float) -> tuple[HttpRequest, HttpResponse | CallFailure]:
     headers = {"Content-Type": "application/json"}
     request = HttpRequest("POST", post.url, headers, post.body)
+    if wrong := _forbidden(post):
+        return request, CallFailure("refused_address", f"the callback URL {wrong}", sent=False)
     try:
         token = signing.authorization(secret.reveal(), bearer=post.tenant.bearer_prefix)
-    except SealError as error:
-        return request, CallFailure("sealed", str(error), sent=False)
+    except (SealError, ValueError) as error:  # sealed with another key, or empty: an operator can repair both
+        return request, CallFailure("no_signature", str(error), sent=False)
     request = HttpRequest("POST", post.url, {**headers, "Authorization": token}, post.body)
     return request, http.call(
         request, deadline=deadline, guard=http.AddressGuard(allow_loopback=settings.DEMO)
     )
+
+
+def _forbidden(post: Post) -> str:
+    """Contract 3: what a request may name is checked again. Inbound URLs are an operator's own."""
+    if post.events[0].inbound_id is not None:
+        return ""
+    return callback_url.problem(post.url, hosts=post.tenant.callback_hosts, demo=settings.DEMO)
 
 
 def record(posted: Sequence[Posted]) -> None:
