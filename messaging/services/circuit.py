@@ -34,8 +34,12 @@ class Note:
     open_for: float | None = None  # seconds, when this fault asks for longer than the usual opening
 
 
+# In one order, or two pumps with mixed news would wait for each other. NO KEY, here and below: intake and new events
+# share the row by their foreign keys.
+LOCK = "SELECT id FROM messaging_lane WHERE id = ANY(%(ids)s) ORDER BY id FOR NO KEY UPDATE"
+
 CLOSE = """
-WITH before AS (SELECT id, faults, open_for FROM messaging_lane WHERE id = ANY(%(ids)s) ORDER BY id FOR UPDATE)
+WITH before AS (SELECT id, faults, open_for FROM messaging_lane WHERE id = ANY(%(ids)s) ORDER BY id FOR NO KEY UPDATE)
 UPDATE messaging_lane l SET faults = 0, open_for = 0, ok_at = clock_timestamp()
 FROM before WHERE l.id = before.id RETURNING l.id, l.kind, l.key, before.faults
 """
@@ -56,12 +60,17 @@ WHERE id = %(id)s AND open_until <= clock_timestamp()
 RETURNING kind, key, faults, open_for
 """
 
+# SKIP LOCKED: who holds a message is about to write about this lane.
 WAKE_MESSAGES = """
-UPDATE messaging_message SET due_at = clock_timestamp()
-WHERE lane_id = ANY(%(ids)s) AND state = 2 AND due_at > clock_timestamp() AND error_code = ANY(%(codes)s)
+UPDATE messaging_message SET due_at = clock_timestamp() WHERE id IN (
+  SELECT id FROM messaging_message
+  WHERE lane_id = ANY(%(ids)s) AND state = 2 AND due_at > clock_timestamp() AND error_code = ANY(%(codes)s)
+  FOR NO KEY UPDATE SKIP LOCKED)
 """
+# The try that is thrown in costs nothing: where one URL of a lane works and another does not, the circuit may close
+# every minute, and three days of tries would be used up in one hour.
 WAKE_EVENTS = """
-UPDATE messaging_event SET due_at = clock_timestamp()
+UPDATE messaging_event SET due_at = clock_timestamp(), tries = greatest(tries - 1, 0)
 WHERE lane_id = ANY(%(ids)s) AND state = 0 AND due_at > clock_timestamp()
 """
 PAUSE = """
@@ -73,13 +82,15 @@ WHERE id = %(id)s AND paused_at IS NULL RETURNING key
 def note(notes: Mapping[int, Sequence[Note]]) -> None:
     """Takes in what the exchanges of a batch said about their lanes, oldest first. In the caller's transaction."""
     good = [lane_id for lane_id, said in notes.items() if any(one.ok for one in said)]
-    worth = fetch(WORTH_CLOSING, {"ids": good}) if good else []
+    worth = [row.id for row in fetch(WORTH_CLOSING, {"ids": good})] if good else []
+    trailing = {lane_id: _after_last_good(said) for lane_id, said in notes.items()}
+    faulty = sorted(lane_id for lane_id, faults in trailing.items() if faults)
+    if worth and faulty:
+        fetch(LOCK, {"ids": worth + faulty})
     if worth:
-        _close([row.id for row in worth])
-    for lane_id, said in sorted(notes.items()):
-        trailing = _after_last_good(said)
-        if trailing:
-            _fault(lane_id, trailing)
+        _close(worth)
+    for lane_id in faulty:
+        _fault(lane_id, trailing[lane_id])
 
 
 def pause(lane_id: int, *, why: str) -> None:
