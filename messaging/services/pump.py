@@ -67,10 +67,13 @@ class Window:
             self.flying.add(self.pool.submit(function, item, deadline=settings.CALL_DEADLINE))
 
     def finished(self) -> list[Any]:
-        """Results of the calls that are over."""
+        """Results of the calls that are over. A call that raised has none: its rows wait for the end of their lease."""
         done = {future for future in self.flying if future.done()}
         self.flying -= done
-        return [future.result() for future in done]
+        for future in done:
+            if error := future.exception():
+                log.error("call ended in a bug", exc_info=error)
+        return [future.result() for future in done if future.exception() is None]
 
 
 class Pump:
@@ -95,7 +98,7 @@ class Pump:
                 self.outlast(error)
             except (
                 Exception
-            ):  # a bug must not throw away the answers in flight; its message is claimed alone next
+            ):  # a bug must not throw away what is in flight; its message is claimed alone next
                 log.exception("pump stumbled")
                 self.careful = CAREFUL
                 time.sleep(OUTAGE)
@@ -154,9 +157,31 @@ class Pump:
 
     def _record(self, kind: type[T], write: Callable[[Sequence[T]], None]) -> None:
         items = [item for item in self.unrecorded if isinstance(item, kind)]
-        if items:
-            write(items)
-            self.unrecorded = [item for item in self.unrecorded if not isinstance(item, kind)]
+        if not items:
+            return
+        try:
+            self._write(items, write)
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception:  # one answer that the database refuses must not take the others along
+            log.exception("answers could not be recorded together")
+            for item in items:
+                self._write_alone(item, write)
+
+    def _write(self, items: Sequence[T], write: Callable[[Sequence[T]], None]) -> None:
+        write(items)
+        written = {id(item) for item in items}
+        self.unrecorded = [item for item in self.unrecorded if id(item) not in written]
+
+    def _write_alone(self, item: T, write: Callable[[Sequence[T]], None]) -> None:
+        """An answer that cannot be recorded at all is dropped: its rows wait for the end of their lease."""
+        try:
+            self._write([item], write)
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception:
+            log.exception("an answer could not be recorded")
+            self.unrecorded = [other for other in self.unrecorded if other is not item]
 
     def give_back(self) -> None:
         """A claim whose answer never came may have been committed: its rows are undialled, and go back."""
@@ -196,5 +221,8 @@ class Pump:
                 wait(self.calls.flying | self.posts.flying, timeout=0.2, return_when=FIRST_COMPLETED)
             except (OperationalError, InterfaceError) as error:
                 self.outlast(error)
+            except Exception:  # as in `run`
+                log.exception("pump stumbled")
+                time.sleep(OUTAGE)
         for window in (self.calls, self.posts):
             window.pool.shutdown(wait=False, cancel_futures=True)
