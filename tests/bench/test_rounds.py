@@ -97,10 +97,11 @@ def test_both_generators_send_the_same(
     finally:
         listener.stop()
     assert measured.errors == 0
-    ids = {json.loads(body)["request_id"] for body in bodies}
-    assert len(ids) == (1 if same else len(bodies))
+    # Copied once: what was in flight at the end may still be arriving.
+    ids = [json.loads(body)["request_id"] for body in list(bodies)]
+    assert len(set(ids)) == (1 if same else len(ids))
     assert all(request_id.startswith("here") for request_id in ids)
-    assert measured.requests <= len(bodies) <= measured.requests + 2
+    assert measured.requests <= len(ids) <= measured.requests + 2
 
 
 def test_the_request_is_one_that_the_contract_allows() -> None:
