@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
@@ -17,7 +17,7 @@ from messaging import http, states
 from messaging.models import Connection
 from messaging.models.raw import RawKind
 from messaging.models.statement import change, fetch
-from messaging.services import evidence, exchanges
+from messaging.services import answers, evidence, exchanges
 from messaging.types import (
     Account,
     CallFailure,
@@ -65,14 +65,15 @@ COUNT_ABSENCE = "UPDATE messaging_attempt SET absences = absences + 1 WHERE id =
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """One message of unknown outcome, and what can be done about it. `request` None: nothing can be asked now."""
+    """One message of unknown outcome, and what can be done about it. `request` None: there is nothing to ask."""
 
     row: Any
     connection: Connection
-    adapter: Adapter
-    account: Account | None
+    adapter: Adapter | None = None
+    account: Account | None = None
     request: HttpRequest | None = field(default=None, repr=False)
     resend: bool = False  # the request is the stored call itself, not a question
+    blocked: bool = False  # cannot be asked now, but once an operator has repaired something
 
     @property
     def deadline_in(self) -> float:
@@ -96,18 +97,25 @@ def claim(*, free: int) -> list[Doubt]:
 
 
 def _doubt(row: Any, connection: Connection) -> Doubt:
-    adapter = registry.adapter(connection.vendor)
     try:
+        adapter = registry.adapter(connection.vendor)
         account = connection.account()
         stored = json.loads(open_(row.frozen)) if row.frozen else None
-    except SealError:
-        return Doubt(row, connection, adapter, None)
-    window = adapter.resend_window(account)
-    if window and stored and row.age < window.total_seconds() - 2 * settings.CALL_DEADLINE:
-        return Doubt(row, connection, adapter, account, exchanges.thawed(stored), resend=True)
-    if row.absences >= ABSENCES:  # asked often enough; absence was no proof
-        return Doubt(row, connection, adapter, account)
-    return Doubt(row, connection, adapter, account, adapter.look_up(str(row.attempt_id), account))
+    except (SealError, registry.UnknownVendor) as error:
+        log.error(
+            "unknown outcome cannot be asked about", extra={"vendor": connection.vendor, "why": str(error)}
+        )
+        return Doubt(row, connection, blocked=True)
+    try:
+        window = adapter.resend_window(account)
+        if window and stored and row.age < window.total_seconds() - 2 * settings.CALL_DEADLINE:
+            return Doubt(row, connection, adapter, account, exchanges.thawed(stored), resend=True)
+        if row.absences >= ABSENCES:  # asked often enough; absence was no proof
+            return Doubt(row, connection, adapter, account)
+        return Doubt(row, connection, adapter, account, adapter.look_up(str(row.attempt_id), account))
+    except Exception:  # an adapter's bug must not keep the other doubts from being asked about
+        log.exception("look-up could not be built", extra={"vendor": connection.vendor})
+        return Doubt(row, connection, adapter, account, blocked=True)
 
 
 def dial(doubt: Doubt, *, deadline: float) -> Asked:
@@ -122,7 +130,11 @@ def follow_policy(doubts: Sequence[Doubt]) -> None:
     rulings = [_ruling(doubt) for doubt in doubts if not _waits(doubt)]
     with transaction.atomic():
         evidence.apply(rulings)
-        _put_off([(doubt.row.message_id, doubt.deadline_in) for doubt in waiting])
+        _put_off([(doubt.row.message_id, _patience(doubt)) for doubt in waiting])
+
+
+def _patience(doubt: Doubt) -> float:
+    return min(doubt.deadline_in, settings.LOOKUP_GAP) if doubt.blocked else doubt.deadline_in
 
 
 def _sends_once_more(doubt: Doubt) -> bool:
@@ -131,18 +143,21 @@ def _sends_once_more(doubt: Doubt) -> bool:
 
 
 def _waits(doubt: Doubt) -> bool:
-    return not _sends_once_more(doubt) and doubt.deadline_in > 0
+    return doubt.deadline_in > 0 and (doubt.blocked or not _sends_once_more(doubt))
 
 
 def _ruling(doubt: Doubt) -> evidence.Ruling:
+    row = doubt.row
     if _sends_once_more(doubt):
-        return evidence.Ruling(doubt.row.message_id, MessageState.RETRYING, "sent_once_more", "")
+        return evidence.Ruling(
+            row.message_id, MessageState.RETRYING, "sent_once_more", "", about=row.attempt_id
+        )
     text = "the vendor never told whether it took the message"
-    return evidence.Ruling(doubt.row.message_id, MessageState.FAILED, states.UNCERTAIN, text)
+    return evidence.Ruling(row.message_id, MessageState.FAILED, states.UNCERTAIN, text, about=row.attempt_id)
 
 
 def record(asked: Sequence[Asked]) -> None:
-    """Writes what the vendors answered, in one transaction; what is still unknown is put off."""
+    """Writes what the vendors answered, in one transaction; what is still unknown is put off, or over."""
     said: list[evidence.Evidence] = []
     absent: list[UUID] = []
     again: list[tuple[UUID, float]] = []
@@ -151,11 +166,15 @@ def record(asked: Sequence[Asked]) -> None:
         again.append((row.message_id, settings.UNCERTAIN_WAIT if one.doubt.resend else settings.LOOKUP_GAP))
         if one.doubt.resend:
             said.append(evidence.Answer(row.message_id, row.attempt_id, _resent(one)))
-            continue
-        found = _found(one)
-        if found.presence is Presence.ABSENT:
+            is_absent = False
+        else:
+            found = answers.read_look_up(*_reader(one.doubt), str(row.attempt_id), one.answer)
+            is_absent = found.presence is Presence.ABSENT
+            said += _evidence(one.doubt, found)
+        if is_absent:
             absent.append(row.attempt_id)
-        said += _evidence(one.doubt, found)
+        elif one.doubt.deadline_in <= 0:  # void when the answer has just removed the doubt
+            said.append(_ruling(one.doubt))
     with transaction.atomic():
         exchanges.store([_exchange(one) for one in asked])
         if absent:
@@ -164,32 +183,21 @@ def record(asked: Sequence[Asked]) -> None:
         _put_off(again)
 
 
+def _reader(doubt: Doubt) -> tuple[Adapter, Account]:
+    assert doubt.adapter is not None and doubt.account is not None
+    return doubt.adapter, doubt.account
+
+
 def _resent(one: Asked) -> SendResult:
-    if isinstance(one.answer, CallFailure):
-        # Not sent this time says nothing about the first time.
-        return SendResult(Outcome.UNKNOWN, code=one.answer.code, text=one.answer.text)
+    """Not taken, this time, says nothing about the first time, unless it is refused for good."""
     row = one.doubt.row
     outgoing = Outgoing(
         str(row.attempt_id), str(row.message_id), Channel(row.send_as), row.sender, row.recipient
     )
-    try:
-        (result,) = one.doubt.adapter.parse([outgoing], one.answer)
-    except Exception:
-        log.exception("answer could not be read", extra={"vendor": one.doubt.adapter.key})
-        return SendResult(Outcome.UNKNOWN, code="unreadable_answer", text=f"HTTP {one.answer.status}")
-    if result.outcome in (Outcome.TEMPORARY, Outcome.CONFIGURATION):
-        return SendResult(Outcome.UNKNOWN, code=result.code, vendor_code=result.vendor_code, text=result.text)
-    return result
-
-
-def _found(one: Asked) -> Found:
-    if isinstance(one.answer, CallFailure):
-        return Found(Presence.CANNOT_TELL)
-    try:
-        return one.doubt.adapter.parse_look_up(str(one.doubt.row.attempt_id), one.answer)
-    except Exception:
-        log.exception("look-up could not be read", extra={"vendor": one.doubt.adapter.key})
-        return Found(Presence.CANNOT_TELL)
+    (result,) = answers.read_send(*_reader(one.doubt), [outgoing], one.answer)
+    if result.outcome in (Outcome.TAKEN, Outcome.PERMANENT):
+        return result
+    return replace(result, outcome=Outcome.UNKNOWN)
 
 
 def _evidence(doubt: Doubt, found: Found) -> list[evidence.Evidence]:
@@ -200,7 +208,7 @@ def _evidence(doubt: Doubt, found: Found) -> list[evidence.Evidence]:
         if found.report:
             said.append(evidence.Word(row.message_id, row.attempt_id, found.report, None))
         return said
-    proved = row.absences + 1 >= ABSENCES and doubt.adapter.absence_is_proof
+    proved = row.absences + 1 >= ABSENCES and _reader(doubt)[0].absence_is_proof
     if found.presence is Presence.ABSENT and proved:
         text = "looked up twice: the vendor never took it"
         absent = SendResult(Outcome.TEMPORARY, code=PROVED_ABSENT, text=text)
