@@ -20,6 +20,7 @@ from messaging.types import HttpRequest, MessageState, Outcome, SendResult
 from messaging.vendors import registry
 from messaging.vendors.base import Adapter
 from tests import factories
+from tests.messaging import servers
 from tests.services.stand_ins import (
     API_KEY,
     HANG_UP,
@@ -101,8 +102,6 @@ def test_nobody_listens_is_surely_not_taken(vendor: Vendor) -> None:
 
 
 def test_a_vendor_that_never_answers_leaves_a_doubt(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
-    from tests.messaging import servers
-
     def silent(server: servers.Server, conn: Any) -> None:
         server.read_request(conn)
         server.stopping.wait(20)
