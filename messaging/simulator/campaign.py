@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import uuid4
@@ -15,7 +15,7 @@ from django.db import InterfaceError, OperationalError, connection
 from accounts.models import Tenant
 from messaging.services.reconcile import reconcile
 from messaging.simulator import witness
-from messaging.simulator.bloomreach import Bloomreach
+from messaging.simulator.bloomreach import Bloomreach, Story
 from messaging.simulator.client import Client, Unanswered
 from messaging.simulator.orders import Order, campaign
 from messaging.simulator.screen import YELLOW, Screen
@@ -68,6 +68,8 @@ class _Stage:
     screen: Screen
     orders: list[Order]
     deeds: list[Deed]
+    former: Mapping[str, Story]  # what Bloomreach had from a former run's left-overs before this one began
+    former_counters: Counter[str]
     client: Client = field(default_factory=lambda: Client(timeout=5.0))
     standing: Counter[MessageState] = field(default_factory=Counter)
     carrier_before: Counter[str] = field(default_factory=Counter)
@@ -85,7 +87,7 @@ def play(*, plan: Plan, bloomreach: Bloomreach, tenant: Tenant, screen: Screen) 
     )
     deeds = sorted(plan.deeds, key=lambda deed: deed.at)
     since = witness.now()
-    stage = _Stage(plan, bloomreach, tenant, since, screen, orders, deeds)
+    stage = _Stage(plan, bloomreach, tenant, since, screen, orders, deeds, *bloomreach.snapshot())
     with stage.client:
         stage.carrier_before = _carrier_counters(stage)
         started_at = time.time()
@@ -157,17 +159,22 @@ def _carrier_counters(stage: _Stage) -> Counter[str]:
     return Counter({name: count for name, count in answer.json().items() if isinstance(count, int)})
 
 
-def _progress(stage: _Stage) -> str:
+def _news(stage: _Stage) -> tuple[dict[str, Story], Counter[str]]:
+    """What Bloomreach heard since the campaign began."""
     stories, counters = stage.bloomreach.snapshot()
+    news = {name: story for name, story in stories.items() if name not in stage.former}
+    return news, counters - stage.former_counters
+
+
+def _progress(stage: _Stage) -> str:
+    stories, counters = _news(stage)
     accepted = sum(story.accepted_at is not None for story in stories.values())
     told = sum(bool(story.finals) for story in stories.values())
     now = stage.standing
     waiting = sum(now[state] for state in WAITING)
     return (
-        f"Bloomreach {accepted} accepted, {told} told in {counters['posts']} posts"
-        f" | queue {waiting} waiting, {now[MessageState.SENDING]} calling,"
-        f" {now[MessageState.UNCERTAIN]} unknown, {now[MessageState.SENT]} sent"
-        f" | carrier {stage.carrier['taken']} taken, {stage.carrier['reports']} reported"
+        f"Bloomreach {accepted} in, {told} told | carrier {stage.carrier['taken']} taken"
+        f" | queue {waiting}, {now[MessageState.SENDING]} calling, {now[MessageState.UNCERTAIN]} unknown"
     )
 
 
@@ -175,7 +182,7 @@ def _is_over(stage: _Stage) -> bool:
     """Every request answered, every message final, every final that is owed told, every reply arrived."""
     if stage.bloomreach.unanswered():
         return False
-    stories, counters = stage.bloomreach.snapshot()
+    stories, counters = _news(stage)
     records = witness.records(stage.tenant, since=stage.since, request_ids=stories)
     if any(not record.is_final for record in records.values()):
         return False
@@ -185,7 +192,7 @@ def _is_over(stage: _Stage) -> bool:
 
 
 def _evidence(stage: _Stage, *, started_at: float) -> Evidence:
-    stories, counters = stage.bloomreach.snapshot()
+    stories, counters = _news(stage)
     url = f"{stage.plan.carrier_url}/state?since={started_at}"
     return Evidence(
         stories=stories,

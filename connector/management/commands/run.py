@@ -95,8 +95,8 @@ def demonstrate(screen: Screen, *, once: bool, options: dict[str, Any]) -> None:
     bloomreach = Bloomreach(
         base_url=facts.base_url, token=facts.token, secret=facts.callback_secret, port=port
     )
+    bloomreach.start()  # before the worker: a former run may have left callbacks that are due
     with _children(screen, facts) as children:
-        bloomreach.start()
         verdict = _play(screen, facts, bloomreach, children, options)
         if once:
             sys.exit(0 if verdict.good else 1)
