@@ -1,0 +1,143 @@
+"""The examples of docs/contract.md are what messaging/wire.py reads and writes."""
+
+from __future__ import annotations
+
+import ast
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from accounts.models import DEFAULT_CALLBACK_HOSTS, ApiToken, Tenant
+from messaging import backoff, wire
+from messaging.models.event import BATCH_CAP
+from messaging.services import onboarding
+from messaging.services.callbacks import BODY_CAP
+from messaging.types import Channel
+from tests.docs.documents import ROOT, code, example, rows, text, words
+
+CONTRACT = "docs/contract.md"
+# Codes that no constant names: DRF's own, and wire.CODES.
+ELSEWHERE = {"method_not_allowed", *wire.CODES.values()}
+
+
+def test_sms_example():
+    body = example(CONTRACT, "send-sms")
+    request = wire.parse_sms(body, callback_hosts=DEFAULT_CALLBACK_HOSTS)
+    assert (request.channel, request.request_id, request.recipient) == (
+        Channel.SMS,
+        body["request_id"],
+        "+421900000100",
+    )
+    assert (request.raw_from, request.text, request.custom_data) == (
+        body["from"],
+        body["text"],
+        body["custom_data"],
+    )
+    assert request.extra == {}
+
+
+def test_mms_example():
+    body = example(CONTRACT, "send-mms")
+    request = wire.parse_mms(body, callback_hosts=DEFAULT_CALLBACK_HOSTS)
+    assert (request.channel, request.subject, request.fallback_text) == (
+        Channel.MMS,
+        body["subject"],
+        body["fallback_text"],
+    )
+    assert [file.url for file in request.media] == [body["media"]["image"]]
+    assert request.extra == {}
+
+
+def test_acceptance_example():
+    said = example(CONTRACT, "accepted")
+    assert said == wire.acceptance(
+        message_id=UUID(said["message_id"]), request_id=said["request_id"], duplicate=said["duplicate"]
+    )
+
+
+def test_refusal_example_answers_the_request_above_it():
+    with pytest.raises(wire.InvalidRequest) as refused:
+        wire.parse_sms(example(CONTRACT, "bad-request"), callback_hosts=DEFAULT_CALLBACK_HOSTS)
+    error = refused.value
+    assert example(CONTRACT, "refused") == wire.envelope(
+        error.code, error.message, error.fields, error.request_id
+    )
+
+
+def _moment(event: dict[str, Any]) -> datetime:
+    return datetime.fromtimestamp(event["timestamp"], UTC)
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_callback_examples(place: int):
+    event = example(CONTRACT, "callback")["events"][place]
+    assert event == wire.outbound_event(
+        event_id=UUID(event["event_id"]),
+        channel=event["channel"],
+        status=event["status"],
+        occurred_at=_moment(event),
+        request_id=event["request_id"],
+        message_id=UUID(event["message_id"]),
+        sender=event["from"],
+        recipient=event["to"],
+        custom_data=event["custom_data"],
+        error=event.get("error"),
+        segments=event["segments"],
+        sent_as=event["sent_as"],
+        metadata=event["metadata"],
+        correction=False,
+    )
+
+
+def test_inbound_example():
+    (event,) = example(CONTRACT, "inbound")["events"]
+    assert event == wire.inbound_event(
+        event_id=UUID(event["event_id"]),
+        channel=event["channel"],
+        occurred_at=_moment(event),
+        sender_msisdn="+421900000150",
+        recipient="+447700900100",
+        text=event["text"],
+        media=[],
+        message_id=UUID(event["message_id"]),
+    )
+
+
+def test_fields_and_their_aliases():
+    said = [tuple(code(row[0])) for row in rows(CONTRACT, "## 3. Send")]
+    assert {names[0]: names for names in said} == wire.MMS_KEYS
+
+
+def test_error_codes_exist():
+    said = {name for row in rows(CONTRACT, "## 4. Answers") for name in code(row[1])}
+    strings = {
+        node.value
+        for folder in ("accounts", "connector", "messaging")
+        for file in (ROOT / folder).rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    assert said - strings - ELSEWHERE == set()
+    assert set(wire.CODES.values()) <= said
+
+
+def test_limits_of_a_post():
+    assert f"at most {BATCH_CAP} and {BODY_CAP // 1024} KiB" in words(CONTRACT)
+
+
+def test_delays_of_callbacks():
+    names = {5.0: "5 s", 30.0: "30 s", 120.0: "2 min", 600.0: "10 min", 1800.0: "30 min", 3600.0: "1 h"}
+    hours = [f"{delay / 3600:g} h" for delay in backoff.CALLBACK_DELAYS if delay > 3600]
+    said = [*(names[delay] for delay in backoff.CALLBACK_DELAYS if delay <= 3600), *hours]
+    schedule = f"{', '.join(said[:-1])} and {said[-1]}"
+    assert schedule in words(CONTRACT)
+
+
+def test_readme_lists_the_setting_fields_and_addresses():
+    token = ApiToken(tenant=Tenant(slug="acme"), second_header="Chan-Account")
+    fields = onboarding.setting_fields(token=token, secret="-")
+    said = {row[0]: code(row[1]) for row in rows("README.md", "## Connecting Bloomreach")}
+    assert {entry.label: [entry.header] for entry in fields} == said
+    assert all(f"`{method} {path}`" in text("README.md") for _, method, path in onboarding.ENDPOINTS)
