@@ -271,8 +271,8 @@ def _weigh(message: _Message, item: Evidence, owed: list[_Owed]) -> Effect:
     return verdict.effect
 
 
-def _clip(text: str, length: int) -> str:
-    """What a column takes: no NUL, no half of a surrogate pair, no more than it holds."""
+def clip(text: str, length: int) -> str:
+    """What a column takes: no NUL, no half of a surrogate pair, no more than it holds. Vendors write all of it."""
     return text.encode("utf-8", "replace").decode().replace("\x00", "")[:length]
 
 
@@ -315,7 +315,7 @@ def _move(
     if verdict.state.is_final:
         _end(message, verdict.state, verdict.error_code)
         return
-    message.changed, message.state, message.error_code = True, verdict.state, _clip(verdict.error_code, 60)
+    message.changed, message.state, message.error_code = True, verdict.state, clip(verdict.error_code, 60)
     if verdict.fallback:
         message.send_as, message.due_at = Channel.SMS, now
         message.segments = segments.count(message.row.fallback_text).parts
@@ -328,7 +328,7 @@ def _move(
 
 
 def _end(message: _Message, state: MessageState, code: str) -> None:
-    message.changed, message.state, message.error_code = True, state, _clip(code, 60)
+    message.changed, message.state, message.error_code = True, state, clip(code, 60)
     message.final_at = message.due_at = message.row.now
 
 
@@ -362,7 +362,7 @@ def _tell(
 
 
 def _error(code: str, text: str, vendor_code: str = "") -> dict[str, str]:
-    return {"code": _clip(code, 60), "message": _clip(text, 300), "vendor_code": _clip(vendor_code, 60)}
+    return {"code": clip(code, 60), "message": clip(text, 300), "vendor_code": clip(vendor_code, 60)}
 
 
 def _write(evidence: Sequence[Evidence], messages: Iterable[_Message], owed: list[_Owed]) -> None:
@@ -405,16 +405,16 @@ def _write_answers(answers: Sequence[tuple[UUID, SendResult]]) -> None:
         {
             "id": ids,
             "outcome": [str(result.outcome) for result in results],
-            "code": [_clip(result.code, 60) for result in results],
-            "vendor_code": [_clip(result.vendor_code, 60) for result in results],
-            "text": [_clip(result.text, 300) for result in results],
-            "vendor_id": [_clip(result.vendor_id, 120) for result in results],
+            "code": [clip(result.code, 60) for result in results],
+            "vendor_code": [clip(result.vendor_code, 60) for result in results],
+            "text": [clip(result.text, 300) for result in results],
+            "vendor_id": [clip(result.vendor_id, 120) for result in results],
             "parts": [_small(max(len(result.part_ids), 1)) for result in results],
             "segments": [_small(result.segments) for result in results],
         },
     )
     parts = [
-        (attempt_id, _clip(vendor_id, 120), part)
+        (attempt_id, clip(vendor_id, 120), part)
         for attempt_id, result in answers
         for part, vendor_id in enumerate(result.part_ids[1:SMALLINT], start=2)
     ]

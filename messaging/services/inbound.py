@@ -11,7 +11,10 @@ from psycopg.types.json import Jsonb
 from messaging import numbers
 from messaging.models import Lane
 from messaging.models.statement import change, fetch
+from messaging.services.evidence import clip
 from messaging.types import EventKind, Inbound, uuid7
+
+TEXT_MAX = 100_000  # characters of an inbound text; no handset sends that many
 
 STORE = """
 INSERT INTO messaging_inboundmessage (id, tenant_id, connection_id, channel, vendor_id, part, sender, recipient, text,
@@ -58,11 +61,11 @@ def _columns(messages: Sequence[tuple[Any, Inbound]]) -> dict[str, list[Any]]:
         "raw_id": [row.raw_id for row, _ in messages],
         "raw_at": [row.raw_at for row, _ in messages],
         "channel": [str(message.channel) for message in said],
-        "vendor_id": [message.vendor_id.replace("\x00", "")[:120] for message in said],
+        "vendor_id": [clip(message.vendor_id, 120) for message in said],
         "part": [min(max(message.part, 1), 32767) for message in said],
         "sender": [_number(message.sender) for message in said],
         "recipient": [_number(message.recipient) for message in said],
-        "text": [message.text.replace("\x00", "") for message in said],
+        "text": [clip(message.text, TEXT_MAX) for message in said],
         "media": [Jsonb([asdict(file) for file in message.media]) for message in said],
         "occurred_at": [message.occurred_at for message in said],
     }
@@ -73,4 +76,4 @@ def _number(raw: str) -> str:
     try:
         return numbers.parse_sender(raw).value
     except numbers.NumberError:
-        return raw.replace("\x00", "").strip()[:20]
+        return clip(raw.strip(), 20)

@@ -28,6 +28,7 @@ from messaging.vendors.base import BadPayload
 log = logging.getLogger(__name__)
 
 BATCH = 200
+REFUSED = (DataError, IntegrityError, ValueError)  # by the database, or by its driver: half a surrogate pair
 SMALLINT = 32767
 
 TAKE_CALLS = """
@@ -70,8 +71,9 @@ SELECT v.id, a.id AS attempt_id, a.message_id, a.outcome, a.parts, a.part FROM u
   %(id)s::int8[], %(connection_id)s::int8[], %(reference)s::uuid[], %(vendor_id)s::text[])
   AS v(id, connection_id, reference, vendor_id)
 CROSS JOIN LATERAL (
-  (SELECT a.*, NULL::int2 AS part FROM messaging_attempt a
-   WHERE a.id = v.reference AND a.connection_id = v.connection_id)
+  (SELECT a.*, (SELECT p.part FROM messaging_attemptpart p WHERE p.connection_id = v.connection_id
+                AND p.vendor_id = v.vendor_id AND p.attempt_id = a.id) AS part
+   FROM messaging_attempt a WHERE a.id = v.reference AND a.connection_id = v.connection_id)
   UNION ALL
   (SELECT a.*, NULL::int2 FROM messaging_attempt a
    WHERE v.vendor_id <> '' AND a.connection_id = v.connection_id AND a.vendor_id = v.vendor_id
@@ -105,7 +107,7 @@ def read_inbox(*, limit: int = BATCH) -> int:
     try:
         with transaction.atomic():
             return _read(fetch(TAKE_CALLS, {"limit": limit}))
-    except (DataError, IntegrityError):
+    except REFUSED:
         # One call holds what a table refuses; one at a time, it alone is parked.
         log.exception("a batch of vendor calls could not be stored")
         return sum(_read_one() for _ in range(limit))
@@ -117,7 +119,7 @@ def _read_one() -> int:
         try:
             with transaction.atomic():
                 return _read(rows)
-        except (DataError, IntegrityError) as error:
+        except REFUSED as error:
             _park(rows[0], f"could not be stored ({type(error).__name__})")
             return 1
 
@@ -171,10 +173,9 @@ def _store(reports: Sequence[tuple[Any, Report]]) -> None:
         return
     for row, report in reports:
         if report.status is Status.UNKNOWN:
-            counters.contract_drift.labels(vendor=row.vendor, word=report.vendor_status[:40]).inc()
-            log.warning(
-                "unknown status word", extra={"vendor": row.vendor, "word": report.vendor_status[:40]}
-            )
+            word = evidence.clip(report.vendor_status, 40)
+            counters.contract_drift.labels(vendor=row.vendor, word=word).inc()
+            log.warning("unknown status word", extra={"vendor": row.vendor, "word": word})
     change(
         STORE,
         {
@@ -189,24 +190,19 @@ def _store(reports: Sequence[tuple[Any, Report]]) -> None:
 
 def _columns(reports: Sequence[Report]) -> dict[str, list[Any]]:
     return {
-        "vendor_id": [_clip(report.vendor_id, 120) for report in reports],
-        "reference": [_clip(report.reference, 60) for report in reports],
+        "vendor_id": [evidence.clip(report.vendor_id, 120) for report in reports],
+        "reference": [evidence.clip(report.reference, 60) for report in reports],
         "status": [str(report.status) for report in reports],
-        "vendor_status": [_clip(report.vendor_status, 60) for report in reports],
+        "vendor_status": [evidence.clip(report.vendor_status, 60) for report in reports],
         "part": [min(max(report.part, 1), SMALLINT) for report in reports],
         "parts": [min(report.parts, SMALLINT) if report.parts else None for report in reports],
-        "code": [_clip(report.code, 60) for report in reports],
-        "vendor_code": [_clip(report.vendor_code, 60) for report in reports],
-        "text": [_clip(report.text, 300) for report in reports],
+        "code": [evidence.clip(report.code, 60) for report in reports],
+        "vendor_code": [evidence.clip(report.vendor_code, 60) for report in reports],
+        "text": [evidence.clip(report.text, 300) for report in reports],
         "segments": [min(report.segments, SMALLINT) if report.segments else None for report in reports],
         "mms_unsupported": [report.mms_unsupported for report in reports],
         "occurred_at": [report.occurred_at for report in reports],
     }
-
-
-def _clip(text: str, length: int) -> str:
-    """What a column takes: PostgreSQL has no NUL, and a vendor's text has no end."""
-    return text.replace("\x00", "")[:length]
 
 
 def _digest(report: Report) -> bytes:
