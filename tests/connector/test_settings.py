@@ -122,10 +122,10 @@ def test_development_makes_its_keys_once_and_keeps_them_private(tmp_path: Path) 
 
 def test_the_environment_wins_over_the_file_and_a_dollar_stays(tmp_path: Path) -> None:
     file = tmp_path / "settings.env"
-    file.write_text("SECRET_KEY=$HOME-from-file\nPORT=9000\nPUBLIC_URL=https://file.example\n")
+    file.write_text("SECRET_KEY=${PATH}$x\nPORT=9000\nPUBLIC_URL=https://file.example\n")
     environ = {name: PRODUCTION[name] for name in ("FIELD_KEY", "DATABASE_URL", "PUBLIC_URL")}
     found = json.loads(run(SHOW, tmp_path, **environ, **{"ENV_FILE": str(file)}).stdout)
-    assert found["secret"] == "$HOME-from-file"
+    assert found["secret"] == "${PATH}$x"
     assert found["url"] == "https://connector.example"
 
 

@@ -1,5 +1,6 @@
 """`manage.py web` as a real process: it serves, refuses a taken port, drains on SIGTERM and leaves no orphans."""
 
+import contextlib
 import http.client
 import os
 import signal
@@ -39,7 +40,16 @@ def serve(port: int, *arguments: str, **environ: str) -> subprocess.Popen[str]:
     environment = (
         os.environ | {"PORT": str(port), "WEB_WORKERS": "1", "DATABASE_URL": database_url()} | environ
     )
-    return subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+
+
+def kill_group(process: subprocess.Popen[str]) -> None:
+    """Whatever a test left, orphans too: one of these would hold the pipe open."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
 
 
 def get(port: int, path: str) -> tuple[int, bytes]:
@@ -81,9 +91,7 @@ def server(transactional_db: None, port: int) -> Iterator[subprocess.Popen[str]]
     process = serve(port)
     wait_until_it_answers(port)
     yield process
-    process.kill()
-    process.communicate()
-    wait_until_nobody_listens(port)
+    kill_group(process)
 
 
 OTHERS = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
@@ -105,9 +113,7 @@ def test_its_processes_share_their_counters(transactional_db: None, port: int) -
             assert get(port, "/hooks/simulator/nobody-knows-this")[0] == 404
         lines = get(port, "/metrics")[1].decode().splitlines()
     finally:
-        server.kill()
-        server.communicate()
-        wait_until_nobody_listens(port)
+        kill_group(server)
     assert 'connector_hooks_refused_total{reason="unknown"} 20.0' in lines
     assert "connector_ready 0.0" in lines
 
