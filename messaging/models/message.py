@@ -100,6 +100,9 @@ class Message(models.Model):
                 name="message_flying", fields=["lane"], condition=models.Q(state=MessageState.SENDING.value)
             ),
             models.Index(name="message_list", fields=["tenant", "-created_at"]),
+            models.Index(  # whether a message was resent
+                name="message_replay", fields=["replay_of"], condition=models.Q(replay_of__isnull=False)
+            ),
         ]
 
     def __str__(self) -> str:

@@ -44,6 +44,11 @@ class Report(models.Model):
             models.Index(
                 name="report_unmatched", fields=["due_at"], condition=models.Q(effect=Effect.UNMATCHED.value)
             ),
+            models.Index(  # what a replay of corrections looks through
+                name="report_contradiction",
+                fields=["id"],
+                condition=models.Q(effect=Effect.CONTRADICTION.value),
+            ),
             models.Index(  # a new vendor id looks for reports that came before it
                 name="report_waiting",
                 fields=["connection", "vendor_id"],
