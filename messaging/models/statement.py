@@ -16,20 +16,23 @@ def fetch(statement: str, params: Mapping[str, Any] | None = None) -> list[Any]:
 
     Raises django.db errors, as the ORM would.
     """
-    with connection.cursor(), connection.wrap_database_errors:
-        raw = connection.connection
-        assert raw is not None
-        with psycopg.Cursor(raw, row_factory=namedtuple_row) as cursor:
-            cursor.adapters.register_loader("jsonb", JsonbLoader)  # Django's connections leave jsonb a text
-            cursor.execute(statement, params)
-            return cursor.fetchall() if cursor.description else []
+    with connection.wrap_database_errors, psycopg.Cursor(_raw(), row_factory=namedtuple_row) as cursor:
+        cursor.adapters.register_loader("jsonb", JsonbLoader)  # Django's connections leave jsonb a text
+        cursor.execute(statement, params)
+        return cursor.fetchall() if cursor.description else []
 
 
 def change(statement: str, params: Mapping[str, Any] | None = None) -> int:
     """The number of rows that a statement touched."""
-    with connection.cursor(), connection.wrap_database_errors:
-        raw = connection.connection
-        assert raw is not None
-        with psycopg.Cursor(raw) as cursor:
-            cursor.execute(statement, params)
-            return cursor.rowcount
+    with connection.wrap_database_errors, psycopg.Cursor(_raw()) as cursor:
+        cursor.execute(statement, params)
+        return cursor.rowcount
+
+
+def _raw() -> psycopg.Connection[Any]:
+    """The driver's connection below Django's; making a Django cursor for it would cost as much as the statement."""
+    connection.ensure_connection()
+    connection.validate_no_broken_transaction()
+    raw: psycopg.Connection[Any] | None = connection.connection
+    assert raw is not None
+    return raw
