@@ -109,8 +109,10 @@ class Supervisor:
             self.kill_cluster()
             self.stop.wait(max(0.0, self.spawned_at + RESPAWN_AFTER - time.monotonic()))
         reading, self.lifeline = os.pipe()
+        settings.METRICS_DIR.mkdir(parents=True, exist_ok=True)
         environment = {
             **os.environ,
+            "PROMETHEUS_MULTIPROC_DIR": str(settings.METRICS_DIR),  # what pumps count shows at the web's /metrics
             queue.QUEUE_VARIABLE: self.name,
             queue.LIFELINE_VARIABLE: str(reading),
         }
