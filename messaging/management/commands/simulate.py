@@ -94,7 +94,9 @@ class Command(BaseCommand):
         finally:
             bloomreach.stop()
         if options["json"]:
-            self.stdout.write(json.dumps(summary.as_json(verdict, base_url=facts["base_url"]), indent=2) + "\n")
+            self.stdout.write(
+                json.dumps(summary.as_json(verdict, base_url=facts["base_url"]), indent=2) + "\n"
+            )
         else:
             summary.show(verdict, screen, base_url=facts["base_url"])
         return verdict
