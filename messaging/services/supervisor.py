@@ -112,7 +112,9 @@ class Supervisor:
         settings.METRICS_DIR.mkdir(parents=True, exist_ok=True)
         environment = {
             **os.environ,
-            "PROMETHEUS_MULTIPROC_DIR": str(settings.METRICS_DIR),  # what pumps count shows at the web's /metrics
+            "PROMETHEUS_MULTIPROC_DIR": str(
+                settings.METRICS_DIR
+            ),  # the web's /metrics shows the pumps' counts
             queue.QUEUE_VARIABLE: self.name,
             queue.LIFELINE_VARIABLE: str(reading),
         }
