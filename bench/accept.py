@@ -92,6 +92,7 @@ def show(found: dict[str, Any], say: Say) -> None:
             f"  median   {name:<6}{found[f'{name}_rps']:8.0f} requests/s   p99 {found[f'{name}_p99_ms']:6.1f} ms"
         )
     reached = "reached" if found["ratio"] >= GOAL else "NOT reached"
+    reached = "not judged: there were errors" if found["errors"] else reached
     say(f"  ratio    {found['ratio']:.2f} of the floor (goal {GOAL}: {reached})")
     say(
         f"  wire     {found['statements_per_message']:.3f} statements per new message,"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
+import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -81,6 +82,7 @@ def database() -> Iterator[str]:
         except BlockingIOError:
             raise Busy("Another benchmark is running here; two would measure each other.") from None
         embedded.destroy(postgres())
+        shutil.rmtree(DIRECTORY, ignore_errors=True)  # logs too: they are kept until the next run
         try:
             yield embedded.start(postgres())
         finally:
