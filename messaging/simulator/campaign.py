@@ -167,7 +167,7 @@ def _news(stage: _Stage) -> tuple[dict[str, Story], Counter[str]]:
 
 
 def _progress(stage: _Stage) -> str:
-    stories, counters = _news(stage)
+    stories, _ = _news(stage)
     accepted = sum(story.accepted_at is not None for story in stories.values())
     told = sum(bool(story.finals) for story in stories.values())
     now = stage.standing

@@ -3,6 +3,7 @@
 import json
 import time
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -304,19 +305,21 @@ def test_a_signed_hook_passes() -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        pytest.param(hook({}, key="another key"), id="another key"),
-        pytest.param(hook({}, at=time.time() - 301), id="too old"),
-        pytest.param(hook({}, at=time.time() + 330), id="from the future"),
-        pytest.param(hook({}, **{"x-carrier-signature": ""}), id="no signature"),
-        pytest.param(hook({}, **{"x-carrier-signature": "ž"}), id="odd signature"),
-        pytest.param(hook({}, **{"x-carrier-timestamp": ""}), id="no timestamp"),
-        pytest.param(hook({}, **{"x-carrier-timestamp": "9" * 5000}), id="huge timestamp"),
-        pytest.param(hook({}, **{"x-carrier-timestamp": "²"}), id="odd timestamp"),
+        pytest.param({"key": "another key"}, id="another key"),
+        pytest.param({"age": 301}, id="too old"),
+        pytest.param({"age": -302}, id="from the future"),
+        pytest.param({"x-carrier-signature": ""}, id="no signature"),
+        pytest.param({"x-carrier-signature": "ž"}, id="odd signature"),
+        pytest.param({"x-carrier-timestamp": ""}, id="no timestamp"),
+        pytest.param({"x-carrier-timestamp": "9" * 5000}, id="huge timestamp"),
+        pytest.param({"x-carrier-timestamp": "²"}, id="odd timestamp"),
     ],
 )
-def test_an_unproved_hook_is_refused(wrong: HookRequest) -> None:
+def test_an_unproved_hook_is_refused(wrong: dict[str, Any]) -> None:
+    given = {"age": 0, **wrong}
+    at = time.time() - given.pop("age")
     with pytest.raises(BadSignature):
-        ADAPTER.verify(wrong, account())
+        ADAPTER.verify(hook({}, at=at, **given), account())
 
 
 def test_the_body_is_part_of_the_proof() -> None:
