@@ -57,6 +57,9 @@ class Supervisor:
                 connection.close()
                 self.last_alive = time.monotonic()
                 self.stop.wait(1)
+            except Exception:  # a bug in one sweep must not stop the ringing
+                log.exception("worker stumbled", extra={"worker": self.name})
+                self.stop.wait(1)
             self.stop.wait(TICK)
         self.leave()
 

@@ -6,7 +6,7 @@ import logging
 from datetime import date
 from uuid import UUID
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
 from messaging import backoff, partitions, states
 from messaging.models.statement import change, fetch
@@ -88,7 +88,13 @@ def _stale(message_id: UUID, *, expired: bool) -> evidence.Ruling:
 
 
 def prepare_partitions(today: date) -> None:
-    """Makes the partitions of this week and the next ones."""
+    """Makes the partitions of this week and the next ones, with the rows that came before them."""
     for table in partitions.TABLES:
         for monday in partitions.weeks(today):
-            change(partitions.create(table, monday))
+            try:
+                change(partitions.create(table, monday))
+            except IntegrityError:
+                log.warning("partition made late", extra={"table": table, "week": str(monday)})
+                with transaction.atomic():
+                    for statement in partitions.rescue(table, monday):
+                        change(statement)

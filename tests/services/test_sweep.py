@@ -145,6 +145,17 @@ def test_partitions_of_the_coming_weeks_are_made_once() -> None:
     assert {"messaging_content_2031_03_03", "messaging_raw_2031_03_03"} <= names
 
 
+@pytest.mark.django_db
+def test_a_late_partition_takes_the_rows_that_came_before_it() -> None:
+    message = factories.make_message(created_at=datetime(2032, 3, 2, 12, tzinfo=UTC))
+    where = "SELECT tableoid::regclass::text AS name FROM messaging_content WHERE message_id = %(id)s"
+    assert fetch(where, {"id": message.pk})[0].name == "messaging_content_default"
+    sweep.prepare_partitions(date(2032, 3, 5))
+    assert fetch(where, {"id": message.pk})[0].name == "messaging_content_2032_03_01"
+    sweep.prepare_partitions(date(2032, 3, 5))
+    assert Message.objects.get(pk=message.pk).content.text == factories.TEXT
+
+
 @pytest.mark.django_db(transaction=True)
 def test_two_sweepers_at_once_are_harmless() -> None:
     account = factories.make_connection(fail_unconfirmed=True)
