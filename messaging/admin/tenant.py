@@ -126,7 +126,9 @@ class TenantAdmin(_Admin):
     @admin.display(description="callback secret")
     def callback_secret_standing(self, tenant: Tenant) -> str:
         current = "set" if tenant.callback_secret else "not set"
-        return f"{current}, previous one kept" if tenant.callback_secret_previous else current
+        kept = ", previous one kept" if tenant.callback_secret_previous else ""
+        taken = f"; Bloomreach took the {tenant.secret_in_use} one last" if tenant.secret_in_use else ""
+        return f"{current}{kept}{taken}"
 
     @admin.display(description="addresses that Bloomreach calls")
     def addresses(self, tenant: Tenant) -> SafeString:
