@@ -92,7 +92,8 @@ def prepare_partitions(today: date) -> None:
     for table in partitions.TABLES:
         for monday in partitions.weeks(today):
             try:
-                change(partitions.create(table, monday))
+                with transaction.atomic():
+                    change(partitions.create(table, monday))
             except IntegrityError:
                 log.warning("partition made late", extra={"table": table, "week": str(monday)})
                 with transaction.atomic():
