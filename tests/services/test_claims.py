@@ -332,6 +332,7 @@ def test_a_lane_into_which_messages_are_being_inserted_is_not_skipped() -> None:
     def insert() -> None:
         with transaction.atomic():
             factories.make_message(connection=made, **past())
+            change("SET CONSTRAINTS ALL IMMEDIATE")  # the foreign keys' share locks, else taken at the commit
             inserted.set()
             assert may_commit.wait(30)
 
@@ -354,6 +355,7 @@ def test_closing_a_circuit_does_not_wait_for_inserts() -> None:
     def insert() -> bool:
         with transaction.atomic():
             factories.make_message(connection=made, **past())
+            change("SET CONSTRAINTS ALL IMMEDIATE")  # the foreign keys' share locks, else taken at the commit
             inserted.set()
             return closed.wait(5)
 
