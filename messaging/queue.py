@@ -10,15 +10,21 @@ import os
 import select
 import signal
 import sys
+from datetime import timedelta
 from pathlib import Path
 
+from django.conf import settings
+from django.utils import timezone
 from django_q.models import OrmQ
 from django_q.tasks import async_task
 
 QUEUE_VARIABLE = "Q_CLUSTER_NAME"  # which queue a cluster serves: each worker has its own
 LIFELINE_VARIABLE = "CONNECTOR_LIFELINE"  # the reading end of a pipe that the worker holds open
 
+TAKEN_LONG_AGO = 120  # seconds, more than a task may take
+
 _PR_SET_PDEATHSIG = 1
+_forking = 0  # the process that forked last; in its child, the parent
 
 
 def ring(task: str, *args: object, queue: str) -> None:
@@ -29,6 +35,13 @@ def ring(task: str, *args: object, queue: str) -> None:
 def forget(queue: str) -> int:
     """Removes what was rung and not run."""
     count: int = OrmQ.objects.filter(key=queue).delete()[0]
+    return count
+
+
+def tidy(queue: str) -> int:
+    """Removes bells that nobody will answer: a cluster whose monitor was killed runs them and forgets to say so."""
+    taken_since = timezone.now() + timedelta(seconds=settings.Q_CLUSTER["retry"] - TAKEN_LONG_AGO)
+    count: int = OrmQ.objects.filter(key=queue, lock__lt=taken_since).delete()[0]
     return count
 
 
@@ -55,12 +68,18 @@ def die_with_parent() -> None:
     """This process and all that it forks are killed when their parent dies: no orphan keeps a lease (Linux)."""
     if not sys.platform.startswith("linux"):
         return
-    _bind_to_parent()
-    os.register_at_fork(after_in_child=_bind_to_parent)
+    _die_with(os.getppid())
+    if stopped():  # the worker died before this process could ask for the signal
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.register_at_fork(before=_remember, after_in_child=lambda: _die_with(_forking))
 
 
-def _bind_to_parent() -> None:
-    parent = os.getppid()
+def _remember() -> None:
+    global _forking
+    _forking = os.getpid()
+
+
+def _die_with(parent: int) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it died in between
         os.kill(os.getpid(), signal.SIGKILL)

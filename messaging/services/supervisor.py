@@ -69,6 +69,7 @@ class Supervisor:
             slots.register(self.name, slots=settings.PUMPS)
         if self.due("housekeeping", HOUSEKEEPING_EVERY):
             slots.remove_dead()
+            queue.tidy(self.name)
             sweep.prepare_partitions(datetime.now(UTC).date())
         slots.ring(self.name)
         if self.due("sweep", SWEEP_EVERY):
@@ -150,12 +151,8 @@ class Supervisor:
         """No new claims; calls in flight land; then the cluster ends, by force if it hangs."""
         self.let_go()
         end = time.monotonic() + settings.CALL_DEADLINE + 15
-        try:
-            while slots.busy(self.name) and time.monotonic() < end:
-                time.sleep(0.1)
-        except (OperationalError, InterfaceError):
-            log.warning("database away while stopping")
-            time.sleep(settings.CALL_DEADLINE)
+        while self.is_busy() and time.monotonic() < end:
+            time.sleep(0.1)
         self.end_cluster()
         try:
             slots.remove(self.name)
@@ -163,13 +160,21 @@ class Supervisor:
             log.warning("slots are left to the other workers")
         log.info("worker stopped", extra={"worker": self.name})
 
+    def is_busy(self) -> bool:
+        """Whether pumps of ours may still have calls in flight; yes, while the database cannot tell."""
+        try:
+            return bool(slots.busy(self.name))
+        except (OperationalError, InterfaceError):
+            log.warning("database away while stopping")
+            connection.close()
+            return True
+
     def end_cluster(self) -> None:
         """Asks the main process alone (its group would hang on it), then ends the group."""
-        if self.cluster is None or self.cluster.poll() is not None:
-            return
-        self.cluster.terminate()
-        try:
-            self.cluster.wait(STOP_GRACE)
-        except subprocess.TimeoutExpired:
-            log.debug("cluster is slow to stop")
+        if self.cluster is not None and self.cluster.poll() is None:
+            self.cluster.terminate()
+            try:
+                self.cluster.wait(STOP_GRACE)
+            except subprocess.TimeoutExpired:
+                log.debug("cluster is slow to stop")
         self.kill_cluster()
