@@ -231,7 +231,7 @@ def test_a_closing_does_not_hold_up_new_events_and_messages() -> None:
             connection.close()
 
     with transaction.atomic():
-        circuit.note({lane.pk: [FAULT, OK], account.lane_id: [FAULT, OK]})
+        circuit.note({lane.pk: [FAULT, OK], account.lane_id: [OK, FAULT]})
         thread = threading.Thread(target=insert)
         thread.start()
         thread.join(30)

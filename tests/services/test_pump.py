@@ -81,6 +81,27 @@ def test_one_turn_sends_tells_and_records(bloomreach: Listener, carrier: Listene
     assert (one.unrecorded, one.claiming) == ([], None)
 
 
+@pytest.mark.parametrize("kind", ["message", "event"])
+def test_what_is_in_flight_is_left_alone(bloomreach: Listener, carrier: Listener, kind: str) -> None:
+    """A claim that was answered is never given back."""
+    row: Message | Event
+    if kind == "message":
+        there, row = carrier, make_message(carrier)
+    else:
+        there, row = bloomreach, factories.make_event(url=bloomreach.url())
+    there.gate.clear()
+    one = Pump()
+    for _ in range(3):
+        one.turn()
+    there.wait_for(1)
+    row.refresh_from_db()
+    assert row.state == (MessageState.SENDING if kind == "message" else EventState.LEASED)
+    assert row.lease is not None
+    there.gate.set()
+    one.land(lambda: True)
+    assert len(there.posts) == 1
+
+
 def test_peek_says_what_is_due(bloomreach: Listener) -> None:
     assert not any(pump.peek())
     event = factories.make_event(url=bloomreach.url())
