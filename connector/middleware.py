@@ -1,13 +1,14 @@
 """Two worlds on one server: machines (Bloomreach, vendors, probes) go the short way, people the long."""
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.template.response import SimpleTemplateResponse
-from django.urls import get_resolver
+from django.urls import ResolverMatch, get_resolver
 
 from connector.failures import is_machine_path, machine_failure, unknown_host
 
@@ -48,7 +49,7 @@ def _call_view(request: HttpRequest) -> HttpResponseBase:
     if request.path_info.endswith("/"):
         request.path_info = request.path_info.rstrip("/")
         request.path = request.path.rstrip("/")
-    match = get_resolver().resolve(request.path_info)
+    match = _resolve(request.path_info)
     request.resolver_match = match
     response: Any = match.func(request, *match.args, **match.kwargs)
     if isinstance(response, SimpleTemplateResponse):  # DRF's Response is one
@@ -58,6 +59,12 @@ def _call_view(request: HttpRequest) -> HttpResponseBase:
     if isinstance(response, HttpResponse):
         response.headers.setdefault("Content-Length", str(len(response.content)))
     return response
+
+
+@lru_cache(maxsize=1024)
+def _resolve(path: str) -> ResolverMatch:
+    """Machines ask for the same few paths: trying every pattern each time costs more than the view's own work."""
+    return get_resolver().resolve(path)
 
 
 class ContentPolicyMiddleware:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
-from messaging.gsm7 import SEPTETS
+from messaging.gsm7 import BASIC, SEPTETS
 
 Encoding = Literal["GSM7", "UCS2"]
 
 GSM7_SINGLE, GSM7_MULTI = 160, 153  # septets: alone, and beside a concatenation header
 UCS2_SINGLE, UCS2_MULTI = 70, 67  # 16-bit code units
+
+_ONE_SEPTET_EACH = re.compile(f"[{re.escape(BASIC)}]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,8 @@ class Segments:
 
 def count(text: str) -> Segments:
     """Parts as handsets count them (3GPP TS 23.040); one character outside GSM-7 makes all of it UCS-2."""
+    if _ONE_SEPTET_EACH.fullmatch(text):  # most texts: nothing that a part's end could cut
+        return Segments("GSM7", 1 if len(text) <= GSM7_SINGLE else -(-len(text) // GSM7_MULTI))
     if all(char in SEPTETS for char in text):
         return Segments("GSM7", _parts([SEPTETS[char] for char in text], GSM7_SINGLE, GSM7_MULTI))
     units = [2 if ord(char) > 0xFFFF else 1 for char in text]

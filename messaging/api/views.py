@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar
 
 import orjson
@@ -24,6 +24,23 @@ REFUSED_RETRY_SECONDS = 30
 POST, GET = ["post"], ["get", "head"]
 
 Parse = Callable[..., wire.SendRequest]
+
+
+class SentHeaders(Mapping[str, str]):
+    """Headers by name in any case, read where WSGI put them: Django's own view of them copies all of them first."""
+
+    def __init__(self, meta: Mapping[str, Any]) -> None:
+        self._meta = meta
+
+    def __getitem__(self, name: str) -> str:
+        value: str = self._meta[f"HTTP_{name.upper().replace('-', '_')}"]
+        return value
+
+    def __iter__(self) -> Iterator[str]:
+        return (key.removeprefix("HTTP_") for key in self._meta if key.startswith("HTTP_"))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
 
 class MachineView(APIView):
@@ -49,7 +66,7 @@ class SendView(MachineView):
     parse: ClassVar[Parse]
 
     def post(self, request: Request) -> HttpResponse:
-        principal = authenticate(request.headers)
+        principal = authenticate(SentHeaders(request.META))
         limits.spend(principal.tenant)
         body = _json_object(request._request)
         send_request = type(self).parse(
@@ -91,7 +108,7 @@ class VerifyView(MachineView):
     http_method_names = GET
 
     def get(self, request: Request) -> HttpResponse:
-        principal = authenticate(request.headers)
+        principal = authenticate(SentHeaders(request.META))
         verified = verify(principal=principal, channel=self.channel)
         return answer(200, {"status": "ok", "message": verified.message})
 
