@@ -34,8 +34,7 @@ BISECT_DELAY = 1.0  # seconds
 PICK_LANES = """
 SELECT lane.id FROM messaging_lane lane
 WHERE lane.kind = 1 AND lane.paused_at IS NULL AND lane.open_until <= clock_timestamp()
-  AND EXISTS (SELECT 1 FROM messaging_event e
-              WHERE e.lane_id = lane.id AND e.state = 0 AND e.due_at <= clock_timestamp())
+  AND (SELECT min(e.due_at) FROM messaging_event e WHERE e.lane_id = lane.id AND e.state = 0) <= clock_timestamp()
 ORDER BY lane.served_at LIMIT %(lanes)s FOR NO KEY UPDATE OF lane SKIP LOCKED
 """
 

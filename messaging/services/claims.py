@@ -26,8 +26,8 @@ LANES_AT_ONCE = 8
 PICK_LANES = """
 SELECT lane.id FROM messaging_lane lane
 WHERE lane.kind = 0 AND lane.paused_at IS NULL AND lane.open_until <= clock_timestamp()
-  AND EXISTS (SELECT 1 FROM messaging_message m
-              WHERE m.lane_id = lane.id AND m.state IN (0, 2) AND m.due_at <= clock_timestamp())
+  AND (SELECT min(m.due_at) FROM messaging_message m
+       WHERE m.lane_id = lane.id AND m.state IN (0, 2)) <= clock_timestamp()
   AND EXISTS (SELECT 1 FROM messaging_connection n JOIN accounts_tenant t ON t.id = n.tenant_id
               WHERE n.lane_id = lane.id AND t.status = 'active')
 ORDER BY lane.served_at LIMIT %(lanes)s FOR NO KEY UPDATE OF lane SKIP LOCKED
