@@ -14,6 +14,7 @@ from django.template.response import TemplateResponse
 
 from accounts.models import Tenant
 from messaging.models import Connection, Event, Lane, Message
+from messaging.services import circuit
 from messaging.types import EventState, LaneKind, MessageState
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class LaneAdmin(_Admin):
 
     @admin.display(description="circuit")
     def circuit(self, lane: Lane) -> str:
-        return circuit(lane, now=datetime.now(UTC))
+        return circuit_in_words(lane, now=datetime.now(UTC))
 
     @admin.display(description="oldest work")
     def waiting_for(self, lane: Lane) -> str:
@@ -92,7 +93,7 @@ class LaneAdmin(_Admin):
     @admin.action(description="Resume, and close the circuit", permissions=["change"])
     def resume(self, request: HttpRequest, queryset: QuerySet[Lane]) -> None:
         for lane in queryset:
-            Lane.objects.filter(pk=lane.pk).resume()
+            circuit.resume([lane.pk])
             self.log_change(request, lane, "Resumed.")
             self.message_user(request, f"{destination(lane)} is running.", messages.SUCCESS)
 
@@ -137,7 +138,7 @@ def standing(lane: Lane) -> str:
     return f"paused since {lane.paused_at:%Y-%m-%d %H:%M} UTC: {lane.paused_why or 'no reason given'}"
 
 
-def circuit(lane: Lane, *, now: datetime) -> str:
+def circuit_in_words(lane: Lane, *, now: datetime) -> str:
     """The circuit breaker in words."""
     left = (lane.open_until - now).total_seconds()
     if left > 0:

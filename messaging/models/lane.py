@@ -39,10 +39,6 @@ class LaneQuerySet(models.QuerySet["Lane"]):
         keys = sorted(str(tenant_id) for tenant_id in tenant_ids)  # one order: no deadlock
         change(ENSURE, {"kind": int(LaneKind.CALLBACKS), "keys": keys, "cap": DEFAULT_CALLBACK_CAP})
 
-    def resume(self) -> int:
-        """Ends a pause and closes the circuit: what waited is due at once."""
-        return self.update(paused_at=None, paused_why="", open_until=LONG_AGO, open_for=0, faults=0)
-
 
 class Lane(models.Model):
     """Work towards one destination. Written by claims and records, once per batch."""

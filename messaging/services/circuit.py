@@ -6,6 +6,8 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from django.db import transaction
+
 from messaging import backoff
 from messaging.models.statement import change, fetch
 
@@ -73,6 +75,10 @@ WAKE_EVENTS = """
 UPDATE messaging_event SET due_at = clock_timestamp(), tries = greatest(tries - 1, 0)
 WHERE lane_id = ANY(%(ids)s) AND state = 0 AND due_at > clock_timestamp()
 """
+RESUME = """
+UPDATE messaging_lane SET paused_at = NULL, paused_why = '', open_until = timestamptz '2000-01-01 00:00+00',
+       open_for = 0, faults = 0 WHERE id = ANY(%(ids)s)
+"""
 PAUSE = """
 UPDATE messaging_lane SET paused_at = clock_timestamp(), paused_why = %(why)s
 WHERE id = %(id)s AND paused_at IS NULL RETURNING key
@@ -99,6 +105,18 @@ def pause(lane_id: int, *, why: str) -> None:
         log.error("queue paused", extra={"lane": row.key, "why": why})
 
 
+def resume(lane_ids: Sequence[int]) -> None:
+    """A person ends a pause and closes the circuit: what waited for the destination is due at once."""
+    with transaction.atomic():
+        change(RESUME, {"ids": list(lane_ids)})
+        _wake(list(lane_ids))
+
+
+def _wake(lane_ids: list[int]) -> None:
+    change(WAKE_MESSAGES, {"ids": lane_ids, "codes": list(LANE_WIDE)})
+    change(WAKE_EVENTS, {"ids": lane_ids})
+
+
 def _after_last_good(said: Sequence[Note]) -> list[Note]:
     trailing: list[Note] = []
     for one in said:
@@ -110,9 +128,7 @@ def _close(lane_ids: list[int]) -> None:
     tripped = [row for row in fetch(CLOSE, {"ids": lane_ids}) if row.faults >= TRIP]
     if not tripped:
         return
-    ids = [row.id for row in tripped]
-    change(WAKE_MESSAGES, {"ids": ids, "codes": list(LANE_WIDE)})
-    change(WAKE_EVENTS, {"ids": ids})
+    _wake([row.id for row in tripped])
     for row in tripped:
         log.warning("circuit closed", extra={"lane": row.key})
 

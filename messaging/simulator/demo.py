@@ -17,7 +17,7 @@ from django.db import transaction
 from accounts.crypto import SealError
 from accounts.models import ApiToken, Tenant, TenantStatus, digest
 from messaging.models import Connection, Lane
-from messaging.services import onboarding
+from messaging.services import circuit, onboarding
 from messaging.types import Channel, LaneKind
 
 SLUG = "demo"
@@ -108,7 +108,8 @@ def _tenant(former_token: str) -> tuple[Tenant, str, str]:
     if tenant is None:
         made = onboarding.create_tenant(slug=SLUG, name="Demo", label="demo")
         return made.tenant, made.callback_secret, made.token_secret
-    Lane.objects.filter(kind=LaneKind.CALLBACKS, key=str(tenant.pk)).resume()
+    callbacks = Lane.objects.filter(kind=LaneKind.CALLBACKS, key=str(tenant.pk))
+    circuit.resume([lane.pk for lane in callbacks])
     tenant.callback_secret = secret = _opened(tenant)
     if former_token and ApiToken.objects.live().filter(tenant=tenant, digest=digest(former_token)).exists():
         return tenant, secret, former_token
@@ -136,7 +137,7 @@ def connect(tenant: Tenant, *, capability: str) -> Connection:
     connection.is_active = True
     connection.report_deadline = REPORT_DEADLINE
     connection.save()
-    Lane.objects.filter(pk=connection.lane_id).resume()
+    circuit.resume([connection.lane_id])
     return connection
 
 

@@ -37,7 +37,7 @@ LIST = "admin:messaging_lane_changelist"
     ],
 )
 def test_circuit_in_words(fields: dict[str, Any], words: str) -> None:
-    assert desk.circuit(Lane(**fields), now=NOW) == words
+    assert desk.circuit_in_words(Lane(**fields), now=NOW) == words
 
 
 @pytest.mark.parametrize(
