@@ -53,6 +53,7 @@ PUBLIC_URL = PUBLIC_URL.rstrip("/")
 
 # One knob for the times: CALL_DEADLINE, seconds for a whole exchange (architecture 2; checked in checks.py).
 ROW_LEASE = 4 * CALL_DEADLINE
+DIAL_MARGIN = CALL_DEADLINE / 3  # of the lease, kept for recording: a claim too old for that is not dialled
 UNCERTAIN_WAIT = 2 * CALL_DEADLINE
 LOOKUP_GAP = 4 * CALL_DEADLINE
 PROBE_EVERY = 20 * CALL_DEADLINE  # between two POSTs to a destination that refuses everything

@@ -121,7 +121,7 @@ def dial(call: Call, *, deadline: float) -> Dialled:
     if call.adapter is None or call.request is None or call.account is None:
         return Dialled(call, call.results)
     claimed_at = min(item.claimed_at for item in call.batch)
-    if time.monotonic() - claimed_at > settings.ROW_LEASE - deadline - 5:
+    if time.monotonic() - claimed_at > settings.ROW_LEASE - deadline - settings.DIAL_MARGIN:
         # The lease may run out before the answer comes: somebody else would call it lost (architecture 1.4).
         late = SendResult(Outcome.NOT_DIALLED, code="too_late", text="the claim was too old to dial")
         return Dialled(call, (late,) * len(call.batch))

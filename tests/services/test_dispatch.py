@@ -258,7 +258,7 @@ def test_refused_credentials_pause_the_queue_until_it_is_resumed(vendor: Vendor)
     vendor.will(401, error("4010", "unknown key"))
     send(claim(free=1))
     assert (lane_of(account).paused_why, claim()) == ("unknown key", [])
-    Lane.objects.filter(pk=account.lane_id).resume()
+    circuit.resume([account.lane_id])
     change("UPDATE messaging_message SET due_at = clock_timestamp() WHERE state = 2")
     send(claim())
     assert (fresh(first).standing, fresh(second).standing) == (S.SENT, S.SENT)
@@ -270,7 +270,7 @@ def test_refused_credentials_pause_the_queue_until_it_is_resumed(vendor: Vendor)
 def test_a_claim_that_is_too_old_is_handed_back_undialled(vendor: Vendor, settings: Any) -> None:
     message = factories.make_message(connection=account_at(vendor))
     claimed = claim()
-    age = settings.ROW_LEASE - settings.CALL_DEADLINE - 5
+    age = settings.ROW_LEASE - settings.CALL_DEADLINE - settings.DIAL_MARGIN
     old = [replace(item, claimed_at=item.claimed_at - age - 0.01) for item in claimed]
     send(old, deadline=settings.CALL_DEADLINE)
     assert (vendor.heard, only_attempt(message).outcome) == ([], "not_dialled")
@@ -281,7 +281,7 @@ def test_a_claim_that_is_too_old_is_handed_back_undialled(vendor: Vendor, settin
 
 def test_the_age_of_a_claim_counts_from_before_it_was_asked(vendor: Vendor, settings: Any) -> None:
     """The database may have been slow to answer: the lease ran meanwhile."""
-    settings.ROW_LEASE = 7.2
+    settings.ROW_LEASE, settings.DIAL_MARGIN = 7.2, 5.0
     message = factories.make_message(connection=account_at(vendor))
     fetch = claims.fetch
 
