@@ -11,7 +11,7 @@ from psycopg.types.json import Jsonb
 from messaging import numbers
 from messaging.models import Lane
 from messaging.models.statement import change, fetch
-from messaging.services.evidence import clip
+from messaging.services.evidence_rows import clip
 from messaging.types import EventKind, Inbound, uuid7
 
 TEXT_MAX = 100_000  # characters of an inbound text; no handset sends that many

@@ -20,7 +20,7 @@ from django.db import DataError, IntegrityError, transaction
 
 from messaging import backoff, counters
 from messaging.models.statement import change, fetch
-from messaging.services import evidence, inbound
+from messaging.services import evidence, evidence_rows, inbound
 from messaging.types import Effect, HookRequest, Inbound, Outcome, Report, Status
 from messaging.vendors import registry
 from messaging.vendors.base import BadPayload
@@ -173,7 +173,7 @@ def _store(reports: Sequence[tuple[Any, Report]]) -> None:
         return
     for row, report in reports:
         if report.status is Status.UNKNOWN:
-            word = evidence.clip(report.vendor_status, 40)
+            word = evidence_rows.clip(report.vendor_status, 40)
             counters.contract_drift.labels(vendor=row.vendor, word=word).inc()
             log.warning("unknown status word", extra={"vendor": row.vendor, "word": word})
     change(
@@ -190,15 +190,15 @@ def _store(reports: Sequence[tuple[Any, Report]]) -> None:
 
 def _columns(reports: Sequence[Report]) -> dict[str, list[Any]]:
     return {
-        "vendor_id": [evidence.clip(report.vendor_id, 120) for report in reports],
-        "reference": [evidence.clip(report.reference, 60) for report in reports],
+        "vendor_id": [evidence_rows.clip(report.vendor_id, 120) for report in reports],
+        "reference": [evidence_rows.clip(report.reference, 60) for report in reports],
         "status": [str(report.status) for report in reports],
-        "vendor_status": [evidence.clip(report.vendor_status, 60) for report in reports],
+        "vendor_status": [evidence_rows.clip(report.vendor_status, 60) for report in reports],
         "part": [min(max(report.part, 1), SMALLINT) for report in reports],
         "parts": [min(report.parts, SMALLINT) if report.parts else None for report in reports],
-        "code": [evidence.clip(report.code, 60) for report in reports],
-        "vendor_code": [evidence.clip(report.vendor_code, 60) for report in reports],
-        "text": [evidence.clip(report.text, 300) for report in reports],
+        "code": [evidence_rows.clip(report.code, 60) for report in reports],
+        "vendor_code": [evidence_rows.clip(report.vendor_code, 60) for report in reports],
+        "text": [evidence_rows.clip(report.text, 300) for report in reports],
         "segments": [min(report.segments, SMALLINT) if report.segments else None for report in reports],
         "mms_unsupported": [report.mms_unsupported for report in reports],
         "occurred_at": [report.occurred_at for report in reports],
