@@ -26,7 +26,7 @@ if DEBUG:
 HOST: str = env.str("HOST", "127.0.0.1")
 PORT: int = env.int("PORT", 8000, validate=validate.Range(1, 65535))
 WEB_WORKERS: int = env.int("WEB_WORKERS", 2, validate=validate.Range(1, 64))
-WEB_THREADS: int = env.int("WEB_THREADS", 4, validate=validate.Range(1, 64))
+WEB_THREADS: int = env.int("WEB_THREADS", 2, validate=validate.Range(1, 64))
 TRUSTED_PROXIES: int = env.int("TRUSTED_PROXIES", 0, validate=validate.Range(0, 10))
 MAX_BODY: int = env.int("MAX_BODY", 1024 * 1024, validate=validate.Range(1024))
 PUMPS: int = env.int("PUMPS", 2, validate=validate.Range(1, 64))
