@@ -15,10 +15,10 @@ from django.db import connection as database
 from django.db.models import F
 from django.utils import timezone
 
-from accounts.models import Tenant
 from messaging import backoff, signing
 from messaging.models import Content, Event, InboundMessage, Lane, Message, Raw
 from messaging.models.lane import LONG_AGO
+from messaging.models.statement import fetch
 from messaging.services import callbacks, circuit, sweep
 from messaging.services.pump import Pump
 from messaging.types import EventKind, EventState, MessageState, uuid7
@@ -43,35 +43,27 @@ def make_event(bloomreach: Listener, message: Message | None = None, **overrides
     return factories.make_event(message, **({"url": bloomreach.url(path)} | overrides))
 
 
-def make_events(bloomreach: Listener, count: int, tenant: Tenant | None = None) -> list[UUID]:
-    """Many finals of one tenant, made in three statements."""
-    connection = factories.make_connection(tenant)
-    lane = factories.callback_lane(connection.tenant)
-    now = datetime.now(UTC)
-    messages = [
-        Message(
-            **{"tenant": connection.tenant, "connection": connection, "lane": connection.lane},
-            **{"channel": "sms", "send_as": "sms", "request_id": f"r{n}", "sender": factories.SENDER},
-            **{"recipient": factories.RECIPIENT, "state": MessageState.DELIVERED, "due_at": now},
-            **{"expires_at": now, "created_at": now, "final_at": now},
-        )
-        for n in range(count)
-    ]
-    Message.objects.bulk_create(messages)
-    Content.objects.bulk_create(
-        Content(
-            message=message, created_at=now, text="x", custom_data=f"c{n}", extra={"from": "1", "to": "2"}
-        )
-        for n, message in enumerate(messages)
-    )
-    events = [
-        Event(lane=lane, message=message, kind=EventKind.FINAL, url=bloomreach.url(), status="delivered")
-        for message in messages
-    ]
-    for event in events:
-        event.occurred_at = event.due_at = event.created_at = now - timedelta(seconds=1)
-    Event.objects.bulk_create(events)
-    return [event.id for event in events]
+COPIES = """
+WITH m AS (
+  INSERT INTO messaging_message (id, tenant_id, connection_id, lane_id, channel, send_as, request_id, sender, recipient,
+      state, due_at, expires_at, created_at, final_at)
+  SELECT gen_random_uuid(), tenant_id, connection_id, lane_id, channel, send_as, 'r' || n, sender, recipient,
+      state, due_at, expires_at, created_at, final_at
+  FROM messaging_message, generate_series(1, %(count)s) n WHERE id = %(message)s RETURNING id, created_at, request_id),
+c AS (
+  INSERT INTO messaging_content (message_id, created_at, text, custom_data, callback_url, extra)
+  SELECT id, created_at, '', 'c' || substr(request_id, 2), %(url)s, '{"from": "1", "to": "2"}' FROM m)
+INSERT INTO messaging_event (id, lane_id, message_id, kind, url, status, occurred_at, due_at)
+SELECT gen_random_uuid(), %(lane)s, id, 1, %(url)s, 'delivered', created_at, created_at FROM m RETURNING id
+"""
+
+
+def make_events(bloomreach: Listener, count: int) -> list[UUID]:
+    """Many finals of one tenant, with custom data c1, c2…; one statement makes them."""
+    message = factories.make_message(state=MessageState.DELIVERED)
+    lane = factories.callback_lane(message.tenant)
+    values = {"count": count, "message": message.id, "lane": lane.id, "url": bloomreach.url()}
+    return [row.id for row in fetch(COPIES, values)]
 
 
 def make_inbound_event(inbound: InboundMessage, url: str, **overrides: Any) -> Event:
@@ -353,7 +345,9 @@ def test_the_whole_body_counts(bloomreach: Listener, over: int) -> None:
     Content.objects.update(custom_data="")
     sizes = len(callbacks.claim(leases=[uuid7()])[0].body)
     Event.objects.update(state=S.DUE, lease=None, lease_until=None)
-    Content.objects.filter(pk=Content.objects.first()).update(custom_data="x" * (256 * 1024 - sizes + over))
+    Content.objects.filter(pk=Event.objects.all()[0].message_id).update(
+        custom_data="x" * (256 * 1024 - sizes + over)
+    )
 
     tell()
 
