@@ -33,13 +33,14 @@ START = 60.0  # seconds for a process to be ready on a busy machine
 ONBOARD = """
 from datetime import timedelta
 from messaging.services import onboarding
-made = onboarding.create_tenant(slug="{slug}", name="{slug}")
-made.tenant.inbound_url_sms = "{inbound}"
-made.tenant.save()
-onboarding.connect(tenant=made.tenant, vendor="simulator", name="{slug}", report_deadline=timedelta(seconds={deadline}),
-    cap={cap}, rate={rate}, values={{"base_url": "{carrier}/accounts/{slug}", "api_key": "{key}",
-    "capability": "{capability}"}})
-print("TENANT", made.token_secret, made.callback_secret)
+for slug in {slugs!r}:
+    made = onboarding.create_tenant(slug=slug, name=slug)
+    made.tenant.inbound_url_sms = "{inbound}"
+    made.tenant.save()
+    onboarding.connect(tenant=made.tenant, vendor="simulator", name=slug, cap={cap}, rate={rate},
+        report_deadline=timedelta(seconds={report_deadline}),
+        values={{"base_url": "{carrier}/accounts/" + slug, "api_key": "{key}", "capability": "{capability}"}})
+    print("TENANT", slug, made.token_secret, made.callback_secret)
 """
 
 
@@ -150,30 +151,20 @@ class Stage:
         embedded.stop(self.postgres)
         embedded.start(self.postgres)
 
-    def onboard(
-        self,
-        slug: str,
-        *,
-        capability: str = "look_up",
-        report_deadline: float = 60,
-        cap: int = 16,
-        rate: float | None = None,
-    ) -> Tenant:
-        """A tenant with a simulator account. Rate in segments per second, deadline in seconds."""
+    def onboard(self, *slugs: str, **options: Any) -> list[Tenant]:
+        """Tenants with a simulator account each. Options: capability, report_deadline (s), cap, rate (segments/s)."""
+        facts = {"capability": "look_up", "report_deadline": 60, "cap": 16, "rate": None, **options}
         script = ONBOARD.format(
-            slug=slug,
+            slugs=slugs,
             inbound=f"http://127.0.0.1:{self.bloomreach_port}/inbound",
-            deadline=report_deadline,
-            cap=cap,
-            rate=rate,
             carrier=self.carrier_url,
             key=KEY,
-            capability=capability,
+            **facts,
         )
         done = self.manage("shell", "--no-imports", "-c", script)
         lines = [line.split() for line in done.stdout.splitlines() if line.startswith("TENANT ")]
-        assert lines, done.stderr
-        return Tenant(slug, lines[0][1], lines[0][2])
+        assert len(lines) == len(slugs), done.stderr
+        return [Tenant(*line[1:]) for line in lines]
 
     def simulate(self, url: str, tenant: Tenant, *arguments: str) -> subprocess.Popen[bytes]:
         """Starts a campaign; `verdict` reads what it says in the end."""

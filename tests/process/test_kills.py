@@ -17,7 +17,7 @@ CAP = 16  # calls in flight on the account's queue
 
 def _play_and_kill(running: Stage, capability: str) -> dict[str, Any]:
     """A campaign of 500 during which the worker is killed five times while it works."""
-    tenant = running.onboard("shop", capability=capability, report_deadline=40, cap=CAP)
+    (tenant,) = running.onboard("shop", capability=capability, report_deadline=40, cap=CAP)
     url = running.start_web("web", free_port())
     running.start_worker("worker", url)
     campaign = running.simulate(

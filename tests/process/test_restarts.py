@@ -16,7 +16,7 @@ def _sent(running: Stage) -> int:
 
 
 def test_a_restarted_database_costs_nothing_but_time(running: Stage) -> None:
-    tenant = running.onboard("shop", report_deadline=40)
+    (tenant,) = running.onboard("shop", report_deadline=25)
     url = running.start_web("web", free_port())
     running.start_worker("worker", url)
     campaign = running.simulate(
@@ -34,7 +34,7 @@ def test_a_restarted_database_costs_nothing_but_time(running: Stage) -> None:
 
 
 def test_a_rolling_restart_under_load_answers_only_200_and_leaves_no_doubt(running: Stage) -> None:
-    tenant = running.onboard("shop", report_deadline=300, cap=32)
+    (tenant,) = running.onboard("shop", report_deadline=300, cap=32)
     ports = [free_port(), free_port()]
     url = running.start_web("web-0", ports[0])
     running.start_web("web-1", ports[1])
