@@ -8,6 +8,7 @@ import threading
 from collections import Counter
 from dataclasses import dataclass, field
 
+PAUSE = 0.03  # seconds between two requests of a thread: a load that two cores carry beside everything else
 CALLBACK = "http://127.0.0.1:{port}/callbacks"
 
 
@@ -37,7 +38,7 @@ class Load:
 
     def _run(self, n: int) -> None:
         count = 0
-        while not self._stop.wait(0.005):
+        while not self._stop.wait(PAUSE):
             count += 1
             self.post(f"load-{n}-{count}")
 
