@@ -4,6 +4,8 @@
 SHELL := /bin/sh
 PYTHON ?= python3
 PY := .venv/bin/python
+# More workers than cores: the process tests mostly wait.
+PYTEST := $(PY) -m pytest -n 4 --dist worksteal
 ARGS ?=
 ONCE ?=
 QUICK ?=
@@ -33,7 +35,7 @@ bench: setup ## measure /sms/send against its floor; QUICK=1 for a short one
 	@$(PY) -m bench $(if $(QUICK),--quick) $(ARGS)
 
 test: setup ## the test suite, on an embedded PostgreSQL or on DATABASE_URL
-	@$(PY) -m pytest $(ARGS)
+	@$(PYTEST) $(ARGS)
 
 lint: setup ## style, format, types, import contracts, migrations, deployment checks
 	$(PY) -m ruff check .
@@ -47,8 +49,8 @@ check-system: setup
 ifeq ($(SYSTEM_PG),)
 	@echo "No PostgreSQL 15 or newer below /usr/lib/postgresql: the suite runs on the embedded server only."
 else
-	TEST_PG_BIN=$(SYSTEM_PG) DATABASE_URL= $(PY) -m pytest $(ARGS)
+	TEST_PG_BIN=$(SYSTEM_PG) DATABASE_URL= $(PYTEST) $(ARGS)
 endif
 
 check: lint check-system ## what CI runs: lint, then the tests on each PostgreSQL there is
-	DATABASE_URL= $(PY) -m pytest $(ARGS)
+	DATABASE_URL= $(PYTEST) $(ARGS)

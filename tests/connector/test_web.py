@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from django.conf import settings
 from django.db import connection
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -102,7 +103,7 @@ def test_it_serves_and_its_pool_reaches_the_database(server: subprocess.Popen[st
     assert (status, b'"migrated": true' in body) == (503, True)
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT count(*) {OTHERS}")
-        assert cursor.fetchone() == (4,)
+        assert cursor.fetchone() == (settings.WEB_THREADS,)
 
 
 def test_its_processes_share_their_counters(transactional_db: None, port: int) -> None:

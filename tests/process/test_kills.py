@@ -15,9 +15,9 @@ KILLS = 5
 CAP = 16  # calls in flight on the account's queue
 
 
-def _play_and_kill(running: Stage, capability: str) -> dict[str, Any]:
+def _play_and_kill(running: Stage, capability: str, *, report_deadline: float) -> dict[str, Any]:
     """A campaign of 500 during which the worker is killed five times while it works."""
-    (tenant,) = running.onboard("shop", capability=capability, report_deadline=40, cap=CAP)
+    (tenant,) = running.onboard("shop", capability=capability, report_deadline=report_deadline, cap=CAP)
     url = running.start_web("web", free_port())
     running.start_worker("worker", url)
     campaign = running.simulate(
@@ -46,7 +46,7 @@ def _wait_for_calls(running: Stage) -> None:
 
 
 def test_nothing_is_lost_or_sent_twice_when_the_vendor_can_be_asked(running: Stage) -> None:
-    verdict = _play_and_kill(running, "look_up")
+    verdict = _play_and_kill(running, "look_up", report_deadline=120)
     assert verdict["exit"] == 0, verdict
     account = running.reconcile()
     assert (account["exit"], account["unaccounted"]) == (0, 0)
@@ -62,7 +62,7 @@ def test_nothing_is_lost_or_sent_twice_when_the_vendor_can_be_asked(running: Sta
 
 
 def test_doubt_is_bounded_by_the_calls_in_flight_when_only_reports_tell(running: Stage) -> None:
-    _play_and_kill(running, "report")
+    _play_and_kill(running, "report", report_deadline=20)
     assert running.carrier_state()["twice"] == 0
     account = running.reconcile()
     assert (account["exit"], account["unaccounted"]) == (0, 0)

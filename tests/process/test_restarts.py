@@ -16,7 +16,7 @@ def _sent(running: Stage) -> int:
 
 
 def test_a_restarted_database_costs_nothing_but_time(running: Stage) -> None:
-    (tenant,) = running.onboard("shop", report_deadline=25)
+    (tenant,) = running.onboard("shop", report_deadline=120)
     url = running.start_web("web", free_port())
     running.start_worker("worker", url)
     campaign = running.simulate(
