@@ -5,7 +5,7 @@ SHELL := /bin/sh
 PYTHON ?= python3
 PY := .venv/bin/python
 # More workers than cores: the process tests mostly wait.
-PYTEST := $(PY) -m pytest -n 4 --dist worksteal
+PYTEST := $(PY) -m pytest -n 4 --maxschedchunk 1
 ARGS ?=
 ONCE ?=
 QUICK ?=
