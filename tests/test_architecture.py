@@ -169,3 +169,14 @@ def speaks(node: ast.AST) -> bool:
 def test_no_catch_all_modules() -> None:
     names = {path.stem for path in sources()}
     assert names.isdisjoint({"utils", "util", "helpers", "common", "misc", "signals"})
+
+
+def test_no_machine_paths_or_registry_hosts() -> None:
+    words = re.compile(r"/(?:work|root)/|\.\./(?:shared)|py(?:pi|thonhosted)\.")
+    found = [
+        f"{name_of(path)}:{number}"
+        for path in sources()
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if words.search(line)
+    ]
+    assert found == []

@@ -19,17 +19,17 @@ MESSAGES = 60
 HUNG = ("t0", "t1")
 DEAD = "t9"
 
-# From the first message of a queue to its ninth tenth: one that met a time-out of its own does not make it slow.
+# From the first to the last message of a queue.
 SENDING = """
 SELECT t.slug, count(*),
-  extract(epoch FROM percentile_disc(0.9) WITHIN GROUP (ORDER BY a.ended_at) - min(a.ended_at))::float8
+  extract(epoch FROM max(a.ended_at) - min(a.ended_at))::float8
 FROM messaging_attempt a
 JOIN messaging_connection n ON n.id = a.connection_id JOIN accounts_tenant t ON t.id = n.tenant_id
 WHERE a.outcome = 'taken' GROUP BY t.slug
 """
 TELLING = """
 SELECT t.slug, count(*),
-  extract(epoch FROM percentile_disc(0.9) WITHIN GROUP (ORDER BY e.acked_at) - min(e.acked_at))::float8
+  extract(epoch FROM max(e.acked_at) - min(e.acked_at))::float8
 FROM messaging_event e JOIN messaging_message m ON m.id = e.message_id JOIN accounts_tenant t ON t.id = m.tenant_id
 WHERE e.state = 2 GROUP BY t.slug
 """
@@ -75,7 +75,7 @@ def test_two_hung_vendors_and_a_dead_callback_url_leave_the_others_alone(running
     finally:
         bloomreach.stop()
     # Whoever is slower than its own rate by more than a tenth has waited for somebody else.
-    longest = 1.1 * (0.9 * MESSAGES - RATE) / RATE  # the first second's worth goes at once
+    longest = 1.1 * (MESSAGES - RATE) / RATE  # the first second's worth goes at once
     sending = {slug: (n, seconds) for slug, n, seconds in running.rows(SENDING)}
     telling = {slug: (n, seconds) for slug, n, seconds in running.rows(TELLING)}
     assert set(sending) == set(well)
