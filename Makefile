@@ -4,8 +4,9 @@
 SHELL := /bin/sh
 PYTHON ?= python3
 PY := .venv/bin/python
-# Real processes and their deadlines want the machine for themselves; with ARGS it is one run of what they choose.
-SUITE = $(if $(ARGS),$(PY) -m pytest $(ARGS),$(PY) -m pytest -q -n 2 -m "not process" && $(PY) -m pytest -q -m process)
+# What measures rates runs first and alone; with ARGS it is one run of what they choose.
+SUITE = $(if $(ARGS),$(PY) -m pytest $(ARGS),$(PY) -m pytest -q -m alone && \
+	$(PY) -m pytest -q -n 3 --dist worksteal -m "not alone")
 ARGS ?=
 ONCE ?=
 QUICK ?=

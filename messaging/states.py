@@ -14,6 +14,7 @@ GAVE_UP = "too_many_attempts"
 BUILD_ERROR = "build_error"
 CANCELLED = "cancelled"
 UNCONFIRMED = "unconfirmed"
+PROVED_ABSENT = "proved_absent"  # of an attempt: the vendor was asked, and never had the message
 OURS = frozenset({UNCERTAIN, EXPIRED_HERE, GAVE_UP, BUILD_ERROR, CANCELLED, UNCONFIRMED})
 
 _FINAL_OF_STATUS = {

@@ -103,7 +103,7 @@ def _weigh(message: HeldMessage, item: Evidence, owed: list[Owed]) -> Effect:
     if isinstance(item, Answer):
         verdict = states.on_answer(standing, item.result, may_fall_back=message.may_fall_back)
         if states.replaces(attempt.outcome, item.result.outcome):
-            attempt.outcome, attempt.answer = item.result.outcome, item.result
+            attempt.outcome, attempt.code, attempt.answer = item.result.outcome, item.result.code, item.result
         attempt.segments = small(item.result.segments) or attempt.segments
         _move(message, verdict, owed, retry_after=item.result.retry_after)
         told = _Told(item.result.text, item.result.vendor_code, message.row.now, follows)
@@ -186,9 +186,11 @@ def _end(message: HeldMessage, state: MessageState, code: str) -> None:
 
 
 def _retry(message: HeldMessage, owed: list[Owed], retry_after: float | None) -> None:
-    """Due by backoff, or over: a retry after the validity is not worth sending."""
-    delay = backoff.send_delay(message.row.attempts, retry_after=retry_after, rand=random.random)
-    message.due_at = message.row.now + timedelta(seconds=delay)
+    """Due by backoff, or over: a retry after the validity is not worth sending. What never arrived goes at once."""
+    message.due_at = message.row.now
+    if message.error_code != states.PROVED_ABSENT:
+        delay = backoff.send_delay(message.refusals, retry_after=retry_after, rand=random.random)
+        message.due_at += timedelta(seconds=delay)
     if message.row.attempts >= backoff.SEND_ATTEMPTS_MAX:
         text = f"given up after {message.row.attempts} attempts"
         _rule(message, Ruling(message.row.id, MessageState.FAILED, states.GAVE_UP, text), owed)

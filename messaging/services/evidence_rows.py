@@ -12,6 +12,7 @@ from psycopg.types.json import Jsonb
 
 from messaging.models import Lane
 from messaging.models.statement import change, fetch
+from messaging.states import PROVED_ABSENT
 from messaging.types import Channel, EventKind, MessageState, Outcome, SendResult, Status, uuid7
 
 SMALLINT = 32767  # what the columns for parts and segments hold
@@ -27,7 +28,13 @@ class HeldAttempt:
     outcome: Outcome | None
     status: Status | None
     segments: int | None
+    code: str
     answer: SendResult | None = None  # to be written
+
+    @property
+    def was_refused(self) -> bool:
+        """Whether the vendor asked to come back later: neither an undialled call nor one that never arrived."""
+        return self.outcome in (Outcome.TEMPORARY, Outcome.CONFIGURATION) and self.code != PROVED_ABSENT
 
 
 @dataclass(slots=True)
@@ -47,6 +54,11 @@ class HeldMessage:
     @property
     def last(self) -> HeldAttempt | None:
         return max(self.attempts.values(), key=lambda attempt: attempt.n, default=None)
+
+    @property
+    def refusals(self) -> int:
+        """How often the vendor asked to come back later."""
+        return sum(attempt.was_refused for attempt in self.attempts.values())
 
     @property
     def may_fall_back(self) -> bool:
@@ -78,7 +90,8 @@ WHERE m.id = ANY(%(ids)s) ORDER BY m.id FOR NO KEY UPDATE OF m
 """
 
 READ_ATTEMPTS = """
-SELECT id, message_id, n, send_as, outcome, status, segments FROM messaging_attempt WHERE message_id = ANY(%(ids)s)
+SELECT id, message_id, n, send_as, outcome, status, segments, code
+FROM messaging_attempt WHERE message_id = ANY(%(ids)s)
 """
 
 WRITE_MESSAGES = """
@@ -157,7 +170,7 @@ def lock(ids: set[UUID]) -> dict[UUID, HeldMessage]:
     for row in fetch(READ_ATTEMPTS, {"ids": list(messages)}):
         outcome = Outcome(row.outcome) if row.outcome else None
         status = Status(row.status) if row.status else None
-        attempt = HeldAttempt(row.id, row.n, row.send_as, outcome, status, row.segments)
+        attempt = HeldAttempt(row.id, row.n, row.send_as, outcome, status, row.segments, row.code)
         messages[row.message_id].attempts[row.id] = attempt
     return messages
 

@@ -39,7 +39,6 @@ log = logging.getLogger(__name__)
 
 ABSENCES = 2  # look-ups that must find nothing, LOOKUP_GAP apart
 UNKNOWNS = 2  # unknown attempts that at_least_once allows
-PROVED_ABSENT = "proved_absent"
 
 # The due time moves on as it is claimed: that is the lease of whoever asks.
 CLAIM = """
@@ -211,7 +210,7 @@ def _evidence(doubt: Doubt, found: Found) -> list[evidence.Evidence]:
     proved = row.absences + 1 >= ABSENCES and _reader(doubt)[0].absence_is_proof
     if found.presence is Presence.ABSENT and proved:
         text = "looked up twice: the vendor never took it"
-        absent = SendResult(Outcome.TEMPORARY, code=PROVED_ABSENT, text=text)
+        absent = SendResult(Outcome.TEMPORARY, code=states.PROVED_ABSENT, text=text)
         return [evidence.Answer(row.message_id, row.attempt_id, absent)]
     return []
 

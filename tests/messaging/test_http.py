@@ -23,7 +23,7 @@ from messaging.types import CallFailure, HttpRequest, HttpResponse
 from tests.messaging.servers import Server, certificate, dripping, reply, serving
 
 Serve = Callable[[Server, socket.socket], None]
-DEADLINE = 0.6
+DEADLINE = 1.2
 OK = b"HTTP/1.1 200 OK\r\n"
 
 
@@ -274,7 +274,7 @@ def test_a_listener_that_accepts_nobody_is_not_sent() -> None:
         "no connection: no answer in time",
         False,
     )
-    assert time.monotonic() - started == pytest.approx(DEADLINE, abs=0.3)
+    assert time.monotonic() - started == pytest.approx(DEADLINE, abs=0.8)
 
 
 @pytest.mark.parametrize(
@@ -334,8 +334,8 @@ SLOW = [
 def _expired(url: str, **overrides: object) -> CallFailure:
     started = time.monotonic()
     failure = _failed(_get(url, deadline=DEADLINE, **overrides))
-    assert time.monotonic() - started == pytest.approx(DEADLINE, abs=0.3)
-    assert failure.seconds == pytest.approx(DEADLINE, abs=0.3)
+    assert time.monotonic() - started == pytest.approx(DEADLINE, abs=0.8)
+    assert failure.seconds == pytest.approx(DEADLINE, abs=0.8)
     return failure
 
 
@@ -344,7 +344,7 @@ def test_the_deadline_holds_for_the_whole_exchange(handler: Serve) -> None:
     with serving(handler) as server:
         failure = _expired(server.url())
     assert (failure.code, failure.sent) == ("timeout", True)
-    assert failure.text == "no complete answer within 0.6 s"
+    assert failure.text == f"no complete answer within {DEADLINE:g} s"
 
 
 @pytest.mark.parametrize("handler", SLOW)
@@ -414,7 +414,7 @@ def test_a_server_that_does_not_read_is_cut() -> None:
     with serving(handler) as server:
         request = HttpRequest("POST", server.url(), {}, b"x" * 30_000_000)
         failure = _failed(http.call(request, deadline=DEADLINE))
-        assert time.monotonic() - started == pytest.approx(DEADLINE, abs=0.3)
+        assert time.monotonic() - started == pytest.approx(DEADLINE, abs=0.8)
     assert (failure.code, failure.sent) == ("timeout", True)
 
 
@@ -505,7 +505,7 @@ def test_a_failed_connection_is_not_used_again() -> None:
         while server.read_request(conn):
             if len(server.requests) == 1:
                 conn.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab")
-                server.stopping.wait(0.9)
+                server.stopping.wait(DEADLINE + 0.3)
                 conn.sendall(b"cde")
             else:
                 conn.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")

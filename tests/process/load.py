@@ -8,7 +8,7 @@ import threading
 from collections import Counter
 from dataclasses import dataclass, field
 
-PAUSE = 0.03  # seconds between two requests of a thread: a load that two cores carry beside everything else
+PAUSE = 0.1  # seconds between two requests of a thread: a load that two cores carry beside everything else
 CALLBACK = "http://127.0.0.1:{port}/callbacks"
 
 

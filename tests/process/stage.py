@@ -33,14 +33,14 @@ START = 60.0  # seconds for a process to be ready on a busy machine
 ONBOARD = """
 from datetime import timedelta
 from messaging.services import onboarding
-for slug in {slugs!r}:
+for slug, port in {ports!r}.items():
     made = onboarding.create_tenant(slug=slug, name=slug)
-    made.tenant.inbound_url_sms = "{inbound}"
+    made.tenant.inbound_url_sms = f"http://127.0.0.1:{{port}}/inbound"
     made.tenant.save()
     onboarding.connect(tenant=made.tenant, vendor="simulator", name=slug, cap={cap}, rate={rate},
         report_deadline=timedelta(seconds={report_deadline}),
         values={{"base_url": "{carrier}/accounts/" + slug, "api_key": "{key}", "capability": "{capability}"}})
-    print("TENANT", slug, made.token_secret, made.callback_secret)
+    print("TENANT", slug, made.token_secret, made.callback_secret, port)
 """
 
 
@@ -64,11 +64,12 @@ def eventually(question: Callable[[], Any], *, within: float, what: str) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """One tenant with a simulator account of the same name."""
+    """One tenant with a simulator account of the same name, and where its Bloomreach listens."""
 
     slug: str
     token: str
     secret: str
+    bloomreach_port: int
 
 
 @dataclass
@@ -77,7 +78,6 @@ class Stage:
 
     directory: Path
     carrier_port: int = field(default_factory=free_port)
-    bloomreach_port: int = field(default_factory=free_port)
     children: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     @property
@@ -101,7 +101,7 @@ class Stage:
             "CALL_DEADLINE": "2",
             "CARRIER_PORT": str(self.carrier_port),
             "CARRIER_KEY": KEY,
-            "BLOOMREACH_PORT": str(self.bloomreach_port),
+            "WEB_WORKERS": "1",
             "LOG_LEVEL": "WARNING",
             **more,
         }
@@ -155,8 +155,7 @@ class Stage:
         """Tenants with a simulator account each. Options: capability, report_deadline (s), cap, rate (segments/s)."""
         facts = {"capability": "look_up", "report_deadline": 60, "cap": 16, "rate": None, **options}
         script = ONBOARD.format(
-            slugs=slugs,
-            inbound=f"http://127.0.0.1:{self.bloomreach_port}/inbound",
+            ports={slug: free_port() for slug in slugs},
             carrier=self.carrier_url,
             key=KEY,
             **facts,
@@ -164,17 +163,16 @@ class Stage:
         done = self.manage("shell", "--no-imports", "-c", script)
         lines = [line.split() for line in done.stdout.splitlines() if line.startswith("TENANT ")]
         assert len(lines) == len(slugs), done.stderr
-        return [Tenant(*line[1:]) for line in lines]
+        return [Tenant(slug, token, secret, int(port)) for _, slug, token, secret, port in lines]
 
     def simulate(self, url: str, tenant: Tenant, *arguments: str) -> subprocess.Popen[bytes]:
         """Starts a campaign; `verdict` reads what it says in the end."""
         options = ["--base-url", url, "--token", tenant.token, "--secret", tenant.secret]
         options += ["--carrier-url", self.carrier_url, "--json", *arguments]
         command = [sys.executable, str(ROOT / "manage.py"), "simulate", *options]
-        with (self.directory / "simulate.log").open("ab") as log:
-            return subprocess.Popen(
-                command, env=self.environment(), cwd=ROOT, stdout=subprocess.PIPE, stderr=log
-            )
+        environment = self.environment(BLOOMREACH_PORT=str(tenant.bloomreach_port))
+        with (self.directory / f"simulate-{tenant.slug}.log").open("ab") as log:
+            return subprocess.Popen(command, env=environment, cwd=ROOT, stdout=subprocess.PIPE, stderr=log)
 
     def verdict(self, campaign: subprocess.Popen[bytes]) -> dict[str, Any]:
         """The campaign's JSON, once it has ended."""

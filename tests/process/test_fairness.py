@@ -12,7 +12,7 @@ from messaging.simulator.listener import Listener, Reply
 from tests.process.load import Load
 from tests.process.stage import Stage, Tenant, eventually, free_port
 
-pytestmark = [pytest.mark.process, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.process, pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(300)]
 
 RATE = 5.0  # segments per second on each queue
 MESSAGES = 60

@@ -40,7 +40,7 @@ def test_a_rolling_restart_under_load_answers_only_200_and_leaves_no_doubt(runni
     running.start_web("web-1", ports[1])
     for n in range(2):
         running.start_worker(f"worker-{n}", url)
-    load = Load(ports, tenant.token, CALLBACK.format(port=running.bloomreach_port))
+    load = Load(ports, tenant.token, CALLBACK.format(port=tenant.bloomreach_port))
     load.start()
     try:
         eventually(lambda: _sent(running) >= 50, within=60, what="messages flow")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.db import transaction
 
+from messaging import states
 from messaging.models import Attempt, AttemptPart, Connection, Event, Message, Report
 from messaging.services import evidence
 from messaging.services.evidence import Answer, Ruling, Word
@@ -35,6 +36,7 @@ THEN = datetime(2024, 5, 6, 7, 8, 9, tzinfo=UTC)
 TAKEN = SendResult(Outcome.TAKEN, vendor_id="v-1", segments=2)
 UNKNOWN = SendResult(Outcome.UNKNOWN, code="timeout", text="no complete answer within 2 s")
 THROTTLED = SendResult(Outcome.TEMPORARY, code="throttled", vendor_code="4290", text="slow down")
+PROVED_ABSENT = SendResult(Outcome.TEMPORARY, code=states.PROVED_ABSENT, text="looked up twice")
 REFUSED = SendResult(Outcome.PERMANENT, code="invalid_recipient", vendor_code="4001", text="no such number")
 
 
@@ -136,12 +138,35 @@ def test_a_permanent_refusal_ends_it_and_says_why() -> None:
 
 
 def test_a_temporary_refusal_waits_by_backoff() -> None:
-    message, attempt = make_sending(attempts=2)
+    message, attempt = make_sending()
     apply(answer(attempt, THROTTLED))
     after = fresh(message)
     assert (after.standing, after.error_code, after.lease) == (S.RETRYING, "throttled", None)
-    assert 24 <= seconds_until_due(message) <= 36
+    assert 3 <= seconds_until_due(message) <= 6
     assert told(message) == []
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "wait"),
+    [
+        pytest.param([], THROTTLED, 5, id="the first refusal"),
+        pytest.param([("temporary", "throttled")], THROTTLED, 30, id="the second"),
+        pytest.param([("not_dialled", "too_late")], THROTTLED, 5, id="after one that nobody dialled"),
+        pytest.param([("temporary", "proved_absent")], THROTTLED, 5, id="after one that never arrived"),
+        pytest.param(
+            [("temporary", "throttled")], PROVED_ABSENT, 0, id="one that never arrived goes at once"
+        ),
+    ],
+)
+def test_only_the_vendors_refusals_lengthen_the_wait(
+    before: list[tuple[str, str]], now: SendResult, wait: float
+) -> None:
+    message = factories.make_message(state=S.SENDING, attempts=len(before) + 1)
+    for n, (outcome, code) in enumerate(before, 1):
+        factories.make_attempt(message, n=n, outcome=outcome, code=code)
+    apply(answer(factories.make_attempt(message, n=len(before) + 1), now))
+    assert fresh(message).standing is S.RETRYING
+    assert seconds_until_due(message) == pytest.approx(wait, abs=max(0.2 * wait, 1) + 0.5)
 
 
 def test_delivered_is_told_with_the_vendors_time() -> None:
