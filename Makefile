@@ -5,8 +5,8 @@ SHELL := /bin/sh
 PYTHON ?= python3
 PY := .venv/bin/python
 # What measures rates runs first and alone; with ARGS it is one run of what they choose.
-SUITE = $(if $(ARGS),$(PY) -m pytest $(ARGS),$(PY) -m pytest -q -m alone && \
-	$(PY) -m pytest -q -n 3 --dist worksteal -m "not alone")
+SUITE = $(if $(ARGS),$(PY) -m pytest $(ARGS),$(PY) -m pytest -q -m alone tests/process && \
+	$(PY) -m pytest -q -n 4 --dist worksteal -m "not alone")
 ARGS ?=
 ONCE ?=
 QUICK ?=

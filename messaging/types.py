@@ -127,6 +127,25 @@ class Outgoing:
 
 
 @dataclass(frozen=True, slots=True)
+class Sent:
+    """One attempt that the vendor took."""
+
+    reference: str
+    vendor_id: str
+    channel: Channel
+    recipient: str = field(repr=False)
+    sent_at: datetime  # UTC
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A bearer token for calls to a vendor."""
+
+    value: str = field(repr=False)
+    seconds: float  # how long it is valid from now; 0: unknown
+
+
+@dataclass(frozen=True, slots=True)
 class HttpRequest:
     """A call that an adapter wants made. Header names as the vendor writes them."""
 
@@ -189,6 +208,7 @@ class Report:
     segments: int | None = None
     occurred_at: datetime | None = None  # UTC; None: use the time of receipt
     mms_unsupported: bool = False
+    sent_as: Channel | None = None  # what went out after the vendor's own fallback, when it says so
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 else:
     _Admin = admin.ModelAdmin
 
-_POLICIES = ("unknown_policy", "validity", "report_deadline", "fail_unconfirmed")
+_POLICIES = ("unknown_policy", "validity", "report_deadline", "poll_after", "fail_unconfirmed")
 
 
 @admin.register(Connection)

@@ -50,7 +50,7 @@ class ConnectionForm(_ConnectionModelForm):
         model = Connection
         fields = (
             *("tenant", "name", "is_active", "channels", "senders", "position"),
-            *("unknown_policy", "validity", "report_deadline", "fail_unconfirmed"),
+            *("unknown_policy", "validity", "report_deadline", "poll_after", "fail_unconfirmed"),
         )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -147,4 +147,5 @@ def _plain_field(setting: Setting, stored: Mapping[str, Any]) -> forms.Field:
     if setting.choices:
         blank = () if setting.required else (("", "—"),)
         return forms.ChoiceField(choices=(*blank, *setting.choices), **common)
-    return forms.CharField(**common)
+    widget = forms.Textarea(attrs={"rows": 8}) if setting.multiline else None
+    return forms.CharField(widget=widget, **common)

@@ -41,8 +41,8 @@ def hook(request: HttpRequest, vendor: str, public_id: str, path: str = "") -> H
         return _take(request, vendor, public_id, path)
     except UnknownHook:
         return _refuse(404, "unknown_hook", "There is nothing at this address.")
-    except BadSignature:
-        return _refuse(401, "bad_signature", "The call does not prove that it comes from the vendor.")
+    except BadSignature as error:
+        return _unproved(error)
     except BodyTooLarge as error:
         counters.hooks_refused.labels(reason="too_large").inc()
         return _refuse(413, "body_too_large", str(error))
@@ -54,6 +54,14 @@ def hook(request: HttpRequest, vendor: str, public_id: str, path: str = "") -> H
     except SealError:
         logger.error("hook not stored: the connection's secrets cannot be opened", extra={"vendor": vendor})
         return _refuse(503, "credentials_unreadable", "Try again.", _retry(RETRY_SECONDS))
+
+
+def _unproved(error: BadSignature) -> HttpResponse:
+    if error.again:
+        return _refuse(503, "no_signature", "Send it again, with its signature.", _retry(RETRY_SECONDS))
+    # RFC 9110 wants the header; some vendors give a hook's user and password only after they have seen it.
+    challenge = {"WWW-Authenticate": 'Basic realm="hooks"'}
+    return _refuse(401, "bad_signature", "The call does not prove that it comes from the vendor.", challenge)
 
 
 def _take(request: HttpRequest, vendor: str, public_id: str, path: str) -> HttpResponse:

@@ -30,6 +30,7 @@ class Attempt(models.Model):
     vendor_id = models.CharField(max_length=120, blank=True, db_default="")
     parts = models.SmallIntegerField(default=1, db_default=1)  # how many reports the vendor will send
     segments = models.SmallIntegerField(null=True)  # the vendor's count
+    poll_at = models.DateTimeField(null=True)  # when to ask for a report that did not come; null: never
     absences = models.SmallIntegerField(default=0, db_default=0)  # look-ups that found nothing
     frozen = SealedTextField(
         blank=True, default="", db_default=""
@@ -45,6 +46,7 @@ class Attempt(models.Model):
                 fields=["connection", "vendor_id"],
                 condition=~models.Q(vendor_id=""),
             ),
+            models.Index(name="attempt_poll", fields=["poll_at"], condition=models.Q(poll_at__isnull=False)),
         ]
 
     def __str__(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, ClassVar
 
@@ -70,6 +71,11 @@ class Connection(models.Model):
     report_deadline = models.DurationField(
         default=DEFAULT_REPORT_DEADLINE, help_text="How long to wait for a delivery report."
     )
+    poll_after = models.DurationField(
+        null=True,
+        blank=True,
+        help_text="Ask the vendor for the status of a message that has no report after this time; empty: never ask.",
+    )
     fail_unconfirmed = models.BooleanField(
         "report unconfirmed as failed",
         default=False,
@@ -115,9 +121,8 @@ class Connection(models.Model):
 
     def account(self) -> Account:
         """What the adapter may know. Raises accounts.crypto.SealError when the secrets cannot be opened."""
-        return Account(
-            public_id=self.public_id,
-            settings=self.settings,
-            secrets=self.secrets.reveal(),
-            hook_url=self.hook_url,
-        )
+        return replace(self.account_without_secrets(), secrets=self.secrets.reveal())
+
+    def account_without_secrets(self) -> Account:
+        """What reading a stored call needs."""
+        return Account(public_id=self.public_id, settings=self.settings, secrets={}, hook_url=self.hook_url)

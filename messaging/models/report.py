@@ -29,6 +29,7 @@ class Report(models.Model):
     text = models.CharField(max_length=300, blank=True, db_default="")
     segments = models.SmallIntegerField(null=True)
     mms_unsupported = models.BooleanField(default=False, db_default=False)
+    sent_as = models.CharField(max_length=3, blank=True, db_default="")  # after the vendor's own fallback
     occurred_at = models.DateTimeField(null=True)
     received_at = models.DateTimeField()
     effect = models.CharField(max_length=16, choices=[(e.value, e.value.replace("_", " ")) for e in Effect])

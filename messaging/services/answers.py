@@ -20,7 +20,7 @@ def read_send(
     try:
         if isinstance(answer, CallFailure):
             return (adapter.failed(answer),) * len(batch)
-        results = tuple(adapter.parse(batch, answer))
+        results = tuple(adapter.parse(batch, answer, account))
     except Exception:
         log.exception("answer could not be read", extra={"vendor": adapter.key})
         results = ()
@@ -39,7 +39,7 @@ def read_look_up(
     if isinstance(answer, CallFailure):
         return Found(Presence.CANNOT_TELL)
     try:
-        found = adapter.parse_look_up(reference, answer)
+        found = adapter.parse_look_up(reference, answer, account)
     except Exception:
         log.exception("look-up could not be read", extra={"vendor": adapter.key})
         return Found(Presence.CANNOT_TELL)

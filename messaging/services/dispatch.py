@@ -14,15 +14,15 @@ from django.conf import settings
 from django.db import transaction
 
 from accounts.crypto import SealError, seal
-from messaging import http
 from messaging.models import Connection
 from messaging.models.raw import RawKind
 from messaging.models.statement import change
-from messaging.services import answers, circuit, claims, evidence, exchanges
+from messaging.services import answers, calls, circuit, claims, evidence, exchanges
 from messaging.services.claims import Claimed
 from messaging.types import (
     Account,
     CallFailure,
+    Channel,
     HttpRequest,
     HttpResponse,
     Outcome,
@@ -83,13 +83,19 @@ def _calls(connection: Connection, items: Sequence[Claimed]) -> Iterable[Call]:
         refused = SendResult(Outcome.CONFIGURATION, code="credentials_refused", text=str(error))
         yield Call(connection, None, tuple(items), results=(refused,) * len(items))
         return
-    for start in range(0, len(items), adapter.batch_size):
-        batch = tuple(items[start : start + adapter.batch_size])
+    for batch in _batches(items, adapter.batch_size):
         call = _build(connection, adapter, batch, account)
         if call.results and len(batch) > 1:  # one message that cannot be built must not take the others along
             yield from (_build(connection, adapter, (item,), account) for item in batch)
         else:
             yield call
+
+
+def _batches(items: Sequence[Claimed], size: int) -> Iterable[tuple[Claimed, ...]]:
+    """What one call may carry: no vendor takes SMS and MMS together."""
+    for channel in Channel:
+        alike = [item for item in items if item.outgoing.channel is channel]
+        yield from (tuple(alike[start : start + size]) for start in range(0, len(alike), size))
 
 
 def _build(connection: Connection, adapter: Adapter, batch: tuple[Claimed, ...], account: Account) -> Call:
@@ -125,7 +131,7 @@ def dial(call: Call, *, deadline: float) -> Dialled:
         # The lease may run out before the answer comes: somebody else would call it lost (architecture 1.4).
         late = SendResult(Outcome.NOT_DIALLED, code="too_late", text="the claim was too old to dial")
         return Dialled(call, (late,) * len(call.batch))
-    answer = http.call(call.request, deadline=deadline)
+    answer = calls.call(call.adapter, call.account, call.request, deadline=deadline)
     outgoing = [item.outgoing for item in call.batch]
     results = answers.read_send(call.adapter, call.account, outgoing, answer)
     return Dialled(call, results, _exchange(call, answer))

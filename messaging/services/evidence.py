@@ -113,6 +113,7 @@ def _weigh(message: HeldMessage, item: Evidence, owed: list[Owed]) -> Effect:
     if verdict.effect is not Effect.CONTRADICTION and item.report.status is not Status.UNKNOWN:
         attempt.status = _better(attempt.status, item.report.status)
     attempt.segments = small(item.report.segments) or attempt.segments
+    attempt.send_as = item.report.sent_as or attempt.send_as
     _move(message, verdict, owed, retry_after=None)
     occurred_at = item.report.occurred_at or item.received_at or message.row.now
     _tell(

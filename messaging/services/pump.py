@@ -17,7 +17,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
 
 from messaging.models.statement import fetch
-from messaging.services import callbacks, claims, dispatch, replay, reports, resolve
+from messaging.services import callbacks, claims, dispatch, polling, replay, reports, resolve
 
 log = logging.getLogger(__name__)
 
@@ -41,12 +41,13 @@ SELECT
   EXISTS (SELECT 1 FROM messaging_inbox i WHERE i.parked_at IS NULL AND i.due_at <= clock_timestamp()) AS inbox,
   EXISTS (SELECT 1 FROM messaging_report r WHERE r.effect = 'unmatched' AND r.due_at <= clock_timestamp()) AS reports,
   EXISTS (SELECT 1 FROM messaging_message m WHERE m.state = 3 AND m.due_at <= clock_timestamp()) AS doubts,
+  EXISTS (SELECT 1 FROM messaging_attempt a WHERE a.poll_at <= clock_timestamp()) AS polls,
   EXISTS (SELECT 1 FROM messaging_replay p WHERE p.state = 'running' AND p.due_at <= clock_timestamp()) AS replays
 """
 
 
 def peek() -> Any:
-    """Which kinds of work are due: messages, events, inbox, reports, doubts, replays."""
+    """Which kinds of work are due: messages, events, inbox, reports, doubts, polls, replays."""
     return fetch(PEEK)[0]
 
 
@@ -114,6 +115,8 @@ class Pump:
             self.send()
         if due.doubts and self.calls.free:
             self.resolve()
+        if due.polls and self.calls.free:
+            self.poll()
         if due.events and self.posts.free:
             self.post()
         read = reports.read_inbox() if due.inbox else 0
@@ -137,6 +140,12 @@ class Pump:
         resolve.follow_policy([doubt for doubt in doubts if doubt.request is None])
         self.calls.start(resolve.dial, [doubt for doubt in doubts if doubt.request is not None])
 
+    def poll(self) -> None:
+        """Asks vendors for the reports that did not come."""
+        questions = polling.claim(free=self.calls.free)
+        polling.let_go([question for question in questions if question.request is None])
+        self.calls.start(polling.dial, [question for question in questions if question.request is not None])
+
     def post(self) -> None:
         """Claims one POST per lane that has events due and room."""
         leases = [uuid4() for _ in range(self.posts.free)]
@@ -153,6 +162,7 @@ class Pump:
         count = len(self.unrecorded)
         self._record(dispatch.Dialled, dispatch.record)
         self._record(resolve.Asked, resolve.record)
+        self._record(polling.Asked, polling.record)
         self._record(callbacks.Posted, callbacks.record)
         return count
 

@@ -19,9 +19,10 @@ from uuid import UUID
 from django.db import DataError, IntegrityError, transaction
 
 from messaging import backoff, counters
+from messaging.models import Connection
 from messaging.models.statement import change, fetch
 from messaging.services import evidence, evidence_rows, inbound
-from messaging.types import Effect, HookRequest, Inbound, Outcome, Report, Status
+from messaging.types import Channel, Effect, HookRequest, Inbound, Outcome, Report, Status
 from messaging.vendors import registry
 from messaging.vendors.base import BadPayload
 
@@ -47,14 +48,14 @@ UPDATE messaging_inbox SET parked_at = clock_timestamp(), parked_why = %(why)s, 
 # The digest recognises what a vendor says twice: same ids, status, error and part.
 STORE = """
 INSERT INTO messaging_report (raw_id, raw_at, connection_id, vendor_id, reference, status, vendor_status, part, parts,
-    code, vendor_code, text, segments, mms_unsupported, occurred_at, digest, received_at, effect, due_at)
+    code, vendor_code, text, segments, mms_unsupported, sent_as, occurred_at, digest, received_at, effect, due_at)
 SELECT v.*, v.raw_at, 'unmatched', clock_timestamp()
 FROM unnest(%(raw_id)s::uuid[], %(raw_at)s::timestamptz[], %(connection_id)s::int8[], %(vendor_id)s::text[],
     %(reference)s::text[], %(status)s::text[], %(vendor_status)s::text[], %(part)s::int2[], %(parts)s::int2[],
     %(code)s::text[], %(vendor_code)s::text[], %(text)s::text[], %(segments)s::int2[], %(mms_unsupported)s::bool[],
-    %(occurred_at)s::timestamptz[], %(digest)s::bytea[])
+    %(sent_as)s::text[], %(occurred_at)s::timestamptz[], %(digest)s::bytea[])
   AS v(raw_id, raw_at, connection_id, vendor_id, reference, status, vendor_status, part, parts, code, vendor_code,
-       text, segments, mms_unsupported, occurred_at, digest)
+       text, segments, mms_unsupported, sent_as, occurred_at, digest)
 ON CONFLICT (connection_id, digest) DO NOTHING
 """
 
@@ -128,9 +129,11 @@ def _read(rows: Sequence[Any]) -> int:
     reports: list[tuple[Any, Report]] = []
     messages: list[tuple[Any, Inbound]] = []
     done: list[UUID] = []
+    connections = Connection.objects.in_bulk({row.connection_id for row in rows})
     for row in rows:
+        account = connections[row.connection_id].account_without_secrets()
         try:
-            items = registry.adapter(row.vendor).parse_hook(_hook(json.loads(row.request)))
+            items = registry.adapter(row.vendor).parse_hook(_hook(json.loads(row.request)), account)
         except BadPayload as error:
             _park(row, str(error))
             continue
@@ -201,6 +204,7 @@ def _columns(reports: Sequence[Report]) -> dict[str, list[Any]]:
         "text": [evidence_rows.clip(report.text, 300) for report in reports],
         "segments": [min(report.segments, SMALLINT) if report.segments else None for report in reports],
         "mms_unsupported": [report.mms_unsupported for report in reports],
+        "sent_as": [str(report.sent_as or "") for report in reports],
         "occurred_at": [report.occurred_at for report in reports],
     }
 
@@ -318,6 +322,7 @@ def _word(match: _Match, status: Status) -> evidence.Word:
         segments=row.segments,
         occurred_at=row.occurred_at,
         mms_unsupported=row.mms_unsupported,
+        sent_as=Channel(row.sent_as) if row.sent_as else None,
     )
     return evidence.Word(match.message_id, match.attempt_id, report, row.received_at)
 

@@ -13,11 +13,11 @@ from django.conf import settings
 from django.db import transaction
 
 from accounts.crypto import SealError, open_
-from messaging import http, states
+from messaging import states
 from messaging.models import Connection
 from messaging.models.raw import RawKind
 from messaging.models.statement import change, fetch
-from messaging.services import answers, evidence, exchanges
+from messaging.services import answers, calls, evidence, exchanges
 from messaging.types import (
     Account,
     CallFailure,
@@ -120,7 +120,8 @@ def _doubt(row: Any, connection: Connection) -> Doubt:
 def dial(doubt: Doubt, *, deadline: float) -> Asked:
     """Asks the vendor, or sends the stored bytes again. Touches no database."""
     assert doubt.request is not None
-    return Asked(doubt, http.call(doubt.request, deadline=deadline))
+    adapter, account = _reader(doubt)
+    return Asked(doubt, calls.call(adapter, account, doubt.request, deadline=deadline))
 
 
 def follow_policy(doubts: Sequence[Doubt]) -> None:

@@ -10,8 +10,8 @@ from django.db.models.functions import Now
 
 from accounts.authentication import Principal
 from accounts.crypto import SealError
-from messaging import http
 from messaging.models import Connection
+from messaging.services import calls
 from messaging.services.intake import NoConnection
 from messaging.types import CallFailure, Channel, CredentialCheck
 from messaging.vendors import registry
@@ -64,7 +64,8 @@ def check_connection(connection: Connection) -> CredentialCheck:
 def _ask(connection: Connection) -> CredentialCheck:
     try:
         adapter = registry.adapter(connection.vendor)
-        request = adapter.credential_check(connection.account())
+        account = connection.account()
+        request = adapter.credential_check(account)
     except (SealError, UnknownVendor) as error:
         return CredentialCheck(False, str(error))
     except Exception as error:  # an adapter's bug, or settings it cannot work with
@@ -72,7 +73,7 @@ def _ask(connection: Connection) -> CredentialCheck:
         return CredentialCheck(None, f"the credential check could not be built ({type(error).__name__})")
     if request is None:
         return CredentialCheck(None, f"{adapter.label} cannot be asked about credentials")
-    answer = http.call(request, deadline=CHECK_SECONDS)
+    answer = calls.call(adapter, account, request, deadline=CHECK_SECONDS)
     if isinstance(answer, CallFailure):
         return CredentialCheck(None, f"{adapter.label} could not be reached just now: {answer.text}")
-    return adapter.parse_credential_check(answer)
+    return adapter.parse_credential_check(answer, account)

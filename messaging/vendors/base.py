@@ -8,8 +8,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
 from messaging.types import (
     Account,
@@ -27,7 +28,10 @@ from messaging.types import (
     Presence,
     Report,
     SendResult,
+    Sent,
+    Token,
 )
+from messaging.vendors import reading
 
 
 class SettingsError(ValueError):
@@ -39,7 +43,14 @@ class SettingsError(ValueError):
 
 
 class BadSignature(Exception):
-    """A hook call that does not prove that it comes from the vendor."""
+    """A hook call that does not prove that it comes from the vendor.
+
+    `again`: the vendor is known to send some calls unproved by mistake; it is asked to repeat this one (503, not 401).
+    """
+
+    def __init__(self, text: str, *, again: bool = False) -> None:
+        super().__init__(text)
+        self.again = again
 
 
 class BadPayload(Exception):
@@ -57,6 +68,21 @@ class Setting:
     required: bool = True
     choices: tuple[tuple[str, str], ...] = ()
     default: str = ""
+    multiline: bool = False
+    url: bool = False  # an http(s) address; stored without a slash at the end
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a vendor can do, in words, for docs/vendors/README.md; the rest of that table is read off the adapter."""
+
+    reports: str = "hook"  # how delivery reports come
+    inbound: frozenset[Channel] = frozenset()
+    proof: str = "secret URL"  # how its calls to us prove themselves
+    doubt: str = "report"  # what resolves an unknown outcome
+    fallback: str = ""  # "vendor" or "connector": who sends the SMS when an MMS cannot be; "" without MMS
+    stop: str = ""  # who answers STOP
+    tried_live: date | None = None  # None: never
 
 
 class Adapter(ABC):
@@ -70,6 +96,7 @@ class Adapter(ABC):
     demo_only: ClassVar[bool] = False
     reports_per_part: ClassVar[bool] = False  # one report per part, each under an id of its own
     absence_is_proof: ClassVar[bool] = False  # two look-ups that find nothing prove that it was not taken
+    about: ClassVar[About] = About()
 
     def clean(self, values: Mapping[str, Any]) -> dict[str, str]:
         """Settings as they are stored. Raises SettingsError naming every field that is wrong."""
@@ -82,13 +109,25 @@ class Adapter(ABC):
             elif setting.choices and value and value not in dict(setting.choices):
                 allowed = ", ".join(choice for choice, _ in setting.choices)
                 problems[setting.name] = f"{setting.label} must be one of: {allowed}"
-            cleaned[setting.name] = value
+            elif setting.url and value and not _is_web_address(value):
+                problems[setting.name] = f"{setting.label} must be an address that begins with https://"
+            cleaned[setting.name] = value.rstrip("/") if setting.url else value
         unknown = sorted(set(values) - set(cleaned))
         if unknown:
             problems[unknown[0]] = f"{self.label} has no setting named {unknown[0]}"
         if problems:
             raise SettingsError(problems)
         return cleaned
+
+    def token_request(self, account: Account) -> HttpRequest | None:
+        """The call that fetches a bearer token, which every other call then carries; None: no such token is needed."""
+        return None
+
+    def parse_token(self, response: HttpResponse) -> Token | None:
+        """The token of an OAuth 2.0 answer (RFC 6749, 5.1); None when there is none in it."""
+        answer = reading.json_object(response.body)
+        value = reading.text(answer, "access_token")
+        return Token(value, float(reading.number(answer, "expires_in") or 0)) if value else None
 
     def resend_window(self, account: Account) -> timedelta | None:
         """How long the same bytes may be sent again without a second delivery; None: never."""
@@ -99,7 +138,9 @@ class Adapter(ABC):
         """The call that hands the batch over. An exception here means that nothing was sent."""
 
     @abstractmethod
-    def parse(self, batch: Sequence[Outgoing], response: HttpResponse) -> tuple[SendResult, ...]:
+    def parse(
+        self, batch: Sequence[Outgoing], response: HttpResponse, account: Account
+    ) -> tuple[SendResult, ...]:
         """One result per message of the batch, in its order."""
 
     def failed(self, failure: CallFailure) -> SendResult:
@@ -111,15 +152,23 @@ class Adapter(ABC):
         """The call that asks the vendor for an attempt by our reference; None: it cannot be asked."""
         return None
 
-    def parse_look_up(self, reference: str, response: HttpResponse) -> Found:
+    def parse_look_up(self, reference: str, response: HttpResponse, account: Account) -> Found:
         """Found, absent, or cannot tell. Only a positive 'no such message' is absent."""
         return Found(Presence.CANNOT_TELL)
+
+    def poll(self, sent: Sent, account: Account) -> HttpRequest | None:
+        """The call that asks for the status of a message that the vendor took; None: it only reports by itself."""
+        return self.look_up(sent.reference, account)
+
+    def parse_poll(self, sent: Sent, response: HttpResponse, account: Account) -> Report | None:
+        """What the vendor says of it now; None: nothing that could be read."""
+        return self.parse_look_up(sent.reference, response, account).report
 
     def credential_check(self, account: Account) -> HttpRequest | None:
         """A call that proves the credentials without sending; None: the vendor has none."""
         return None
 
-    def parse_credential_check(self, response: HttpResponse) -> CredentialCheck:
+    def parse_credential_check(self, response: HttpResponse, account: Account) -> CredentialCheck:
         """401 and 403 are a refusal, any other answer under 500 is a yes."""
         if response.status in (401, 403):
             return CredentialCheck(False, f"{self.label} refuses these credentials (HTTP {response.status})")
@@ -132,9 +181,17 @@ class Adapter(ABC):
         """Raises BadSignature unless the vendor proves itself. The unguessable URL alone is the least proof."""
 
     @abstractmethod
-    def parse_hook(self, hook: HookRequest) -> Sequence[Report | Inbound]:
-        """Reports and inbound messages of one call. Raises BadPayload."""
+    def parse_hook(self, hook: HookRequest, account: Account) -> Sequence[Report | Inbound]:
+        """Reports and inbound messages of one stored call; `account` is without secrets here. Raises BadPayload."""
 
     def hook_reply(self) -> HookReply:
         """What the vendor wants to hear when its call is stored."""
         return HookReply()
+
+
+def _is_web_address(text: str) -> bool:
+    try:
+        address = urlsplit(text)
+    except ValueError:
+        return False
+    return address.scheme in ("http", "https") and bool(address.hostname)

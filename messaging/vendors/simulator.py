@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import json
 import time
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
-from messaging.backoff import parse_retry_after
 from messaging.types import (
     Account,
     Channel,
@@ -27,7 +25,9 @@ from messaging.types import (
     SendResult,
     Status,
 )
-from messaging.vendors.base import Adapter, BadPayload, BadSignature, Setting, SettingsError
+from messaging.vendors import meanings, reading, writing
+from messaging.vendors.base import About, Adapter, BadPayload, BadSignature, Setting
+from messaging.vendors.meanings import Meaning
 
 # Facts.
 DEFAULT_BASE_URL = "http://127.0.0.1:8001/accounts/demo"
@@ -53,14 +53,14 @@ STATUSES: Mapping[str, Status] = {
 # Refusals of a send. All of them mean that nothing was taken, 5001 included (documented so).
 NOT_TAKEN = "5001"
 MMS_UNSUPPORTED = "4003"
-REFUSALS: Mapping[str, tuple[Outcome, str]] = {
-    "4000": (Outcome.PERMANENT, "invalid_request"),
-    "4001": (Outcome.PERMANENT, "invalid_recipient"),
-    "4002": (Outcome.PERMANENT, "opted_out"),
-    MMS_UNSUPPORTED: (Outcome.PERMANENT, "mms_unsupported"),
-    "4010": (Outcome.CONFIGURATION, "credentials_refused"),
-    "4290": (Outcome.TEMPORARY, "throttled"),
-    NOT_TAKEN: (Outcome.TEMPORARY, "vendor_unavailable"),
+REFUSALS: Mapping[str, Meaning] = {
+    "4000": meanings.INVALID_REQUEST,
+    "4001": meanings.INVALID_RECIPIENT,
+    "4002": meanings.OPTED_OUT,
+    MMS_UNSUPPORTED: meanings.MMS_UNSUPPORTED,
+    "4010": meanings.CREDENTIALS_REFUSED,
+    "4290": meanings.THROTTLED,
+    NOT_TAKEN: meanings.UNAVAILABLE,
 }
 
 # Error codes of reports that mean more than the status word beside them; others are passed on as they are.
@@ -71,7 +71,7 @@ class Simulator(Adapter):
     key = "simulator"
     label = "Simulator"
     settings = (
-        Setting("base_url", "Address of the carrier", default=DEFAULT_BASE_URL),
+        Setting("base_url", "Address of the carrier", default=DEFAULT_BASE_URL, url=True),
         Setting("api_key", "API key", "A bearer token; signs the carrier's calls to us.", secret=True),
         Setting(
             "capability",
@@ -85,13 +85,13 @@ class Simulator(Adapter):
     demo_only = True
     reports_per_part = True
     absence_is_proof = True  # asked only where the capability is look_up
-
-    def clean(self, values: Mapping[str, Any]) -> dict[str, str]:
-        cleaned = super().clean(values)
-        cleaned["base_url"] = cleaned["base_url"].rstrip("/")
-        if not _is_web_address(cleaned["base_url"]):
-            raise SettingsError({"base_url": "Address of the carrier must be an http or https URL"})
-        return cleaned
+    about = About(
+        inbound=frozenset({Channel.SMS}),
+        proof="HMAC-SHA256 and timestamp",
+        doubt="as its setting says",
+        fallback="connector",
+        stop="the carrier's scenario for numbers ending in 13",
+    )
 
     def resend_window(self, account: Account) -> timedelta | None:
         return RESEND_WINDOW if _capability(account) == RESEND else None
@@ -112,21 +112,23 @@ class Simulator(Adapter):
         if message.channel is Channel.MMS:
             body["subject"] = message.subject
             body["media"] = [{"url": file.url, "type": file.content_type} for file in message.media]
-        return _request("POST", "/messages", account, body=json.dumps(body).encode())
+        return _request("POST", "/messages", account, body=body)
 
-    def parse(self, batch: Sequence[Outgoing], response: HttpResponse) -> tuple[SendResult, ...]:
-        answer = _object(response.body)
+    def parse(
+        self, batch: Sequence[Outgoing], response: HttpResponse, account: Account
+    ) -> tuple[SendResult, ...]:
+        answer = reading.json_object(response.body)
         if response.status < 300:
-            return (_taken(answer),)
-        return (_refused(response, _part(answer, "error")),)
+            return (_taken(answer, response),)
+        return (_refused(response, reading.part(answer, "error")),)
 
     def look_up(self, reference: str, account: Account) -> HttpRequest | None:
         if _capability(account) != LOOK_UP:
             return None
         return _request("GET", f"/messages?reference={quote(reference, safe='')}", account)
 
-    def parse_look_up(self, reference: str, response: HttpResponse) -> Found:
-        found = _object(response.body).get("messages")
+    def parse_look_up(self, reference: str, response: HttpResponse, account: Account) -> Found:
+        found = reading.json_object(response.body).get("messages")
         if response.status != 200 or not isinstance(found, list):
             return Found(Presence.CANNOT_TELL)
         if not found:
@@ -136,7 +138,7 @@ class Simulator(Adapter):
             return Found(Presence.CANNOT_TELL)
         # The parts of a long message differ, and only their reports tell them apart.
         report = _report(message) if message.get("parts") == 1 else None
-        return Found(Presence.FOUND, _text(message, "id"), report)
+        return Found(Presence.FOUND, reading.text(message, "id"), report)
 
     def credential_check(self, account: Account) -> HttpRequest | None:
         return _request("GET", "", account)
@@ -150,8 +152,8 @@ class Simulator(Adapter):
         if not hmac.compare_digest(expected, given.encode()):
             raise BadSignature("the signature does not fit the body")
 
-    def parse_hook(self, hook: HookRequest) -> Sequence[Report | Inbound]:
-        body = _object(hook.body)
+    def parse_hook(self, hook: HookRequest, account: Account) -> Sequence[Report | Inbound]:
+        body = reading.json_object(hook.body)
         if body.get("type") == "report":
             return (_report(body),)
         if body.get("type") == "inbound":
@@ -164,123 +166,58 @@ def signature(api_key: str, timestamp: str, body: bytes) -> bytes:
     return hmac.new(api_key.encode(), timestamp.encode() + b"." + body, hashlib.sha256).hexdigest().encode()
 
 
-def _is_web_address(text: str) -> bool:
-    try:
-        address = urlsplit(text)
-    except ValueError:
-        return False
-    return address.scheme in ("http", "https") and bool(address.hostname)
-
-
 def _capability(account: Account) -> str:
     return str(account.settings.get("capability") or LOOK_UP)
 
 
-def _request(method: str, path: str, account: Account, *, body: bytes = b"") -> HttpRequest:
+def _request(
+    method: str, path: str, account: Account, *, body: Mapping[str, Any] | None = None
+) -> HttpRequest:
     base = str(account.settings.get("base_url") or DEFAULT_BASE_URL)
-    headers = {"Authorization": f"Bearer {account.secrets['api_key']}", "Accept": "application/json"}
-    if body:
-        headers["Content-Type"] = "application/json"
-    return HttpRequest(method, f"{base}{path}", headers, body)
+    return writing.json_request(method, f"{base}{path}", body, writing.bearer(account.secrets["api_key"]))
 
 
-def _taken(answer: Mapping[str, Any]) -> SendResult:
+def _taken(answer: Mapping[str, Any], response: HttpResponse) -> SendResult:
     ids = answer.get("ids")
     if not isinstance(ids, list) or not ids:
-        return SendResult(Outcome.UNKNOWN, code="unreadable_answer", text="the answer names no message")
+        return meanings.unreadable(response)
     names = tuple(str(name) for name in ids)
     return SendResult(Outcome.TAKEN, vendor_id=names[0], part_ids=names, segments=len(names))
 
 
 def _refused(response: HttpResponse, error: Mapping[str, Any]) -> SendResult:
-    code = _text(error, "code")
-    if code in REFUSALS:
-        outcome, ours = REFUSALS[code]
-    else:
-        outcome, ours = _by_status(response.status)
-    headers = {name.lower(): value for name, value in response.headers.items()}
-    return SendResult(
-        outcome,
-        code=ours,
-        vendor_code=code or str(response.status),
-        text=_text(error, "message"),
-        retry_after=parse_retry_after(headers.get("retry-after"), time.time()),
-        mms_unsupported=code == MMS_UNSUPPORTED,
-    )
-
-
-def _by_status(status: int) -> tuple[Outcome, str]:
-    """An answer without a known code: 4xx are refusals, the rest may have been taken (architecture 4)."""
-    if status in (401, 403):
-        return Outcome.CONFIGURATION, "credentials_refused"
-    if status == 429:
-        return Outcome.TEMPORARY, "throttled"
-    if 400 <= status < 500:
-        return Outcome.PERMANENT, "rejected_by_vendor"
-    return Outcome.UNKNOWN, "vendor_fault"
+    code = reading.text(error, "code")
+    meaning = REFUSALS.get(code) or meanings.by_status(response.status)
+    return meanings.refused(meaning, response, vendor_code=code, text=reading.text(error, "message"))
 
 
 def _report(body: Mapping[str, Any]) -> Report:
-    word = _text(body, "status").upper()
-    error = _text(body, "error")
-    parts = body.get("parts")
+    word = reading.text(body, "status").upper()
+    error = reading.text(body, "error")
     return Report(
         status=STATUSES.get(word, Status.UNKNOWN),
         vendor_status=word,
-        vendor_id=_text(body, "id"),
-        reference=_text(body, "reference"),
-        part=_number(body, "part", 1),
-        parts=parts if isinstance(parts, int) and parts > 0 else None,
+        vendor_id=reading.text(body, "id"),
+        reference=reading.text(body, "reference"),
+        part=reading.number(body, "part") or 1,
+        parts=reading.number(body, "parts") or None,
         code=REPORT_CODES.get(error, ""),
         vendor_code=error,
-        text=_text(body, "text"),
-        occurred_at=_moment(body),
+        text=reading.text(body, "text"),
+        occurred_at=reading.moment(reading.text(body, "occurred_at")),
         mms_unsupported=error == MMS_UNSUPPORTED,
     )
 
 
 def _inbound(body: Mapping[str, Any]) -> Inbound:
-    channel = _text(body, "channel")
-    if channel not in tuple(Channel) or not _text(body, "id"):
+    channel = reading.text(body, "channel")
+    if channel not in tuple(Channel) or not reading.text(body, "id"):
         raise BadPayload("an inbound message without an id or of an unknown channel")
     return Inbound(
-        vendor_id=_text(body, "id"),
-        sender=_text(body, "from"),
-        recipient=_text(body, "to"),
+        vendor_id=reading.text(body, "id"),
+        sender=reading.text(body, "from"),
+        recipient=reading.text(body, "to"),
         channel=Channel(channel),
-        text=_text(body, "text"),
-        occurred_at=_moment(body),
+        text=reading.text(body, "text"),
+        occurred_at=reading.moment(reading.text(body, "occurred_at")),
     )
-
-
-def _object(body: bytes) -> Mapping[str, Any]:
-    """The JSON object of a body; empty when it is anything else."""
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
-def _part(value: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    part = value.get(name)
-    return part if isinstance(part, dict) else {}
-
-
-def _text(value: Mapping[str, Any], name: str) -> str:
-    text = value.get(name)
-    return str(text) if isinstance(text, str | int) else ""
-
-
-def _number(value: Mapping[str, Any], name: str, default: int) -> int:
-    number = value.get(name)
-    return number if isinstance(number, int) and number > 0 else default
-
-
-def _moment(value: Mapping[str, Any]) -> datetime | None:
-    """The time as UTC; None for one that cannot be read or has no zone."""
-    try:
-        moment = datetime.fromisoformat(_text(value, "occurred_at"))
-        return moment.astimezone(UTC) if moment.tzinfo else None
-    except (ValueError, OverflowError):
-        return None

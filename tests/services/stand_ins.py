@@ -131,7 +131,9 @@ class Strange(Adapter):
             return self._build(batch)
         return HttpRequest("POST", self.url, {}, "\n".join(one.reference for one in batch).encode())
 
-    def parse(self, batch: Sequence[Outgoing], response: HttpResponse) -> tuple[SendResult, ...]:
+    def parse(
+        self, batch: Sequence[Outgoing], response: HttpResponse, account: Account
+    ) -> tuple[SendResult, ...]:
         if self._parse:
             result: tuple[SendResult, ...] = self._parse(batch)
             return result
@@ -140,7 +142,7 @@ class Strange(Adapter):
     def verify(self, hook: HookRequest, account: Account) -> None:
         raise AssertionError("not called here")
 
-    def parse_hook(self, hook: HookRequest) -> Sequence[Any]:
+    def parse_hook(self, hook: HookRequest, account: Account) -> Sequence[Any]:
         raise AssertionError("not called here")
 
 

@@ -26,7 +26,17 @@ from messaging.models import (
     Report,
 )
 from messaging.services import evidence, reports
-from messaging.types import Effect, HookRequest, Inbound, MessageState, Outcome, SendResult, Status, uuid7
+from messaging.types import (
+    Account,
+    Effect,
+    HookRequest,
+    Inbound,
+    MessageState,
+    Outcome,
+    SendResult,
+    Status,
+    uuid7,
+)
 from messaging.types import Report as Told
 from messaging.vendors import registry
 from messaging.vendors.simulator import Simulator
@@ -268,7 +278,7 @@ class Bulk(Simulator):
 
     key = "bulk"
 
-    def parse_hook(self, hook: HookRequest) -> Sequence[Told | Inbound]:
+    def parse_hook(self, hook: HookRequest, account: Account) -> Sequence[Told | Inbound]:
         items = json.loads(hook.body)
         if items == "raise":
             raise RuntimeError("a bug of the adapter")

@@ -60,7 +60,7 @@ class Hook:
         """The call as the adapter proves and reads it."""
         request = HookRequest(call.method, account.hook_url, "", {}, call.headers, call.body)
         ADAPTER.verify(request, account)
-        (item,) = ADAPTER.parse_hook(request)
+        (item,) = ADAPTER.parse_hook(request, account)
         return item
 
 
@@ -126,7 +126,7 @@ def dial(request: HttpRequest | None, *, timeout: float = 5.0) -> HttpResponse:
 
 
 def send(to: Account, message: Outgoing, *, timeout: float = 5.0) -> SendResult:
-    (result,) = ADAPTER.parse([message], dial(ADAPTER.build([message], to), timeout=timeout))
+    (result,) = ADAPTER.parse([message], dial(ADAPTER.build([message], to), timeout=timeout), to)
     return result
 
 
@@ -182,7 +182,7 @@ def test_silence_and_the_truth_behind_it(tmp_path: Path, ending: str, presence: 
         to = account(listener)
         with pytest.raises(Unanswered):
             send(to, outgoing(ending), timeout=0.5)
-        assert ADAPTER.parse_look_up("ref-1", dial(ADAPTER.look_up("ref-1", to))).presence is presence
+        assert ADAPTER.parse_look_up("ref-1", dial(ADAPTER.look_up("ref-1", to)), to).presence is presence
 
 
 def test_a_resend_of_the_same_bytes_is_taken_once(tmp_path: Path) -> None:
@@ -198,8 +198,8 @@ def test_a_resend_of_the_same_bytes_is_taken_once(tmp_path: Path) -> None:
 def test_keys(tmp_path: Path) -> None:
     with carrier(tmp_path) as listener:
         good, bad = account(listener), account(listener, key="wrong")
-        assert ADAPTER.parse_credential_check(dial(ADAPTER.credential_check(good))).ok is True
-        assert ADAPTER.parse_credential_check(dial(ADAPTER.credential_check(bad))).ok is False
+        assert ADAPTER.parse_credential_check(dial(ADAPTER.credential_check(good)), good).ok is True
+        assert ADAPTER.parse_credential_check(dial(ADAPTER.credential_check(bad)), bad).ok is False
         assert send(bad, outgoing()).outcome is Outcome.CONFIGURATION
         assert dial(ADAPTER.look_up("ref-1", bad)).status == 401
 

@@ -129,19 +129,19 @@ ERRORS = [
 @pytest.mark.parametrize(("status", "code", "outcome", "ours"), ERRORS)
 def test_refusals(status: int, code: str, outcome: Outcome, ours: str) -> None:
     body = {"error": {"code": code, "message": "words"}} if code else {}
-    (result,) = ADAPTER.parse([outgoing()], response(status, body))
+    (result,) = ADAPTER.parse([outgoing()], response(status, body), account())
     assert (result.outcome, result.code, result.vendor_code) == (outcome, ours, code or str(status))
     assert result.text == ("words" if code else "")
     assert result.mms_unsupported is (code == "4003")
 
 
 def test_a_throttled_send_says_when_to_come_back() -> None:
-    (result,) = ADAPTER.parse([outgoing()], response(429, {}, **{"Retry-After": "7"}))
+    (result,) = ADAPTER.parse([outgoing()], response(429, {}, **{"Retry-After": "7"}), account())
     assert result.retry_after == 7.0
 
 
 def test_a_taken_message_has_an_id_for_each_part() -> None:
-    (result,) = ADAPTER.parse([outgoing()], response(202, {"ids": ["c1", "c1-2"]}))
+    (result,) = ADAPTER.parse([outgoing()], response(202, {"ids": ["c1", "c1-2"]}), account())
     assert result == SendResult(Outcome.TAKEN, vendor_id="c1", part_ids=("c1", "c1-2"), segments=2)
 
 
@@ -157,7 +157,7 @@ def test_a_taken_message_has_an_id_for_each_part() -> None:
     ],
 )
 def test_an_unreadable_yes_may_have_been_taken(body: bytes) -> None:
-    (result,) = ADAPTER.parse([outgoing()], response(202, body))
+    (result,) = ADAPTER.parse([outgoing()], response(202, body), account())
     assert result.outcome is Outcome.UNKNOWN
 
 
@@ -193,7 +193,7 @@ DELIVERED = {"id": "c1", "reference": "ref-1", "status": "DELIVRD", "parts": 1}
     ],
 )
 def test_look_up(answer: HttpResponse, presence: Presence, status: Status | None) -> None:
-    found: Found = ADAPTER.parse_look_up("ref-1", answer)
+    found: Found = ADAPTER.parse_look_up("ref-1", answer, account())
     assert found.presence is presence
     assert (found.report.status if found.report else None) is status
 
@@ -222,7 +222,7 @@ STATUSES = [
 
 @pytest.mark.parametrize(("word", "status"), STATUSES)
 def test_status_words(word: str, status: Status) -> None:
-    (report,) = ADAPTER.parse_hook(hook({"type": "report", "id": "c1", "status": word}))
+    (report,) = ADAPTER.parse_hook(hook({"type": "report", "id": "c1", "status": word}), account())
     assert isinstance(report, Report)
     assert (report.status, report.vendor_status) == (status, word.upper())
 
@@ -232,7 +232,7 @@ def test_a_report_on_one_part() -> None:
         "type": "report", "id": "c1-2", "reference": "ref-1", "status": "UNDELIV", "error": "2001",
         "text": "Absent subscriber", "part": 2, "parts": 3, "occurred_at": "2026-01-02T03:04:05.678+02:00",
     }  # fmt: skip
-    assert ADAPTER.parse_hook(hook(body)) == (
+    assert ADAPTER.parse_hook(hook(body), account()) == (
         Report(
             Status.UNDELIVERED,
             "UNDELIV",
@@ -258,13 +258,15 @@ def test_a_report_on_one_part() -> None:
 )
 def test_a_time_that_cannot_be_read_is_none(moment: object) -> None:
     body = {"type": "report", "id": "c1", "status": "DELIVRD", "occurred_at": moment}
-    (report,) = ADAPTER.parse_hook(hook(body))
+    (report,) = ADAPTER.parse_hook(hook(body), account())
     assert isinstance(report, Report)
     assert report.occurred_at is None
 
 
 def test_a_report_that_the_device_has_no_mms() -> None:
-    (report,) = ADAPTER.parse_hook(hook({"type": "report", "id": "c1", "status": "UNDELIV", "error": "4003"}))
+    (report,) = ADAPTER.parse_hook(
+        hook({"type": "report", "id": "c1", "status": "UNDELIV", "error": "4003"}), account()
+    )
     assert isinstance(report, Report)
     assert (report.mms_unsupported, report.code) == (True, "mms_unsupported")
 
@@ -278,7 +280,7 @@ def test_an_inbound_message() -> None:
         "to": "+1",
         "text": "STOP",
     }
-    assert ADAPTER.parse_hook(hook(body)) == (
+    assert ADAPTER.parse_hook(hook(body), account()) == (
         Inbound("c1-reply", sender="+421900000150", recipient="+1", channel=Channel.SMS, text="STOP"),
     )
 
@@ -295,7 +297,7 @@ def test_an_inbound_message() -> None:
 )
 def test_garbage_is_no_payload(body: object) -> None:
     with pytest.raises(BadPayload):
-        ADAPTER.parse_hook(hook(body))
+        ADAPTER.parse_hook(hook(body), account())
 
 
 def test_a_signed_hook_passes() -> None:
