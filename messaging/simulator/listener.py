@@ -6,7 +6,7 @@ import json
 import select
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -35,10 +35,10 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One answer; `silent`: none, until the caller hangs up."""
+    """One answer: JSON, or bytes as they are. `silent`: none, until the caller hangs up."""
 
     status: int = 200
-    body: Mapping[str, Any] = field(default_factory=dict)
+    body: Mapping[str, Any] | Sequence[Any] | bytes = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     silent: bool = False
 
@@ -127,7 +127,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._write(reply)
 
     def _write(self, reply: Reply) -> None:
-        body = json.dumps(reply.body).encode()
+        body = reply.body if isinstance(reply.body, bytes) else json.dumps(reply.body).encode()
         self.send_response(reply.status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))

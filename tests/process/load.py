@@ -6,7 +6,9 @@ import http.client
 import json
 import threading
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 PAUSE = 0.1  # seconds between two requests of a thread: a load that two cores carry beside everything else
 CALLBACK = "http://127.0.0.1:{port}/callbacks"
@@ -44,20 +46,18 @@ class Load:
 
     def post(self, request_id: str, recipient: str = "00421900000100") -> None:
         """One request, until somebody answers: a refused connection goes to the next port."""
-        body = json.dumps(
-            {
-                "from": "Demo Shop",
-                "to": recipient,
-                "text": "Your parcel is on its way.",
-                "request_id": request_id,
-                "custom_data": f"custom-{request_id}",
-                "callback_url": self.callback_url,
-                "metadata": {},
-            }
-        )
+        body = {
+            "from": "Demo Shop",
+            "to": recipient,
+            "text": "Your parcel is on its way.",
+            "request_id": request_id,
+            "custom_data": f"custom-{request_id}",
+            "callback_url": self.callback_url,
+            "metadata": {},
+        }
         for n in range(100):
             port = self.ports[(hash(request_id) + n) % len(self.ports)]
-            status = _post(port, body, self.token)
+            status = post_json(port, "/sms/send", body, self.token)
             if status is not None:
                 with self._lock:
                     self.answers[status] += 1
@@ -67,12 +67,12 @@ class Load:
         raise AssertionError("no web process listens")
 
 
-def _post(port: int, body: str, token: str) -> int | None:
+def post_json(port: int, path: str, body: Mapping[str, Any], token: str) -> int | None:
     """The status; None when nobody took the connection, or it was dropped unanswered (a balancer tries again)."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=15)
     try:
         connection.request(
-            "POST", "/sms/send", body, {"Chan-Token": token, "Content-Type": "application/json"}
+            "POST", path, json.dumps(body), {"Chan-Token": token, "Content-Type": "application/json"}
         )
         answer = connection.getresponse()
         answer.read()
