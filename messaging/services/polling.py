@@ -128,8 +128,11 @@ def dial(question: Question, *, deadline: float) -> Asked:
     return Asked(question, answer)
 
 
-def record(asked: Sequence[Asked]) -> None:
-    """Writes what the vendors said; a message that is still on its way is asked about again, later."""
+def record(asked: Sequence[Asked]) -> int:
+    """Writes what the vendors said; a message that is still on its way is asked about again, later.
+
+    Returns how many reports were final.
+    """
     words: list[evidence.Word] = []
     plans: list[tuple[UUID, float | None]] = []
     for one in asked:
@@ -142,6 +145,7 @@ def record(asked: Sequence[Asked]) -> None:
         exchanges.store([_exchange(one) for one in asked])
         evidence.apply(words)
         _plan(plans)
+    return sum(wait is None for _, wait in plans)
 
 
 def _report(one: Asked) -> Report | None:

@@ -54,14 +54,15 @@ def verify(*, principal: Principal, channel: Channel) -> Verified:
 
 def check_connection(connection: Connection) -> CredentialCheck:
     """Asks the vendor now, within 2 s, and keeps its answer on the connection."""
-    check = _ask(connection)
+    check = ask(connection)
     Connection.objects.filter(pk=connection.pk).update(
         checked_at=Now(), check_ok=check.ok, check_text=check.text[:300]
     )
     return check
 
 
-def _ask(connection: Connection) -> CredentialCheck:
+def ask(connection: Connection) -> CredentialCheck:
+    """What the vendor thinks of an account, saved or not; a question it cannot answer in 2 s is not answered."""
     try:
         adapter = registry.adapter(connection.vendor)
         account = connection.account()

@@ -24,6 +24,7 @@ from messaging.vendors.base import Adapter
 from tests import factories
 
 API_KEY = "simulator-api-key"
+Said = tuple[int, Mapping[str, str], bytes]  # status, headers, body
 HANG_UP = 0  # as a status: reads the request, then closes without an answer
 
 
@@ -43,7 +44,7 @@ class Vendor:
 
     url: str = ""
     heard: list[Heard] = field(default_factory=list)
-    queued: deque[tuple[int, Mapping[str, str], bytes]] = field(default_factory=deque)
+    queued: deque[Said | Callable[[Heard], Said]] = field(default_factory=deque)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def will(self, status: int, body: object = b"", **headers: str) -> None:
@@ -51,11 +52,12 @@ class Vendor:
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
         self.queued.append((status, {name.replace("_", "-"): value for name, value in headers.items()}, raw))
 
-    def answer(self, heard: Heard) -> tuple[int, Mapping[str, str], bytes]:
+    def answer(self, heard: Heard) -> Said:
         with self.lock:
             self.heard.append(heard)
             if self.queued:
-                return self.queued.popleft()
+                said = self.queued.popleft()
+                return said(heard) if callable(said) else said
             return 202, {}, json.dumps({"ids": [f"v-{len(self.heard)}"]}).encode()
 
     @property

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from messaging.management import named
 from messaging.models import Connection
 from messaging.services.verify import check_connection
 
@@ -23,7 +24,9 @@ class Command(BaseCommand):
         parser.add_argument("names", nargs="*", metavar="TENANT/NAME", help="default: every active account")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        connections = _chosen(options["names"])
+        connections = named.accounts(options["names"]) or list(
+            Connection.objects.select_related("tenant").filter(is_active=True)
+        )
         if not connections:
             raise CommandError("there is no active provider account")
         width = max(len(str(connection)) for connection in connections)
@@ -34,13 +37,3 @@ class Command(BaseCommand):
             self.stdout.write(f"{connection!s:<{width}}  {_WORDS[check.ok]:<8} {check.text}")
         if refused:
             sys.exit(1)
-
-
-def _chosen(names: list[str]) -> list[Connection]:
-    known = Connection.objects.select_related("tenant")
-    if not names:
-        return list(known.filter(is_active=True))
-    by_name = {str(connection): connection for connection in known}
-    if unknown := [name for name in names if name not in by_name]:
-        raise CommandError(f"no provider account named {', '.join(unknown)} (write it TENANT/NAME)")
-    return [by_name[name] for name in names]

@@ -1,0 +1,17 @@
+"""Rows by the names that people give on a command line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from django.core.management.base import CommandError
+
+from messaging.models import Connection
+
+
+def accounts(names: Sequence[str]) -> list[Connection]:
+    """The provider accounts written TENANT/NAME, in order. Raises CommandError naming those that do not exist."""
+    by_name = {str(one): one for one in Connection.objects.select_related("tenant")} if names else {}
+    if unknown := [name for name in names if name not in by_name]:
+        raise CommandError(f"no provider account named {', '.join(unknown)} (write it TENANT/NAME)")
+    return [by_name[name] for name in names]
