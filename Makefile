@@ -17,7 +17,7 @@ LIKE_PRODUCTION := ENV_FILE= DEBUG=0 DEMO=0 TRUSTED_PROXIES=1 PUBLIC_URL=https:/
 	DATABASE_URL=postgresql://nobody@127.0.0.1:1/none FIELD_KEY=dGVzdHMgb25seSwgdGhpcnR5LXR3byBieXRlcyBsb24= \
 	SECRET_KEY=0123456789-abcdefghijklmnopqrstuvwxyz-ABCDEFGHIJKLMNOPQRSTUVWXYZ
 
-.PHONY: help setup run test bench lint check check-system
+.PHONY: help setup run test bench vendors lint check check-system
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -37,6 +37,9 @@ bench: setup ## measure /sms/send against its floor; QUICK=1 for a short one
 
 test: setup ## the test suite, on an embedded PostgreSQL or on DATABASE_URL
 	@$(SUITE)
+
+vendors: setup ## write the vendors' table into docs/vendors/README.md
+	@$(LIKE_PRODUCTION) $(PY) manage.py vendors --write docs/vendors/README.md
 
 lint: setup ## style, format, types, import contracts, migrations, deployment checks
 	$(PY) -m ruff check .
