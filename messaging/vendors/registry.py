@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 from messaging.vendors.base import Adapter
+from messaging.vendors.cm import Cm
 from messaging.vendors.simulator import Simulator
+from messaging.vendors.telnyx import Telnyx
+from messaging.vendors.twilio import Twilio
 
-ADAPTERS: dict[str, Adapter] = {adapter.key: adapter for adapter in (Simulator(),)}
+ADAPTERS: dict[str, Adapter] = {
+    adapter.key: adapter
+    for adapter in (
+        Cm(),
+        Simulator(),
+        Telnyx(),
+        Twilio(),
+    )
+}
 
 
 class UnknownVendor(LookupError):
