@@ -18,13 +18,24 @@ else:
 _HOST = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+")
 
 
+class SecretLines(forms.Textarea):
+    """A text of several lines (a private key) that a page never shows again, not even beside an error."""
+
+    def format_value(self, value: Any) -> str | None:
+        return None
+
+
 class SecretField(forms.CharField):
     """A write-only text. Left empty it keeps what is stored; the help says whether there is something."""
 
-    def __init__(self, *, is_set: bool, more: str = "", **kwargs: Any) -> None:
+    def __init__(self, *, is_set: bool, more: str = "", multiline: bool = False, **kwargs: Any) -> None:
         standing = "Set. Leave empty to keep it." if is_set else "Not set."
+        attrs = {"autocomplete": "new-password"}
         super().__init__(
-            widget=forms.PasswordInput(render_value=False, attrs={"autocomplete": "new-password"}),
+            # A password field would swallow the line breaks.
+            widget=SecretLines({**attrs, "rows": 8, "class": "vLargeTextField"})
+            if multiline
+            else forms.PasswordInput(render_value=False, attrs=attrs),
             help_text=f"{more} {standing}".strip(),
             **{"required": False, "strip": True, **kwargs},
         )

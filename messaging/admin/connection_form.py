@@ -117,7 +117,7 @@ def form_for(adapter: Adapter, connection: Connection | None) -> type[Connection
             continue
         is_set = bool(stored.get(setting.name))
         more = setting.help if readable else f"{setting.help} {_UNREADABLE}"
-        fields[name] = SecretField(is_set=is_set, more=more, label=setting.label)
+        fields[name] = SecretField(is_set=is_set, more=more, label=setting.label, multiline=setting.multiline)
         if is_set and not setting.required:
             label = f"Forget the stored {setting.label}"
             fields[f"{CLEAR}{setting.name}"] = forms.BooleanField(required=False, label=label)
@@ -147,5 +147,10 @@ def _plain_field(setting: Setting, stored: Mapping[str, Any]) -> forms.Field:
     if setting.choices:
         blank = () if setting.required else (("", "—"),)
         return forms.ChoiceField(choices=(*blank, *setting.choices), **common)
-    widget = forms.Textarea(attrs={"rows": 8}) if setting.multiline else None
+    # The classes are the admin's own: fields wide enough for an address.
+    widget = (
+        forms.Textarea(attrs={"rows": 8, "class": "vLargeTextField"})
+        if setting.multiline
+        else forms.TextInput(attrs={"class": "vTextField"})
+    )
     return forms.CharField(widget=widget, **common)
