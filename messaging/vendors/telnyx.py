@@ -58,8 +58,8 @@ STATUSES: Mapping[str, Status] = {
 
 # Refusals by Telnyx, at once or in a report. The HTTP status that goes with a code is documented for few of them.
 REFUSALS: Mapping[str, Meaning] = {
-    "10001": meanings.INVALID_SENDER,  # inactive number: only one's own can be
-    "10002": meanings.INVALID_RECIPIENT,  # or the sender: the error's pointer tells
+    "10001": meanings.INVALID_RECIPIENT,  # or the sender: the error's pointer tells
+    "10002": meanings.INVALID_RECIPIENT,  # likewise
     "10005": meanings.INVALID_REQUEST,
     "10007": meanings.VENDOR_FAULT,
     "10008": meanings.VENDOR_FAULT,  # it took too long: it may have been taken
@@ -68,7 +68,7 @@ REFUSALS: Mapping[str, Meaning] = {
     "10011": meanings.THROTTLED,
     "10012": meanings.DUPLICATE,
     "10015": meanings.INVALID_REQUEST,
-    "10016": meanings.INVALID_RECIPIENT,  # not in E.164 form; or the sender
+    "10016": meanings.INVALID_RECIPIENT,  # likewise
     "40100": meanings.INVALID_SENDER,  # not enabled for messaging
     "40300": meanings.OPTED_OUT,
     "40302": meanings.INVALID_REQUEST,

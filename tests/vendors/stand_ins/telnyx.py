@@ -20,10 +20,8 @@ API_KEY = "KEY0190STANDINabcdefghij"
 PRIVATE_KEY = Ed25519PrivateKey.from_private_bytes(b"the stand-in for Telnyx signs it")
 NUMBER = re.compile(r"\+[1-9][0-9]{6,14}")
 IDEMPOTENCY_KEY = re.compile(r"[A-Za-z0-9_-]{1,255}")
-KNOWN = frozenset(
-    ("from", "to", "text", "type", "encoding", "media_urls", "subject", "messaging_profile_id", "auto_detect")
-    + ("webhook_url", "webhook_failover_url", "use_profile_webhooks", "send_at")
-)
+ROUTING = ("messaging_profile_id", "webhook_url", "webhook_failover_url", "use_profile_webhooks", "send_at")
+KNOWN = {*ROUTING, "from", "to", "text", "type", "encoding", "media_urls", "subject", "auto_detect"}
 
 
 class TelnyxStandIn(StandIn):
