@@ -87,7 +87,7 @@ def test_vendors_know_neither_django_nor_rows_nor_each_other() -> None:
     assert wrong == []
 
 
-@pytest.mark.parametrize("module", ["states", "backoff", "segments", "numbers", "types", "signing"])
+@pytest.mark.parametrize("module", ["states", "backoff", "segments", "numbers", "routing", "types", "signing"])
 def test_pure_modules_import_no_framework(module: str) -> None:
     roots = {name.split(".")[0] for name in imports(ROOT / "messaging" / f"{module}.py")}
     assert roots.isdisjoint({"django", "rest_framework", "django_q", "requests", "accounts", "connector"})

@@ -9,6 +9,8 @@ from messaging.models.message import Content, Message
 from messaging.models.raw import Inbox, Raw
 from messaging.models.replay import Replay
 from messaging.models.report import Report
+from messaging.models.route import Route
+from messaging.models.sender_rate import SenderRate
 from messaging.models.slot import Slot
 
 __all__ = [
@@ -24,5 +26,7 @@ __all__ = [
     "Raw",
     "Replay",
     "Report",
+    "Route",
+    "SenderRate",
     "Slot",
 ]

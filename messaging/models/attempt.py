@@ -20,6 +20,7 @@ class Attempt(models.Model):
     n = models.SmallIntegerField()  # 1 is the first
     connection = models.ForeignKey(Connection, on_delete=models.PROTECT, db_index=False)
     send_as = models.CharField(max_length=3)
+    sender = models.CharField(max_length=20, blank=True, db_default="")  # as it went out
     created_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True)
     outcome = models.CharField(max_length=16, null=True, choices=[(o.value, o.value) for o in Outcome])

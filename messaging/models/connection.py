@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import re
 import secrets
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, ClassVar
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models.functions import Now
 
 from accounts.crypto import SealedJSONField
 from accounts.models import Tenant
+from messaging import routing
 from messaging.models.lane import DEFAULT_DISPATCH_CAP, Lane
+from messaging.numbers import NumberError, parse_sender
 from messaging.types import Account, Channel, LaneKind, UnknownPolicy
+
+PREFIX = re.compile(r"[1-9][0-9]{0,14}")  # of a number, without + or 00
 
 DEFAULT_VALIDITY = timedelta(hours=4)
 DEFAULT_REPORT_DEADLINE = timedelta(hours=72)
@@ -29,6 +36,22 @@ def new_public_id() -> str:
 def default_channels() -> list[str]:
     """Both channels; an adapter that lacks one refuses it by name."""
     return [Channel.SMS]
+
+
+def clean_sender_map(value: Any) -> dict[str, str]:
+    """A sender map as it is stored. Raises ValidationError on `sender_map`, naming the entry that is wrong."""
+    if not isinstance(value, Mapping):
+        raise ValidationError({"sender_map": "Must be an object: prefix, then sender."})
+    cleaned: dict[str, str] = {}
+    for prefix, sender in value.items():
+        if prefix != routing.ANY and not PREFIX.fullmatch(prefix):
+            text = "Prefixes are digits without + or 00, or * for every other country"
+            raise ValidationError({"sender_map": f"{text}; entry {len(cleaned) + 1} is neither."})
+        try:
+            cleaned[prefix] = parse_sender(sender if isinstance(sender, str) else "").value
+        except NumberError as error:
+            raise ValidationError({"sender_map": f"The sender for {prefix} {error}."}) from None
+    return cleaned
 
 
 class ConnectionQuerySet(models.QuerySet["Connection"]):
@@ -55,6 +78,13 @@ class Connection(models.Model):
         blank=True,
         db_default=[],
         help_text="Sender numbers and names that this account owns; empty: any.",
+    )
+    sender_map = models.JSONField(
+        default=dict,
+        blank=True,
+        db_default={},
+        help_text="Country prefix, or * for every other: the sender to use there when the request's own is not this "
+        "account's.",
     )
     position = models.PositiveSmallIntegerField(default=0, db_default=0, help_text="Lower is tried first.")
     is_active = models.BooleanField("active", default=True, db_default=True)
@@ -107,6 +137,10 @@ class Connection(models.Model):
 
     def __str__(self) -> str:
         return f"{self.tenant.slug}/{self.name}"
+
+    def clean(self) -> None:
+        """The sender map names prefixes and senders; both are kept in their canonical writing."""
+        self.sender_map = clean_sender_map(self.sender_map)
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """A connection without a lane gets one of its own."""

@@ -40,6 +40,9 @@ class Message(models.Model):
     lane = models.ForeignKey(Lane, on_delete=models.PROTECT, db_index=False, verbose_name="queue")
     sender = models.CharField(max_length=20)
     recipient = models.CharField(max_length=20)
+    send_from = models.CharField(
+        max_length=20, blank=True, default="", db_default=""
+    )  # the account's own sender for this recipient; empty: as asked
     send_as = models.CharField(max_length=3)  # differs from channel after a fallback
     is_test = models.BooleanField(default=False, db_default=False)
     segments = models.SmallIntegerField(default=1, db_default=1)  # our own count, before sending
