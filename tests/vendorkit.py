@@ -589,7 +589,7 @@ class VendorKit:
             self.adapter.verify(forged, account)
 
     def test_the_reply_to_a_hook_is_a_yes(self) -> None:
-        assert 200 <= self.adapter.hook_reply().status < 300
+        assert 200 <= self.adapter.hook_reply(self.account()).status < 300
 
 
 def path_of(url: str) -> str:

@@ -70,7 +70,7 @@ def store(*, receiver: Receiver, hook: HookRequest) -> HookReply:
             "request": record(hook, secrets=secrets),
         },
     )
-    return receiver.adapter.hook_reply()
+    return receiver.adapter.hook_reply(receiver.account)
 
 
 def record(hook: HookRequest, *, secrets: Iterable[str]) -> str:

@@ -184,7 +184,7 @@ class Adapter(ABC):
     def parse_hook(self, hook: HookRequest, account: Account) -> Sequence[Report | Inbound]:
         """Reports and inbound messages of one stored call; `account` is without secrets here. Raises BadPayload."""
 
-    def hook_reply(self) -> HookReply:
+    def hook_reply(self, account: Account) -> HookReply:
         """What the vendor wants to hear when its call is stored."""
         return HookReply()
 

@@ -46,7 +46,7 @@ class Parrot(Adapter):
     def parse_hook(self, hook: HookRequest) -> Sequence[Any]:
         raise AssertionError("nothing is read while the vendor waits")
 
-    def hook_reply(self) -> HookReply:
+    def hook_reply(self, account: Account) -> HookReply:
         return HookReply(202, b"<ok/>", "text/xml")
 
 
