@@ -5,6 +5,7 @@ from __future__ import annotations
 from messaging.vendors.base import Adapter
 from messaging.vendors.cm import Cm
 from messaging.vendors.simulator import Simulator
+from messaging.vendors.sinch import Sinch
 from messaging.vendors.telnyx import Telnyx
 from messaging.vendors.twilio import Twilio
 
@@ -13,6 +14,7 @@ ADAPTERS: dict[str, Adapter] = {
     for adapter in (
         Cm(),
         Simulator(),
+        Sinch(),
         Telnyx(),
         Twilio(),
     )
