@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
-from messaging.redaction import masked
+from messaging.redaction import words
 from messaging.types import Account, CallFailure, Found, HttpResponse, Outcome, Outgoing, Presence, SendResult
 from messaging.vendors.base import Adapter
 
@@ -29,7 +29,7 @@ def read_send(
         text = f"{status}: the answer could not be read"
         return (SendResult(Outcome.UNKNOWN, code="unreadable_answer", text=text),) * len(batch)
     secrets = [str(secret) for secret in account.secrets.values()]
-    return tuple(replace(result, text=masked(result.text, secrets=secrets)) for result in results)
+    return tuple(replace(result, text=words(result.text, secrets=secrets)) for result in results)
 
 
 def read_look_up(
@@ -46,4 +46,4 @@ def read_look_up(
     if found.report is None:
         return found
     secrets = [str(secret) for secret in account.secrets.values()]
-    return replace(found, report=replace(found.report, text=masked(found.report.text, secrets=secrets)))
+    return replace(found, report=replace(found.report, text=words(found.report.text, secrets=secrets)))

@@ -16,7 +16,7 @@ from accounts.crypto import SealError
 from messaging.models import Connection
 from messaging.models.raw import RawKind
 from messaging.models.statement import change, fetch
-from messaging.redaction import masked
+from messaging.redaction import words
 from messaging.services import calls, evidence, exchanges
 from messaging.types import (
     Account,
@@ -159,7 +159,7 @@ def _report(one: Asked) -> Report | None:
         log.exception("the answer about a report could not be read", extra={"vendor": question.adapter.key})
         return None
     secrets = [str(secret) for secret in question.account.secrets.values()]
-    return replace(report, text=masked(report.text, secrets=secrets)) if report else None
+    return replace(report, text=words(report.text, secrets=secrets)) if report else None
 
 
 def _wait(question: Question) -> float:

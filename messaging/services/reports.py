@@ -21,6 +21,7 @@ from django.db import DataError, IntegrityError, transaction
 from messaging import backoff, counters
 from messaging.models import Connection
 from messaging.models.statement import change, fetch
+from messaging.redaction import words
 from messaging.services import evidence, evidence_rows, inbound
 from messaging.types import Channel, Effect, HookRequest, Inbound, Outcome, Report, Status
 from messaging.vendors import registry
@@ -201,7 +202,7 @@ def _columns(reports: Sequence[Report]) -> dict[str, list[Any]]:
         "parts": [min(report.parts, SMALLINT) if report.parts else None for report in reports],
         "code": [evidence_rows.clip(report.code, 60) for report in reports],
         "vendor_code": [evidence_rows.clip(report.vendor_code, 60) for report in reports],
-        "text": [evidence_rows.clip(report.text, 300) for report in reports],
+        "text": [evidence_rows.clip(words(report.text), 300) for report in reports],
         "segments": [min(report.segments, SMALLINT) if report.segments else None for report in reports],
         "mms_unsupported": [report.mms_unsupported for report in reports],
         "sent_as": [str(report.sent_as or "") for report in reports],

@@ -112,12 +112,17 @@ class Adapter(ABC):
             elif setting.url and value and not _is_web_address(value):
                 problems[setting.name] = f"{setting.label} must be an address that begins with https://"
             cleaned[setting.name] = value.rstrip("/") if setting.url else value
+        problems = {**self.wrong(cleaned), **problems}
         unknown = sorted(set(values) - set(cleaned))
         if unknown:
             problems[unknown[0]] = f"{self.label} has no setting named {unknown[0]}"
         if problems:
             raise SettingsError(problems)
         return cleaned
+
+    def wrong(self, values: Mapping[str, str]) -> Mapping[str, str]:
+        """What is wrong with settings beyond presence, choices and addresses: field name -> what to do."""
+        return {}
 
     def token_request(self, account: Account) -> HttpRequest | None:
         """The call that fetches a bearer token, which every other call then carries; None: no such token is needed."""

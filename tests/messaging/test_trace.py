@@ -218,3 +218,17 @@ def test_postgresql_takes_it() -> None:
     with connection.cursor() as cursor:
         cursor.execute("select %s::jsonb", [json.dumps(seen)])
         assert cursor.fetchone() is not None
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        pytest.param("The number +421900000123 is wrong", "The number … is wrong", id="with a plus"),
+        pytest.param("to: 00421900000123.", "to: ….", id="with 00"),
+        pytest.param("error 30003 at 12:30", "error 30003 at 12:30", id="codes and times stay"),
+        pytest.param("id 7b1f0c1e-1234567-aa", "id 7b1f0c1e-1234567-aa", id="ids stay"),
+        pytest.param("key k-secret, 421900000123", "key ***, …", id="a secret and a number"),
+    ],
+)
+def test_a_vendors_words_hold_no_number(said: str, shown: str) -> None:
+    assert redaction.words(said, secrets=["k-secret"]) == shown
