@@ -47,6 +47,7 @@ ACCOUNT_BLOCKED = Meaning(Outcome.CONFIGURATION, "account_blocked", route_fault=
 # Surely not taken, and worth another try.
 THROTTLED = Meaning(Outcome.TEMPORARY, "throttled")
 UNAVAILABLE = Meaning(Outcome.TEMPORARY, "vendor_unavailable")
+CALL_REFUSED = Meaning(Outcome.TEMPORARY, "call_refused")  # together with others, for what is wrong with one of them
 
 # It may have been taken.
 VENDOR_FAULT = Meaning(Outcome.UNKNOWN, "vendor_fault")

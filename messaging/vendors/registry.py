@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from messaging.vendors.base import Adapter
 from messaging.vendors.cm import Cm
+from messaging.vendors.infobip import Infobip
 from messaging.vendors.simulator import Simulator
 from messaging.vendors.sinch import Sinch
 from messaging.vendors.telnyx import Telnyx
 from messaging.vendors.twilio import Twilio
+from messaging.vendors.vonage import Vonage
 
 ADAPTERS: dict[str, Adapter] = {
     adapter.key: adapter
     for adapter in (
         Cm(),
+        Infobip(),
         Simulator(),
         Sinch(),
         Telnyx(),
         Twilio(),
+        Vonage(),
     )
 }
 
