@@ -73,6 +73,12 @@ class Tenant(models.Model):
         db_default=False,
         help_text="Also tell Bloomreach when the vendor took it.",
     )
+    opt_out_as_inbound = models.BooleanField(
+        "tell opt-outs",
+        default=False,
+        db_default=False,
+        help_text="When a vendor refuses a message because its recipient opted out there, also post an inbound STOP.",
+    )
     rate = models.FloatField(
         "API rate limit",
         null=True,

@@ -26,7 +26,18 @@ else:
     _Admin = admin.ModelAdmin
 
 _SETTINGS = (
-    ("Callbacks", {"fields": ("callback_secret", "bearer_prefix", "allowed_hosts", "report_sent")}),
+    (
+        "Callbacks",
+        {
+            "fields": (
+                "callback_secret",
+                "bearer_prefix",
+                "allowed_hosts",
+                "report_sent",
+                "opt_out_as_inbound",
+            )
+        },
+    ),
     ("Inbound messages", {"fields": ("inbound_url_sms", "inbound_url_mms", "inbound_bare_array")}),
     ("Limits", {"fields": ("rate", "burst")}),
 )

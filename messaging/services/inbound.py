@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
+from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
@@ -42,14 +43,38 @@ WHERE u.url <> '' ON CONFLICT DO NOTHING
 """
 
 
+# A recipient that opted out at the vendor said STOP at some time, only not to us.
+STOP = """
+INSERT INTO messaging_inboundmessage (id, tenant_id, connection_id, channel, vendor_id, part, sender, recipient, text,
+    media, received_at, raw_id, raw_at)
+SELECT v.id, m.tenant_id, m.connection_id, m.channel, 'opted-out ' || m.id, 1, m.recipient, m.sender, 'STOP', '[]',
+       clock_timestamp(), m.id, clock_timestamp()
+FROM unnest(%(id)s::uuid[], %(message)s::uuid[]) AS v(id, message_id)
+JOIN messaging_message m ON m.id = v.message_id
+JOIN accounts_tenant t ON t.id = m.tenant_id AND t.opt_out_as_inbound
+ON CONFLICT (connection_id, vendor_id, part) DO NOTHING RETURNING id, tenant_id
+"""
+
+
 def store(messages: Sequence[tuple[Any, Inbound]]) -> None:
     """Stores what is new and owes the events. Each message comes with its inbox row; in the caller's transaction."""
     if not messages:
         return
     new = fetch(STORE, _columns(messages))
-    Lane.objects.ensure_callbacks({row.tenant_id for row, _ in messages})
-    ids = [row.id for row in new]
-    change(OWE, {"kind": int(EventKind.INBOUND), "inbound_id": ids, "event_id": [uuid7() for _ in ids]})
+    _owe([row.id for row in new], tenant_ids={row.tenant_id for row, _ in messages})
+
+
+def opted_out(message_ids: Sequence[UUID]) -> None:
+    """Owes an inbound STOP for each message that was refused for an opt-out, where the tenant wants that."""
+    new = fetch(STOP, {"id": [uuid7() for _ in message_ids], "message": list(message_ids)})
+    _owe([row.id for row in new], tenant_ids={row.tenant_id for row in new})
+
+
+def _owe(ids: Sequence[UUID], *, tenant_ids: set[int]) -> None:
+    if not ids:
+        return
+    Lane.objects.ensure_callbacks(tenant_ids)
+    change(OWE, {"kind": int(EventKind.INBOUND), "inbound_id": list(ids), "event_id": [uuid7() for _ in ids]})
 
 
 def _columns(messages: Sequence[tuple[Any, Inbound]]) -> dict[str, list[Any]]:
