@@ -29,7 +29,7 @@ from messaging.types import (
     Status,
 )
 from messaging.vendors import meanings, reading, writing
-from messaging.vendors.base import About, Adapter, BadPayload, BadSignature, Setting, SettingsError
+from messaging.vendors.base import About, Adapter, BadPayload, BadSignature, Setting
 from messaging.vendors.meanings import Meaning
 
 # Facts.
@@ -149,22 +149,14 @@ class Infobip(Adapter):
         stop="Infobip's blocklist, if the account has that service",
     )
 
-    def clean(self, values: Mapping[str, Any]) -> dict[str, str]:
+    def wrong(self, values: Mapping[str, str]) -> Mapping[str, str]:
         problems: dict[str, str] = {}
-        cleaned: dict[str, str] = {}
-        try:
-            cleaned = super().clean(values)
-        except SettingsError as error:
-            problems = error.problems
-        hours = str(values.get("resend_hours") or "").strip()
+        hours, basic = values["resend_hours"], values["hook_basic"]
         if hours and not (re.fullmatch(r"[0-9]{1,2}", hours) and 1 <= int(hours) <= MOST_RESEND):
             problems["resend_hours"] = f"must be empty or whole hours from 1 to {MOST_RESEND}"
-        basic = str(values.get("hook_basic") or "").strip()
         if basic and not all(basic.partition(":")):
             problems["hook_basic"] = "must be a user and a password with a colon between them"
-        if problems:
-            raise SettingsError(problems)
-        return cleaned
+        return problems
 
     def resend_window(self, account: Account) -> timedelta | None:
         hours = reading.number(account.settings, "resend_hours")
