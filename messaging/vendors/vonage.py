@@ -33,7 +33,7 @@ from messaging.types import (
     Status,
 )
 from messaging.vendors import meanings, reading, writing
-from messaging.vendors.base import About, Adapter, BadPayload, BadSignature, Setting, SettingsError
+from messaging.vendors.base import About, Adapter, BadPayload, BadSignature, Setting
 from messaging.vendors.meanings import Meaning
 
 # Facts.
@@ -96,7 +96,6 @@ REPORT_CODES: Mapping[str, str] = {
     TTL_RAN_OUT: "expired",
 }
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.I)
-_NUMBERS = re.compile(r"\+?\d{7,}")
 
 # What is wrong with settings, and what to do.
 NO_UUID = (
@@ -139,16 +138,16 @@ class Vonage(Adapter):
         stop="the vendor in the US and Canada (code 1240), elsewhere the sender",
     )
 
-    def clean(self, values: Mapping[str, Any]) -> dict[str, str]:
-        """Adds what one way of authentication needs, and the forms of the application's id and key."""
-        try:
-            problems, cleaned = {}, super().clean(values)
-        except SettingsError as error:
-            problems, cleaned = error.problems, {name: str(value or "") for name, value in values.items()}
-        problems = {**_wrong_settings(cleaned), **problems}
-        if problems:
-            raise SettingsError(problems)
-        return cleaned
+    def wrong(self, values: Mapping[str, str]) -> Mapping[str, str]:
+        """What one way of authentication lacks, and the forms of the application's id and key."""
+        needed = ("api_secret",) if values["auth"] == BASIC else ("application_id", "private_key")
+        way = dict(AUTHENTICATIONS)[BASIC if values["auth"] == BASIC else JWT]
+        wrong = {name: f"This is required for: {way}" for name in needed if not values[name]}
+        if values["application_id"] and not _UUID.fullmatch(values["application_id"]):
+            wrong["application_id"] = NO_UUID
+        if values["private_key"] and not _private_key(values["private_key"]):
+            wrong["private_key"] = NO_PEM
+        return wrong
 
     def build(self, batch: Sequence[Outgoing], account: Account) -> HttpRequest:
         (message,) = batch
@@ -214,19 +213,6 @@ class Vonage(Adapter):
         value = reading.json_value(hook.body)
         entries = value if isinstance(value, list) else [value]
         return tuple(_entry(entry) for entry in entries)
-
-
-def _wrong_settings(values: Mapping[str, str]) -> dict[str, str]:
-    """What is missing or of the wrong form, beyond what is required of everyone."""
-    given = {name: value.strip() for name, value in values.items()}
-    needed = ("api_secret",) if given.get("auth") == BASIC else ("application_id", "private_key")
-    way = dict(AUTHENTICATIONS)[BASIC if "api_secret" in needed else JWT]
-    wrong = {name: f"This is required for: {way}" for name in needed if not given.get(name)}
-    if given.get("application_id") and not _UUID.fullmatch(given["application_id"]):
-        wrong["application_id"] = NO_UUID
-    if given.get("private_key") and not _private_key(given["private_key"]):
-        wrong["private_key"] = NO_PEM
-    return wrong
 
 
 @lru_cache(maxsize=256)
@@ -302,7 +288,7 @@ def _refused(response: HttpResponse, answer: Mapping[str, Any]) -> SendResult:
     title = reading.text(answer, "title")
     text = f"{title} ({', '.join(names)})" if any(names) else title
     meaning = _meaning(response.status, code, names)
-    return meanings.refused(meaning, response, vendor_code=code, text=_NUMBERS.sub("…", text))
+    return meanings.refused(meaning, response, vendor_code=code, text=text)
 
 
 def _meaning(status: int, code: str, names: Sequence[str]) -> Meaning:
@@ -353,7 +339,7 @@ def _report(entry: Mapping[str, Any]) -> Report:
         reference=reference,
         code=REPORT_CODES.get(code, ""),
         vendor_code=code,
-        text=_NUMBERS.sub("…", reading.text(error, "detail")),
+        text=reading.text(error, "detail"),
         segments=reading.number(reading.part(entry, "sms"), "count_total"),
         occurred_at=reading.moment(reading.text(entry, "timestamp")),
         sent_as=Channel.SMS if reading.text(entry, "channel") == Channel.SMS else None,

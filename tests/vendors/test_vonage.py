@@ -217,11 +217,7 @@ class TestVonage(VendorKit):
             {"code": "invalid_sender", "route_fault": True},
         ),
         Answer(
-            "a number in the words",
-            422,
-            problem("1170", "Invalid number +15550100123"),
-            Outcome.PERMANENT,
-            {"code": "invalid_recipient", "text": "Invalid number …"},
+            "a number that is none", 422, problem("1170"), Outcome.PERMANENT, {"code": "invalid_recipient"}
         ),
         Answer(
             "bad token",
@@ -286,13 +282,13 @@ class TestVonage(VendorKit):
             status("undeliverable", error=fault("1260"), usage={"currency": "EUR", "price": "0.0333"}),
         ),
         Hook(
-            "a code as a number, a phone number in the words",
+            "a code as a number",
             (
                 reported(
-                    Status.REJECTED, "rejected", code="opted_out", vendor_code="1240", text="Illegal Number …"
+                    Status.REJECTED, "rejected", code="opted_out", vendor_code="1240", text="Illegal Number"
                 ),
             ),
-            status("rejected", error=fault(1240, "Illegal Number 15550100123")),
+            status("rejected", error=fault(1240, "Illegal Number")),
         ),
         Hook(
             "the first of two failed: the fallback goes out",
