@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import base64
+import re
 import time
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -32,7 +32,7 @@ from messaging.types import (
     Status,
 )
 from messaging.vendors import meanings, reading, writing
-from messaging.vendors.base import About, Adapter, BadPayload, BadSignature, Setting, SettingsError
+from messaging.vendors.base import About, Adapter, BadPayload, BadSignature, Setting
 from messaging.vendors.meanings import Meaning
 
 # Facts.
@@ -40,6 +40,7 @@ DEFAULT_BASE_URL = "https://api.telnyx.com/v2"
 RESEND_WINDOW = timedelta(hours=24)  # an answer of success is replayed that long under its Idempotency-Key
 SIGNATURE_AGE = 300.0  # seconds between signing and receipt, either way
 INBOUND = "message.received"
+UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 # `to[].status` of reports and of the message itself.
 STATUSES: Mapping[str, Status] = {
@@ -151,22 +152,13 @@ class Telnyx(Adapter):
         stop="Telnyx, by the messaging profile's keywords",
     )
 
-    def clean(self, values: Mapping[str, Any]) -> dict[str, str]:
+    def wrong(self, values: Mapping[str, str]) -> Mapping[str, str]:
         problems: dict[str, str] = {}
-        cleaned: dict[str, str] = {}
-        try:
-            cleaned = super().clean(values)
-        except SettingsError as error:
-            problems = error.problems
-        public_key = str(values.get("public_key") or "").strip()
-        profile = str(values.get("messaging_profile_id") or "").strip()
-        if public_key and _public_key(public_key) is None:
+        if values["public_key"] and _public_key(values["public_key"]) is None:
             problems["public_key"] = "Public key must be the base64 text of 32 bytes; copy it from the portal"
-        if profile and not _is_uuid(profile):
+        if values["messaging_profile_id"] and not UUID.fullmatch(values["messaging_profile_id"]):
             problems["messaging_profile_id"] = "Messaging profile ID must be a UUID; copy it from the portal"
-        if problems:
-            raise SettingsError(problems)
-        return cleaned
+        return problems
 
     def resend_window(self, account: Account) -> timedelta | None:
         return RESEND_WINDOW
@@ -259,13 +251,6 @@ def _mms(message: Outgoing) -> dict[str, Any]:
 
 def _is_name(sender: str) -> bool:
     return not sender.removeprefix("+").isdecimal()
-
-
-def _is_uuid(text: str) -> bool:
-    try:
-        return bool(uuid.UUID(text))
-    except ValueError:
-        return False
 
 
 def _public_key(text: str) -> Ed25519PublicKey | None:
