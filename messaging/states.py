@@ -14,6 +14,7 @@ GAVE_UP = "too_many_attempts"
 BUILD_ERROR = "build_error"
 CANCELLED = "cancelled"
 UNCONFIRMED = "unconfirmed"
+OPTED_OUT = "opted_out"  # of an attempt: the recipient wants no more, by whichever account
 PROVED_ABSENT = "proved_absent"  # of an attempt: the vendor was asked, and never had the message
 OURS = frozenset({UNCERTAIN, EXPIRED_HERE, GAVE_UP, BUILD_ERROR, CANCELLED, UNCONFIRMED})
 
@@ -59,6 +60,7 @@ class Verdict:
     error_code: str = ""
     retry: bool = False
     fallback: bool = False  # send the fallback text as SMS instead
+    moves: bool = False  # through another account, at once
 
 
 STORED = Verdict(Effect.STORED)
@@ -80,8 +82,13 @@ def made_by_us(state: S, error_code: str) -> bool:
     return state.is_final and error_code in OURS
 
 
-def on_answer(standing: Standing, result: SendResult, *, may_fall_back: bool = False) -> Verdict:
-    """A vendor's answer to a send. Evidence counts whether or not the caller still holds the lease."""
+def on_answer(
+    standing: Standing, result: SendResult, *, may_fall_back: bool = False, may_move: bool = False
+) -> Verdict:
+    """A vendor's answer to a send. Evidence counts whether or not the caller still holds the lease.
+
+    `may_move`: the fault lies with the route, and there is another one.
+    """
     if result.outcome is Outcome.TAKEN:
         return _taken(standing)
     # A refusal by an attempt that a report has already confirmed says nothing new.
@@ -89,7 +96,7 @@ def on_answer(standing: Standing, result: SendResult, *, may_fall_back: bool = F
         return SUPERSEDED
     if standing.state not in (S.SENDING, S.UNCERTAIN):
         return SUPERSEDED
-    return _not_taken(standing, result, may_fall_back=may_fall_back)
+    return _not_taken(standing, result, may_fall_back=may_fall_back, may_move=may_move)
 
 
 def _taken(standing: Standing) -> Verdict:
@@ -102,11 +109,19 @@ def _taken(standing: Standing) -> Verdict:
     return SUPERSEDED
 
 
-def _not_taken(standing: Standing, result: SendResult, *, may_fall_back: bool) -> Verdict:
+def blames_route(standing: Standing, result: SendResult) -> bool:
+    """Whether a refusal lets another account try. Never once the outcome was unknown, or the recipient opted out."""
+    surely_refused = result.outcome in (Outcome.PERMANENT, Outcome.CONFIGURATION) and result.code != OPTED_OUT
+    return surely_refused and result.route_fault and standing.state is S.SENDING and standing.is_last
+
+
+def _not_taken(standing: Standing, result: SendResult, *, may_fall_back: bool, may_move: bool) -> Verdict:
     if result.outcome is Outcome.UNKNOWN:
         return Verdict(Effect.APPLIED, S.UNCERTAIN) if standing.state is S.SENDING else STORED
     if result.mms_unsupported and may_fall_back:
         return Verdict(Effect.APPLIED, S.ACCEPTED, fallback=True)
+    if may_move and blames_route(standing, result):
+        return Verdict(Effect.APPLIED, S.ACCEPTED, error_code=result.code, moves=True)
     if result.outcome is Outcome.PERMANENT:
         return Verdict(Effect.APPLIED, S.FAILED, error_code=result.code or "rejected_by_vendor")
     return Verdict(Effect.APPLIED, S.RETRYING, error_code=result.code, retry=True)

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from accounts.models import ApiToken, Tenant
-from messaging.models import Attempt, Connection, Content, Event, InboundMessage, Lane, Message
+from messaging.models import Attempt, Connection, Content, Event, InboundMessage, Lane, Message, Route
 from messaging.models.lane import DEFAULT_CALLBACK_CAP
 from messaging.types import Channel, EventKind, EventState, LaneKind, MessageState, uuid7
 
@@ -42,6 +42,11 @@ def make_connection(tenant: Tenant | None = None, **overrides: Any) -> Connectio
         "secrets": {"api_key": "simulator-api-key"},
     }
     return Connection.objects.create(**{**fields, **overrides})
+
+
+def make_route(connection: Connection, **overrides: Any) -> Route:
+    """A route of its own tenant to that account, without conditions."""
+    return Route.objects.create(**{"tenant": connection.tenant, "connection": connection, **overrides})
 
 
 def make_message(

@@ -68,8 +68,9 @@ _TAKE = """
 u AS (UPDATE messaging_message m SET state = 1, lease = %(lease)s, attempts = m.attempts + 1,
         due_at = clock_timestamp() + make_interval(secs => %(row_lease)s)
       FROM d WHERE m.id = d.id RETURNING m.*, d.rn),
-a AS (INSERT INTO messaging_attempt (id, message_id, n, connection_id, send_as, created_at, poll_at)
-      SELECT (%(ids)s::uuid[])[u.rn], u.id, u.attempts, u.connection_id, u.send_as, clock_timestamp(),
+a AS (INSERT INTO messaging_attempt (id, message_id, n, connection_id, send_as, sender, created_at, poll_at)
+      SELECT (%(ids)s::uuid[])[u.rn], u.id, u.attempts, u.connection_id, u.send_as,
+             coalesce(nullif(u.send_from, ''), u.sender), clock_timestamp(),
              clock_timestamp() + (SELECT n.poll_after FROM messaging_connection n WHERE n.id = u.connection_id) FROM u)
 """
 
@@ -87,7 +88,8 @@ s AS (UPDATE messaging_lane lane SET refilled_at = l.at,
 
 _READ = """
 SELECT (%(ids)s::uuid[])[u.rn] AS attempt_id, u.id AS message_id, u.lane_id, u.connection_id, u.tenant_id, u.send_as,
-       u.sender, u.recipient, extract(epoch FROM u.expires_at - clock_timestamp())::float8 AS validity,
+       coalesce(nullif(u.send_from, ''), u.sender) AS sender, u.recipient,
+       extract(epoch FROM u.expires_at - clock_timestamp())::float8 AS validity,
        c.text, c.subject, c.fallback_text, c.media, c.metadata, u.channel
 FROM u JOIN messaging_content c ON c.message_id = u.id AND c.created_at = u.created_at ORDER BY u.rn
 """

@@ -80,7 +80,9 @@ def _calls(connection: Connection, items: Sequence[Claimed]) -> Iterable[Call]:
         adapter = registry.adapter(connection.vendor)
         account = connection.account()
     except (SealError, registry.UnknownVendor) as error:  # an operator can repair both: the messages wait
-        refused = SendResult(Outcome.CONFIGURATION, code="credentials_refused", text=str(error))
+        refused = SendResult(
+            Outcome.CONFIGURATION, code="credentials_refused", text=str(error), route_fault=True
+        )
         yield Call(connection, None, tuple(items), results=(refused,) * len(items))
         return
     for batch in _batches(items, adapter.batch_size):

@@ -14,7 +14,8 @@ from uuid import UUID
 from django.conf import settings
 
 from messaging import backoff, segments, states
-from messaging.services import evidence_rows
+from messaging.routing import Choice
+from messaging.services import evidence_rows, failover, inbound
 from messaging.services.evidence_rows import HeldAttempt, HeldMessage, Owed, clip, small
 from messaging.types import (
     Channel,
@@ -83,14 +84,16 @@ def apply(evidence: Sequence[Evidence]) -> list[Effect]:
     messages = evidence_rows.lock({item.message_id for item in evidence})
     owed: list[Owed] = []
     effects = []
+    tables: failover.Tables = {}
     for item in evidence:
         message = messages.get(item.message_id)
-        effects.append(_weigh(message, item, owed) if message else Effect.STORED)
+        effects.append(_weigh(message, item, owed, tables) if message else Effect.STORED)
     _write(evidence, messages.values(), owed)
+    _tell_opt_outs(messages.values())
     return effects
 
 
-def _weigh(message: HeldMessage, item: Evidence, owed: list[Owed]) -> Effect:
+def _weigh(message: HeldMessage, item: Evidence, owed: list[Owed], tables: failover.Tables) -> Effect:
     if isinstance(item, Ruling):
         return _rule(message, item, owed)
     attempt = message.attempts.get(item.attempt_id)
@@ -101,11 +104,16 @@ def _weigh(message: HeldMessage, item: Evidence, owed: list[Owed]) -> Effect:
     )
     follows = message.state.is_final  # then the final before was of our own making
     if isinstance(item, Answer):
-        verdict = states.on_answer(standing, item.result, may_fall_back=message.may_fall_back)
+        other = None
+        if states.blames_route(standing, item.result):
+            other = failover.after_refusal(message, attempt, item.result.outcome, tables)
+        verdict = states.on_answer(
+            standing, item.result, may_fall_back=message.may_fall_back, may_move=other is not None
+        )
         if states.replaces(attempt.outcome, item.result.outcome):
             attempt.outcome, attempt.code, attempt.answer = item.result.outcome, item.result.code, item.result
         attempt.segments = small(item.result.segments) or attempt.segments
-        _move(message, verdict, owed, retry_after=item.result.retry_after)
+        _move(message, verdict, owed, retry_after=item.result.retry_after, other=other)
         told = _Told(item.result.text, item.result.vendor_code, message.row.now, follows)
         _tell(message, verdict, owed, attempt, told)
         return verdict.effect
@@ -134,6 +142,8 @@ def _rule(message: HeldMessage, ruling: Ruling, owed: list[Owed]) -> Effect:
     """Our own decision never overrides a final, nor what became of a doubt meanwhile."""
     if message.state.is_final:
         return Effect.STORED
+    if ruling.state is MessageState.CANCELLED and not message.may_be_withdrawn:
+        return Effect.SUPERSEDED
     in_doubt = message.state in (MessageState.SENDING, MessageState.UNCERTAIN)
     if ruling.about and not (in_doubt and message.last and message.last.id == ruling.about):
         return Effect.SUPERSEDED
@@ -157,6 +167,7 @@ def _move(
     owed: list[Owed],
     *,
     retry_after: float | None,
+    other: Choice | None = None,
 ) -> None:
     """Writes the verdict into the locked row's working copy."""
     if verdict.state is None:
@@ -173,6 +184,13 @@ def _move(
     if verdict.fallback:
         message.send_as, message.due_at = Channel.SMS, now
         message.segments = segments.count(message.row.fallback_text).parts
+    elif verdict.moves and other:
+        message.connection_id, message.lane_id, message.due_at = (
+            other.way.connection_id,
+            other.way.lane_id,
+            now,
+        )
+        message.send_from = "" if other.sender == message.row.sender else other.sender
     elif verdict.retry:
         _retry(message, owed, retry_after)
     elif verdict.state is MessageState.UNCERTAIN:
@@ -246,3 +264,9 @@ def _write(
     if known:
         evidence_rows.write_words(known)
     evidence_rows.owe([item for item in owed if item.message.row.callback_url])
+
+
+def _tell_opt_outs(messages: Iterable[HeldMessage]) -> None:
+    ended = [message for message in messages if message.changed and message.state.is_final]
+    if opted_out := [message.row.id for message in ended if message.error_code == states.OPTED_OUT]:
+        inbound.opted_out(opted_out)

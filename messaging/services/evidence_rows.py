@@ -29,7 +29,19 @@ class HeldAttempt:
     status: Status | None
     segments: int | None
     code: str
+    connection_id: int
     answer: SendResult | None = None  # to be written
+
+    @property
+    def has_refused(self) -> bool:
+        """Whether its account will not have the message."""
+        return self.outcome in (Outcome.PERMANENT, Outcome.CONFIGURATION)
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether the recipient may get the message, or have got it, by this attempt."""
+        undecided = self.outcome in (None, Outcome.UNKNOWN, Outcome.TAKEN)
+        return undecided and self.status not in (Status.UNDELIVERED, Status.EXPIRED, Status.REJECTED)
 
     @property
     def was_refused(self) -> bool:
@@ -48,6 +60,9 @@ class HeldMessage:
     segments: int
     due_at: datetime
     final_at: datetime | None
+    connection_id: int
+    lane_id: int  # its account's queue as it is now
+    send_from: str
     attempts: dict[UUID, HeldAttempt] = field(default_factory=dict)
     changed: bool = False
 
@@ -59,6 +74,12 @@ class HeldMessage:
     def refusals(self) -> int:
         """How often the vendor asked to come back later."""
         return sum(attempt.was_refused for attempt in self.attempts.values())
+
+    @property
+    def may_be_withdrawn(self) -> bool:
+        """Whether it waits, and nothing of it can be on its way."""
+        waits = self.state in (MessageState.ACCEPTED, MessageState.RETRYING)
+        return waits and not any(attempt.is_doubtful for attempt in self.attempts.values())
 
     @property
     def may_fall_back(self) -> bool:
@@ -79,7 +100,8 @@ class Owed:
 
 
 LOCK_MESSAGES = """
-SELECT m.id, m.tenant_id, m.channel, m.send_as, m.segments, m.state, m.error_code, m.due_at, m.final_at,
+SELECT m.id, m.tenant_id, m.channel, m.sender, m.recipient, m.send_from, m.connection_id, n.lane_id,
+       m.send_as, m.segments, m.state, m.error_code, m.due_at, m.final_at,
        m.expires_at, m.attempts, m.created_at, c.callback_url, c.fallback_text, n.report_deadline,
        n.fail_unconfirmed, t.report_sent, clock_timestamp() AS now
 FROM messaging_message m
@@ -90,16 +112,18 @@ WHERE m.id = ANY(%(ids)s) ORDER BY m.id FOR NO KEY UPDATE OF m
 """
 
 READ_ATTEMPTS = """
-SELECT id, message_id, n, send_as, outcome, status, segments, code
+SELECT id, message_id, n, send_as, outcome, status, segments, code, connection_id
 FROM messaging_attempt WHERE message_id = ANY(%(ids)s)
 """
 
 WRITE_MESSAGES = """
 UPDATE messaging_message m SET state = v.state, lease = NULL, due_at = v.due_at, final_at = v.final_at,
-       error_code = v.error_code, send_as = v.send_as, segments = v.segments
+       error_code = v.error_code, send_as = v.send_as, segments = v.segments, connection_id = v.connection_id,
+       lane_id = v.lane_id, send_from = v.send_from
 FROM unnest(%(id)s::uuid[], %(state)s::int2[], %(due_at)s::timestamptz[], %(final_at)s::timestamptz[],
-            %(error_code)s::text[], %(send_as)s::text[], %(segments)s::int2[])
-     AS v(id, state, due_at, final_at, error_code, send_as, segments)
+            %(error_code)s::text[], %(send_as)s::text[], %(segments)s::int2[], %(connection_id)s::int8[],
+            %(lane_id)s::int8[], %(send_from)s::text[])
+     AS v(id, state, due_at, final_at, error_code, send_as, segments, connection_id, lane_id, send_from)
 WHERE m.id = v.id
 """
 
@@ -164,13 +188,18 @@ def lock(ids: set[UUID]) -> dict[UUID, HeldMessage]:
             segments=row.segments,
             due_at=row.due_at,
             final_at=row.final_at,
+            connection_id=row.connection_id,
+            lane_id=row.lane_id,
+            send_from=row.send_from,
         )
         for row in fetch(LOCK_MESSAGES, {"ids": list(ids)})
     }
     for row in fetch(READ_ATTEMPTS, {"ids": list(messages)}):
         outcome = Outcome(row.outcome) if row.outcome else None
         status = Status(row.status) if row.status else None
-        attempt = HeldAttempt(row.id, row.n, row.send_as, outcome, status, row.segments, row.code)
+        attempt = HeldAttempt(
+            row.id, row.n, row.send_as, outcome, status, row.segments, row.code, row.connection_id
+        )
         messages[row.message_id].attempts[row.id] = attempt
     return messages
 
@@ -185,6 +214,9 @@ def write_messages(changed: Sequence[HeldMessage]) -> None:
         "error_code": [message.error_code for message in changed],
         "send_as": [str(message.send_as) for message in changed],
         "segments": [message.segments for message in changed],
+        "connection_id": [message.connection_id for message in changed],
+        "lane_id": [message.lane_id for message in changed],
+        "send_from": [message.send_from for message in changed],
     }
     change(WRITE_MESSAGES, columns)
 

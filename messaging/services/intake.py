@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -17,12 +17,12 @@ from psycopg.types.json import Jsonb
 from accounts import authentication
 from accounts.authentication import Principal
 from accounts.models import TenantStatus
-from accounts.remembered import Remembered
-from messaging.models import Connection
+from messaging import routing
 from messaging.models.statement import fetch
-from messaging.numbers import country, same_number
+from messaging.numbers import country
+from messaging.routing import Choice, Fit
 from messaging.segments import count
-from messaging.services import inline
+from messaging.services import inline, routes
 from messaging.services.inline import InlineAnswer
 from messaging.types import Channel, MessageState, uuid7
 from messaging.wire import InvalidRequest, SendRequest
@@ -36,9 +36,10 @@ INLINE_HOLD = timedelta(seconds=10)  # after that a test message whose process d
 ACCEPT = """
 WITH m AS (
   INSERT INTO messaging_message (id, tenant_id, channel, dedupe_key, request_id, connection_id, lane_id,
-    sender, recipient, send_as, is_test, segments, country, state, due_at, attempts, expires_at, created_at)
+    sender, send_from, recipient, send_as, is_test, segments, country, state, due_at, attempts, expires_at, created_at)
   SELECT %(id)s, n.id, %(channel)s::text, %(request_id)s::text, coalesce(%(request_id)s::text, ''),
-    %(connection_id)s, %(lane_id)s, %(sender)s, %(recipient)s, %(channel)s::text, %(request_id)s::text IS NULL,
+    %(connection_id)s, %(lane_id)s, %(sender)s, %(send_from)s, %(recipient)s, %(channel)s::text,
+    %(request_id)s::text IS NULL,
     %(segments)s, %(country)s, 0, clock.now + %(hold)s, 0, clock.now + %(validity)s, clock.now
   FROM (SELECT clock_timestamp() AS now) clock, accounts_apitoken t
   JOIN accounts_tenant n ON n.id = t.tenant_id
@@ -71,12 +72,12 @@ class RequestIdConflict(Exception):
 
 
 class NoConnection(Exception):
-    """No active provider account serves this channel: an operator can repair it."""
+    """No active provider account serves this channel, or no route leads there: an operator can repair both."""
 
     code = "no_connection"
 
-    def __init__(self, channel: Channel) -> None:
-        super().__init__(f"No active provider account serves {channel.upper()} for this account yet.")
+    def __init__(self, channel: Channel, text: str = "") -> None:
+        super().__init__(text or f"No active provider account serves {channel.upper()} for this account yet.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,16 +96,9 @@ class Accepted:
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
-    """A connection as the hot path needs it."""
-
-    connection_id: int
-    lane_id: int
-    senders: tuple[str, ...]  # empty: any
-    validity: timedelta
-
-
-_routes: Remembered[tuple[int, Channel], tuple[Route, ...]] = Remembered()
+class _Chosen:
+    choice: Choice
+    validity: timedelta  # how long a message of this account is worth sending
 
 
 def accept(*, principal: Principal, request: SendRequest) -> Accepted:
@@ -113,9 +107,9 @@ def accept(*, principal: Principal, request: SendRequest) -> Accepted:
     A test message is also sent, unless its tenant or queue is held. Raises InvalidRequest (the sender is not
     ours), RequestIdConflict, NoConnection, accounts.authentication.Denied, django.db errors.
     """
-    route = _choose(principal, request)
-    goes_inline = request.request_id is None and not _is_held(principal, route)
-    params = _params(principal, request, route, hold=INLINE_HOLD if goes_inline else timedelta(0))
+    chosen = _choose(principal, request)
+    goes_inline = request.request_id is None and not _is_held(principal, chosen.choice.way.lane_id)
+    params = _params(principal, request, chosen, hold=INLINE_HOLD if goes_inline else timedelta(0))
     for _ in range(2):
         if fetch(ACCEPT, params):
             answer = _send_inline(params["id"]) if goes_inline else None
@@ -126,53 +120,49 @@ def accept(*, principal: Principal, request: SendRequest) -> Accepted:
     raise DatabaseError("the message was neither inserted nor found")
 
 
-def routes(tenant_id: int, channel: Channel) -> tuple[Route, ...]:
-    """The connections that serve a channel, in order, at most two seconds old."""
-    return _routes.get((tenant_id, channel), lambda: _load_routes(tenant_id, channel))
+def _choose(principal: Principal, request: SendRequest) -> _Chosen:
+    """The best way that the tenant's table has for the message; queues that stand still are passed by if they can."""
+    table = routes.remembered(principal.tenant.id)
+    facts = routing.Facts(request.channel, request.sender, request.recipient, key=request.recipient)
+    choices = routing.rank(facts, table.ways, held=table.held)
+    chosen = routing.best(choices)
+    if chosen is None:
+        raise _refusal(choices, request)
+    return _Chosen(chosen, table.validity[chosen.way.connection_id])
 
 
-def forget_routes() -> None:
-    """The next request asks the database, for tests."""
-    _routes.clear()
+def _refusal(choices: Sequence[Choice], request: SendRequest) -> Exception:
+    """The sender is the caller's to correct; everything else is an operator's."""
+    fits = {choice.fit for choice in choices}
+    if Fit.SENDER in fits:
+        problem = "is not one of the sender numbers and names of this account"
+        return InvalidRequest({"from": [problem]}, request_id=request.request_id)
+    if Fit.COUNTRY in fits:
+        return NoConnection(
+            request.channel, "No route of this account leads to this recipient's country yet."
+        )
+    return NoConnection(request.channel)
 
 
-def _load_routes(tenant_id: int, channel: Channel) -> tuple[Route, ...]:
-    found = Connection.objects.serving(tenant_id, channel).values_list("pk", "lane_id", "senders", "validity")
-    return tuple(Route(pk, lane_id, tuple(senders), validity) for pk, lane_id, senders, validity in found)
-
-
-def _choose(principal: Principal, request: SendRequest) -> Route:
-    """The first connection that owns the sender."""
-    serving = routes(principal.tenant.id, request.channel)
-    if not serving:
-        raise NoConnection(request.channel)
-    for route in serving:
-        if _owns(route.senders, request.sender):
-            return route
-    problem = "is not one of the sender numbers and names of this account"
-    raise InvalidRequest({"from": [problem]}, request_id=request.request_id)
-
-
-@lru_cache(maxsize=4096)
-def _owns(senders: tuple[str, ...], sender: str) -> bool:
-    return not senders or any(same_number(own, sender) for own in senders)
-
-
-def _params(principal: Principal, request: SendRequest, route: Route, *, hold: timedelta) -> dict[str, Any]:
+def _params(
+    principal: Principal, request: SendRequest, chosen: _Chosen, *, hold: timedelta
+) -> dict[str, Any]:
     is_sms = request.channel is Channel.SMS
+    way, sender = chosen.choice.way, chosen.choice.sender
     return {
         "id": uuid7(),
         "token_id": principal.token_id,
         "channel": request.channel.value,
         "request_id": request.request_id,
-        "connection_id": route.connection_id,
-        "lane_id": route.lane_id,
+        "connection_id": way.connection_id,
+        "lane_id": way.lane_id,
         "sender": request.sender,
+        "send_from": "" if sender == request.sender else sender,
         "recipient": request.recipient,
         "segments": count(request.text).parts if is_sms else 1,
         "country": country(request.recipient),
         "hold": hold,
-        "validity": route.validity,
+        "validity": chosen.validity,
         "text": request.text,
         "subject": request.subject,
         "fallback_text": request.fallback_text,
@@ -214,11 +204,9 @@ def _first(principal: Principal, request: SendRequest) -> UUID | None:
     return first
 
 
-def _is_held(principal: Principal, route: Route) -> bool:
+def _is_held(principal: Principal, lane_id: int) -> bool:
     """Whether a message sent now would have to wait."""
-    return principal.tenant.is_paused or any(
-        row.is_held for row in fetch(IS_HELD, {"lane_id": route.lane_id})
-    )
+    return principal.tenant.is_paused or any(row.is_held for row in fetch(IS_HELD, {"lane_id": lane_id}))
 
 
 def _send_inline(message_id: UUID) -> InlineAnswer | None:

@@ -17,7 +17,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
 
 from messaging import queue
-from messaging.services import pump, slots, sweep
+from messaging.services import failover, pump, slots, sweep
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +76,8 @@ class Supervisor:
             sweep.lost_calls()
             sweep.lost_posts()
             sweep.overdue_reports()
+            failover.move_waiting()
+            failover.take_in_strays()
             self.watch()
         if self.due("validity", VALIDITY_EVERY):
             sweep.used_up()

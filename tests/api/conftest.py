@@ -11,7 +11,7 @@ from django.test import Client
 from accounts import authentication, limits
 from accounts.models import Tenant
 from messaging.models import Connection
-from messaging.services import intake
+from messaging.services import routes
 from tests.factories import CALLBACK_URL, make_connection, make_tenant, make_token
 
 SMS = {
@@ -55,7 +55,7 @@ def nothing_remembered() -> Iterator[None]:
     yield
     authentication.forget_all()
     limits.empty_purses()
-    intake.forget_routes()
+    routes.forget()
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from django.utils import timezone
 from accounts import authentication
 from accounts.models import ApiToken
 from messaging.models import Message
-from messaging.services import intake
+from messaging.services import routes
 from tests.api.conftest import SMS, make_caller
 from tests.postgres_proxy import counting_relay, in_other_process_settings
 
@@ -26,7 +26,7 @@ POOL = {"min_size": 1, "max_size": 1, "timeout": 5}
 @pytest.fixture(params=["pool", "lasting connection"])
 def send(request: pytest.FixtureRequest, client: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Posts bodies through the whole WSGI application, in a process-like place of its own; trips per answer."""
-    for kept in (authentication._tokens, authentication._headers, intake._routes):
+    for kept in (authentication._tokens, authentication._headers, routes._tables):
         monkeypatch.setattr(kept, "_seconds", 600.0)  # a slow machine may take longer than two seconds
     caller = make_caller(client)
     application = WSGIHandler()
