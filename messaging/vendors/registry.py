@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from messaging.vendors.bandwidth import Bandwidth
 from messaging.vendors.base import Adapter
 from messaging.vendors.cm import Cm
 from messaging.vendors.infobip import Infobip
@@ -14,6 +15,7 @@ from messaging.vendors.vonage import Vonage
 ADAPTERS: dict[str, Adapter] = {
     adapter.key: adapter
     for adapter in (
+        Bandwidth(),
         Cm(),
         Infobip(),
         Simulator(),
