@@ -622,7 +622,7 @@ class TestTwilio(VendorKit):
         assert request.url.endswith(f"/Accounts/{ACCOUNT_SID}/Balance.json")
 
     def test_nothing_goes_back_to_who_wrote(self) -> None:
-        assert self.adapter.hook_reply() == HookReply(204)
+        assert self.adapter.hook_reply(self.account()) == HookReply(204)
 
     def test_json_is_no_status_callback(self) -> None:
         with pytest.raises(BadPayload):
