@@ -6,6 +6,7 @@ from messaging.vendors.bandwidth import Bandwidth
 from messaging.vendors.base import Adapter
 from messaging.vendors.cm import Cm
 from messaging.vendors.infobip import Infobip
+from messaging.vendors.link_mobility import LinkMobility
 from messaging.vendors.plivo import Plivo
 from messaging.vendors.simulator import Simulator
 from messaging.vendors.sinch import Sinch
@@ -19,6 +20,7 @@ ADAPTERS: dict[str, Adapter] = {
         Bandwidth(),
         Cm(),
         Infobip(),
+        LinkMobility(),
         Plivo(),
         Simulator(),
         Sinch(),
