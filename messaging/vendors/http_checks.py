@@ -1,0 +1,249 @@
+"""What can be known of a generic account's settings before anything is sent: every fault, by the field's name.
+
+Templates are tried on sample messages: tame ones, and ones full of what must be quoted.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+from messaging.vendors import http_patterns as patterns
+from messaging.vendors import http_settings as known
+from messaging.vendors.http_patterns import PatternError
+from messaging.vendors.http_templates import TemplateError, check, render
+
+ACCOUNT_VARIABLES = frozenset({"base_url", "username", "password", "api_key", "hook_url"})
+REFERENCE_VARIABLES = frozenset({"reference", "reference_hex"})
+MESSAGE_VARIABLES = REFERENCE_VARIABLES | {
+    *("recipient", "sender", "text", "message_id", "report_url", "validity", "validity_minutes", "encoding"),
+    *("parts", "metadata"),
+}
+VARIABLES = ACCOUNT_VARIABLES | MESSAGE_VARIABLES
+MOST_HOURS = 168
+
+_PLACES = ("id_place", "error_place", "text_place", "parts_place", "look_up_id", "look_up_status")
+_FIELDS = (
+    *("hook_items", "report_status", "report_reference", "report_id", "report_error", "report_text"),
+    *("report_time", "inbound_id", "inbound_from", "inbound_to", "inbound_text", "inbound_time"),
+    *("inbound_coding", "inbound_hex"),
+)
+_CONDITIONS = ("success_when", "found_when", "absent_when", "inbound_when")
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_UNQUOTED = re.compile(r"[\s\"<>\\^`{|}\x00-\x1f\x7f-\U0010ffff#]")
+
+Values = Mapping[str, str]
+
+
+def problems(values: Values) -> dict[str, str]:
+    """Field -> what is wrong; empty when all is well."""
+    found: dict[str, str] = {}
+    for name, why in (*_places(values), *_tables(values), *_templates(values), *_needs(values)):
+        found.setdefault(name, why)
+    return found
+
+
+def joined(source: str) -> str:
+    """A URL or form written over several lines, as one."""
+    return re.sub(r"\s*\n\s*", "", source.strip())
+
+
+def header_lines(text: str) -> Iterator[tuple[str, str]]:
+    """Names and templates of headers."""
+    for line in filter(None, map(str.strip, text.splitlines())):
+        name, _, value = line.partition(":")
+        yield name.strip(), value.strip()
+
+
+def body_source(values: Mapping[str, Any]) -> str:
+    """The body's template; a form's may be written over several lines."""
+    body = str(values.get("body") or "")
+    return joined(body) if "form-urlencoded" in str(values.get("content_type") or "") else body
+
+
+def _try(name: str, test: Callable[..., object], *args: Any) -> Iterator[tuple[str, str]]:
+    try:
+        test(*args)
+    except (PatternError, TemplateError) as error:
+        yield name, str(error)
+
+
+def _places(values: Values) -> Iterator[tuple[str, str]]:
+    for name in _PLACES:
+        yield from _try(name, patterns.check_place, values[name])
+    for name in _CONDITIONS:
+        yield from _try(name, patterns.check_condition, values[name])
+    for name in (*_FIELDS, "inbound_when"):
+        if values[name].startswith(patterns.REGEX):
+            yield name, "what is in a call is found by its path, not by a regular expression"
+    for name in _FIELDS:
+        yield from _try(name, patterns.check_place, values[name])
+    yield from _try("success_status", patterns.statuses, values["success_status"])
+
+
+def _tables(values: Values) -> Iterator[tuple[str, str]]:
+    yield from _try("errors", patterns.check_table, values["errors"], known.MEANINGS, "*")
+    yield from _try("http_errors", patterns.check_table, values["http_errors"], known.MEANINGS)
+    yield from _try("statuses", patterns.check_table, values["statuses"], known.STATUSES)
+    yield from _try("report_errors", patterns.check_table, values["report_errors"], known.REPORT_CODES)
+
+
+def _templates(values: Values) -> Iterator[tuple[str, str]]:
+    every, asking = VARIABLES, ACCOUNT_VARIABLES | REFERENCE_VARIABLES
+    sources = {
+        "url": (joined(values["url"]), every),
+        "body": (body_source(values), every),
+        "look_up_url": (joined(values["look_up_url"]), asking),
+        "check_url": (joined(values["check_url"]), ACCOUNT_VARIABLES),
+    }
+    for name, (source, allowed) in sources.items():
+        if source:
+            wrong = list(_try(name, check, source, allowed))
+            yield from wrong or _sampled(name, source, values)
+    for header, source in header_lines(values["headers"]):
+        if not _HEADER_NAME.fullmatch(header) or not source:
+            yield "headers", f"the line {header[:40]!r} is not of the form: Name: value"
+        yield from _try("headers", check, source, every)
+        yield from _try("headers", render, source, sample("Hello"))
+
+
+def sample(text: str) -> dict[str, Any]:
+    """Values of a made-up message with that text."""
+    words: dict[str, Any] = dict.fromkeys(VARIABLES, text)
+    encoding = "GSM7" if text.isascii() else "UCS2"
+    plain = {
+        "validity": 7200,
+        "validity_minutes": 120,
+        "parts": 1,
+        "reference": "0190-a5",
+        "reference_hex": "0190",
+    }
+    address = "https://connector.example/hooks"
+    urls = {"base_url": "https://gateway.example", "hook_url": address, "report_url": f"{address}?ref=1&s=2"}
+    return {**words, **plain, **urls, "encoding": encoding, "metadata": {}}
+
+
+def _sampled(name: str, source: str, values: Values) -> Iterator[tuple[str, str]]:
+    """Renders a tame and a wild message in both alphabets: the wild one must not change the form of what is sent."""
+    for letter in ("a", "ž"):
+        try:
+            tame, wild = (render(source, sample(text)) for text in (letter, f'{letter}&b=c#d?/ "e\\\n%2B+'))
+        except TemplateError as error:
+            yield name, str(error)
+            return
+        why = _url(tame, wild) if name != "body" else _body(tame, wild, values["content_type"])
+        if why:
+            yield name, why
+            return
+
+
+def _url(tame: str, wild: str) -> str:
+    if not _web_address(tame):
+        return "it must become an address that begins with https:// or http://"
+    if _UNQUOTED.search(wild) or _form(urlsplit(tame).query) != _form(urlsplit(wild).query):
+        return "a value in it is not quoted: write {{ text | url_quote }}"
+    if _trunk(tame) != _trunk(wild):
+        return (
+            "the host must be the same for all messages, and values in the path must be quoted with url_quote"
+        )
+    return ""
+
+
+def _web_address(url: str) -> bool:
+    try:
+        address = urlsplit(url)
+    except ValueError:
+        return False
+    return address.scheme in ("http", "https") and bool(address.hostname)
+
+
+def _trunk(url: str) -> tuple[str, str, int]:
+    address = urlsplit(url)
+    return address.scheme, address.netloc, address.path.count("/")
+
+
+def _form(text: str) -> list[str]:
+    return [name for name, _ in parse_qsl(text, keep_blank_values=True)]
+
+
+def _body(tame: str, wild: str, content_type: str) -> str:
+    if not tame:
+        return ""
+    if "json" in content_type:
+        try:
+            json.loads(tame), json.loads(wild)
+        except ValueError:
+            return "it does not become JSON: write texts as {{ text | json }}, without quotes around them"
+    if "form-urlencoded" in content_type and (_form(tame) != _form(wild) or re.search(r"\s|#", wild)):
+        return "a value in it is not quoted: write {{ text | url_quote }}"
+    return ""
+
+
+def _needs(values: Values) -> Iterator[tuple[str, str]]:
+    """Settings that others ask for."""
+    sent = " ".join((values["url"], values["headers"], values["body"]))
+    place = "url" if values["method"] == "GET" else "body"
+    for variable in ("recipient", "text"):
+        if not _uses(sent, variable):
+            yield place, f"no template sends {{{{ {variable} }}}}"
+    if values["method"] == "GET" and values["body"]:
+        yield "body", "a GET has no body: choose another method, or empty this"
+    if values["body"] and not values["content_type"]:
+        yield "content_type", "a body needs a content type, such as application/json"
+    everything = " ".join((sent, values["look_up_url"], values["check_url"]))
+    for name in ("username", "password", "api_key"):
+        if _uses(everything, name) and not values[name]:
+            yield name, "a template uses it"
+    yield from _needs_of_reports(values, sent)
+    yield from _needs_of_doubt(values)
+    yield from _needs_of_proof(values)
+
+
+def _needs_of_reports(values: Values, sent: str) -> Iterator[tuple[str, str]]:
+    if values["report_status"]:
+        if not values["statuses"]:
+            yield "statuses", "without it no report would ever mean anything"
+        if not values["report_reference"] and not (values["report_id"] and values["id_place"]):
+            yield (
+                "report_reference",
+                "a report is found by our reference, or by an id that the answer gave too",
+            )
+    if values["report_reference"] and not any(
+        _uses(sent, name) for name in ("reference", "reference_hex", "report_url")
+    ):
+        yield "report_reference", "no template sends {{ reference }} or {{ report_url }}"
+    for name in ("inbound_from", "inbound_text"):
+        if values["inbound_when"] and not values[name]:
+            yield name, "inbound messages need it"
+
+
+def _needs_of_doubt(values: Values) -> Iterator[tuple[str, str]]:
+    hours = values["resend_hours"]
+    in_range = hours.isdecimal() and len(hours) < 4 and 1 <= int(hours) <= MOST_HOURS
+    if (values["doubt"] == known.RESEND or hours) and not in_range:
+        yield "resend_hours", f"write a whole number of hours, 1 to {MOST_HOURS}"
+    if values["doubt"] == known.RESEND and not any(
+        _uses(values["url"] + values["headers"] + values["body"], name) for name in REFERENCE_VARIABLES
+    ):
+        yield "doubt", "no template sends {{ reference }}, so the gateway cannot know a message again"
+    if values["doubt"] == known.LOOK_UP:
+        if not any(_uses(values["look_up_url"], name) for name in REFERENCE_VARIABLES):
+            yield "look_up_url", "a look-up asks by {{ reference }}"
+        if not values["found_when"]:
+            yield "found_when", "say how an answer shows that the message is there"
+
+
+def _needs_of_proof(values: Values) -> Iterator[tuple[str, str]]:
+    if values["proof"] == known.URL:
+        return
+    if not _HEADER_NAME.fullmatch(values["proof_name"]):
+        yield "proof_name", "the name of the header or query field in which the proof is"
+    if not values["hook_secret"]:
+        yield "hook_secret", "this proof needs a secret"
+
+
+def _uses(source: str, variable: str) -> bool:
+    return re.search(rf"{{[{{%][^}}]*\b{variable}\b", source) is not None

@@ -1,0 +1,319 @@
+"""Adapter of gateways that have none of their own: settings say everything (docs/vendors/http_generic.md)."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import parse_qsl
+from uuid import UUID
+
+from messaging import segments
+from messaging.types import (
+    Account,
+    Channel,
+    Found,
+    HookReply,
+    HookRequest,
+    HttpRequest,
+    HttpResponse,
+    Inbound,
+    Outcome,
+    Outgoing,
+    Presence,
+    Report,
+    SendResult,
+    Status,
+)
+from messaging.vendors import http_checks, http_settings, meanings, reading, writing
+from messaging.vendors.base import About, Adapter, BadPayload, BadSignature, SettingsError
+from messaging.vendors.http_checks import body_source, header_lines, joined
+from messaging.vendors.http_patterns import Body, at, find, holds, meaning_of, statuses, table
+from messaging.vendors.http_settings import (
+    BASE64,
+    HEADER,
+    HMAC,
+    LOOK_UP,
+    MEANINGS,
+    QUERY,
+    REFERENCE,
+    RESEND,
+    URL,
+)
+from messaging.vendors.http_templates import TemplateError, render
+from messaging.vendors.meanings import Meaning
+
+_NUMBERS = re.compile(r"\+?\d{7,}")
+_UCS2_CODING = "8"  # SMPP data coding
+_MILLIS = 13  # digits of a Unix time in milliseconds
+
+
+class HttpGeneric(Adapter):
+    key = "http_generic"
+    label = "Generic HTTP"
+    settings = http_settings.SETTINGS
+    absence_is_proof = True  # what proves an absence is the operator's word: `absent_when`, empty by default
+    about = About(
+        inbound=frozenset({Channel.SMS}),
+        proof="as set: secret URL, secret in a header or query, HMAC-SHA256",
+        doubt="as set: report, look-up or the same again",
+        stop="as the gateway does; replies are passed on",
+    )
+
+    def clean(self, values: Mapping[str, Any]) -> dict[str, str]:
+        filled = http_settings.filled(values)
+        problems: dict[str, str] = {}
+        try:
+            cleaned = super().clean(filled)
+        except SettingsError as error:
+            problems = error.problems
+            cleaned = {one.name: str(filled.get(one.name) or "").strip() for one in self.settings}
+        problems = {**http_checks.problems(cleaned), **problems}
+        if problems:
+            raise SettingsError(problems)
+        return cleaned
+
+    def resend_window(self, account: Account) -> timedelta | None:
+        if account.settings["doubt"] != RESEND:
+            return None
+        return timedelta(hours=int(account.settings["resend_hours"]))
+
+    def build(self, batch: Sequence[Outgoing], account: Account) -> HttpRequest:
+        (message,) = batch
+        values = _values(message, account)
+        body = render(body_source(account.settings), values).encode()
+        kind = {"Content-Type": str(account.settings["content_type"])} if body else {}
+        headers = {**kind, **_headers(account, values)}
+        return HttpRequest(account.settings["method"], _url("url", account, values), headers, body)
+
+    def parse(
+        self, batch: Sequence[Outgoing], response: HttpResponse, account: Account
+    ) -> tuple[SendResult, ...]:
+        body, settings = Body.of(response.body), account.settings
+        condition = settings["success_when"]
+        if response.status in statuses(settings["success_status"]) and (
+            not condition or holds(condition, body)
+        ):
+            return (_taken(body, response, settings),)
+        return (_refused(body, response, settings),)
+
+    def look_up(self, reference: str, account: Account) -> HttpRequest | None:
+        if account.settings["doubt"] != LOOK_UP:
+            return None
+        values = {**_shared(account), "reference": reference, "reference_hex": UUID(reference).hex}
+        headers = _headers(account, values, strict=False)
+        return HttpRequest("GET", _url("look_up_url", account, values), headers)
+
+    def parse_look_up(self, reference: str, response: HttpResponse, account: Account) -> Found:
+        body, settings = Body.of(response.body), account.settings
+        there, gone = holds(settings["found_when"], body), holds(settings["absent_when"], body)
+        if response.status >= 500 or there is gone:
+            return Found(Presence.CANNOT_TELL)
+        if gone:
+            return Found(Presence.ABSENT)
+        vendor_id, word = find(settings["look_up_id"], body), find(settings["look_up_status"], body)
+        report = _told(word, settings, vendor_id=vendor_id, reference=reference) if word else None
+        return Found(Presence.FOUND, vendor_id, report)
+
+    def credential_check(self, account: Account) -> HttpRequest | None:
+        if not account.settings["check_url"]:
+            return None
+        values = _shared(account)
+        return HttpRequest("GET", _url("check_url", account, values), _headers(account, values, strict=False))
+
+    def verify(self, hook: HookRequest, account: Account) -> None:
+        how, name = account.settings["proof"], str(account.settings["proof_name"])
+        if how == URL:
+            return
+        secret = account.secrets.get("hook_secret", "")
+        given = hook.query.get(name, "") if how == QUERY else hook.headers.get(name.lower(), "")
+        if how == HMAC:
+            if not hook.body:
+                raise BadSignature("a call without a body proves nothing")
+            expected = signature(secret, hook.body, str(account.settings["proof_encoding"]))
+            given = given.removeprefix("sha256=")
+            given = given if account.settings["proof_encoding"] == BASE64 else given.lower()
+        else:
+            assert how in (HEADER, QUERY)
+            expected = secret
+        if not secret or not hmac.compare_digest(expected.encode(), given.encode()):
+            raise BadSignature(f"{name} does not hold the proof")
+
+    def parse_hook(self, hook: HookRequest, account: Account) -> Sequence[Report | Inbound]:
+        entries = _entries(hook, str(account.settings["hook_items"]))
+        return tuple(_read(entry, account.settings) for entry in entries)
+
+    def hook_reply(self, account: Account) -> HookReply:
+        return HookReply(200, str(account.settings["hook_reply"]).encode())
+
+
+def signature(secret: str, body: bytes, encoding: str) -> str:
+    """HMAC-SHA256 of the body, in hexadecimal or base64."""
+    digest = hmac.new(secret.encode(), body, hashlib.sha256).digest()
+    return base64.b64encode(digest).decode() if encoding == BASE64 else digest.hex()
+
+
+def _shared(account: Account) -> dict[str, Any]:
+    """Variables that are the same for all messages."""
+    return {
+        "base_url": account.settings["base_url"],
+        "username": account.settings["username"],
+        "password": account.secrets.get("password", ""),
+        "api_key": account.secrets.get("api_key", ""),
+        "hook_url": account.hook_url,
+    }
+
+
+def _values(message: Outgoing, account: Account) -> dict[str, Any]:
+    counted = segments.count(message.text)
+    return {
+        **_shared(account),
+        "recipient": message.recipient,
+        "sender": message.sender,
+        "text": message.text,
+        "message_id": message.message_id,
+        "reference": message.reference,
+        "reference_hex": UUID(message.reference).hex,
+        "report_url": _report_url(message.reference, account),
+        "validity": int(message.validity),
+        "validity_minutes": max(1, int(message.validity // 60)),
+        "encoding": counted.encoding,
+        "parts": counted.parts,
+        "metadata": dict(message.metadata),
+    }
+
+
+def _report_url(reference: str, account: Account) -> str:
+    """The hook address with our reference, and with the secret where the query holds the proof."""
+    proof = {}
+    if account.settings["proof"] == QUERY:
+        proof[str(account.settings["proof_name"])] = account.secrets.get("hook_secret", "")
+    return writing.with_query(account.hook_url, **{REFERENCE: reference, **proof})
+
+
+def _url(name: str, account: Account, values: Mapping[str, Any]) -> str:
+    return render(joined(str(account.settings[name])), values)
+
+
+def _headers(account: Account, values: Mapping[str, Any], *, strict: bool = True) -> dict[str, str]:
+    """Not strict: a header about a message is left out where there is none."""
+    headers: dict[str, str] = {}
+    for name, source in header_lines(str(account.settings["headers"])):
+        try:
+            headers[name] = render(source, values)
+        except TemplateError:
+            if strict:
+                raise
+            continue
+        if not (headers[name].isprintable() and headers[name].isascii()):
+            raise TemplateError(f"the value of {name} does not fit into a header")
+    return headers
+
+
+def _taken(body: Body, response: HttpResponse, settings: Mapping[str, Any]) -> SendResult:
+    vendor_id = find(settings["id_place"], body)
+    if settings["id_place"] and not vendor_id:
+        return meanings.unreadable(response)
+    parts = reading.number({"parts": find(settings["parts_place"], body)}, "parts")
+    return SendResult(Outcome.TAKEN, vendor_id=vendor_id, segments=parts)
+
+
+def _refused(body: Body, response: HttpResponse, settings: Mapping[str, Any]) -> SendResult:
+    code = find(settings["error_place"], body)
+    meaning = _meaning(code, response.status, settings)
+    if meaning is None and response.status < 300:
+        return meanings.unreadable(response)
+    text = _words(find(settings["text_place"], body))
+    return meanings.refused(
+        meaning or meanings.by_status(response.status), response, vendor_code=_words(code), text=text
+    )
+
+
+def _meaning(code: str, status: int, settings: Mapping[str, Any]) -> Meaning | None:
+    """What the tables say of the code, else of the status. `*` is for codes, and never makes a fault a refusal."""
+    name = meaning_of(code, settings["errors"]) if code else ""
+    name = name or meaning_of(str(status), settings["http_errors"])
+    if not name and code and status < 500 and status != 429:
+        name = table(settings["errors"]).get("*", "")
+    return MEANINGS.get(name)
+
+
+def _words(text: str) -> str:
+    """The gateway's words without numbers of people."""
+    return _NUMBERS.sub("…", text)[:300]
+
+
+def _entries(hook: HookRequest, items: str) -> list[Mapping[str, Any]]:
+    """The fields of each thing that the call tells of, over those of its query."""
+    kind = hook.headers.get("content-type", "")
+    if "json" in kind or hook.body.lstrip()[:1] in (b"{", b"["):
+        said = reading.json_value(hook.body)
+        said = at(items, said) if items else said
+        listed = said if isinstance(said, list) else [said]
+        if said is None or (listed and not any(isinstance(entry, dict) for entry in listed)):
+            raise BadPayload("no JSON object where the reports are said to be")
+        return [{**hook.query, **entry} for entry in listed if isinstance(entry, dict)]
+    form = parse_qsl(hook.body.decode("utf-8", "replace"), keep_blank_values=True, errors="replace")
+    return [{**hook.query, **dict(form)}]
+
+
+def _read(entry: Mapping[str, Any], settings: Mapping[str, Any]) -> Report | Inbound:
+    body = Body("", entry)
+    if holds(settings["inbound_when"], body):
+        return _inbound(body, entry, settings)
+    word = find(settings["report_status"], body)
+    reference, vendor_id = find(settings["report_reference"], body), find(settings["report_id"], body)
+    if not word or not (reference or vendor_id):
+        raise BadPayload("neither an inbound message nor a report with a status and a reference or id")
+    error = find(settings["report_error"], body)
+    return _told(
+        word,
+        settings,
+        vendor_id=vendor_id,
+        reference=reference,
+        code=meaning_of(error, settings["report_errors"]) if error else "",
+        vendor_code=error,
+        text=_words(find(settings["report_text"], body)),
+        occurred_at=_moment(find(settings["report_time"], body)),
+    )
+
+
+def _told(word: str, settings: Mapping[str, Any], **fields: Any) -> Report:
+    name = meaning_of(word, settings["statuses"])
+    return Report(http_settings.STATUSES.get(name, Status.UNKNOWN), word, **fields)
+
+
+def _inbound(body: Body, entry: Mapping[str, Any], settings: Mapping[str, Any]) -> Inbound:
+    sender = find(settings["inbound_from"], body)
+    if not sender:
+        raise BadPayload("an inbound message without a sender")
+    text = find(settings["inbound_text"], body)
+    if find(settings["inbound_coding"], body) == _UCS2_CODING:
+        text = _from_hex(find(settings["inbound_hex"], body)) or text
+    digest = hashlib.sha256(json.dumps(entry, sort_keys=True, default=str).encode()).hexdigest()[:32]
+    return Inbound(
+        vendor_id=find(settings["inbound_id"], body) or digest,
+        sender=sender,
+        recipient=find(settings["inbound_to"], body),
+        text=text,
+        occurred_at=_moment(find(settings["inbound_time"], body)),
+    )
+
+
+def _from_hex(written: str) -> str:
+    try:
+        return bytes.fromhex(written).decode("utf-16-be", "replace")
+    except ValueError:
+        return ""
+
+
+def _moment(written: str) -> datetime | None:
+    """ISO 8601 or RFC 2822 with a zone, or Unix time in seconds or milliseconds."""
+    if not (written.isdecimal() and len(written) <= _MILLIS):
+        return reading.moment(written)
+    return datetime.fromtimestamp(int(written) / (1000 if len(written) == _MILLIS else 1), UTC)
