@@ -101,7 +101,6 @@ class MessageBird(Adapter):
     )
     channels = frozenset({Channel.SMS, Channel.MMS})
     about = About(
-        reports="hook, or asked for",
         inbound=frozenset({Channel.SMS}),
         proof="JWT over address and body where a signing key is set, else the secret URL",
         fallback="connector",
