@@ -14,12 +14,13 @@ from django.urls import URLPattern, path, reverse
 from django.utils.decorators import method_decorator
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.views.decorators.http import require_POST
+from django.views.decorators.http import require_POST, require_safe
 
 from messaging.admin.connection_form import form_for, vendor_fields
 from messaging.admin.filters import TenantFilter
 from messaging.admin.lane import standing
 from messaging.models import Connection, InboundMessage, Inbox, Lane, Message, Report
+from messaging.services.preview import NoPreview, preview
 from messaging.services.verify import check_connection
 from messaging.vendors import registry
 from messaging.vendors.base import Adapter
@@ -83,7 +84,12 @@ class ConnectionAdmin(_Admin):
 
     def get_urls(self) -> list[URLPattern]:
         check = self.admin_site.admin_view(self.check_view)
-        return [path("<int:pk>/check/", check, name="messaging_connection_check"), *super().get_urls()]
+        look = self.admin_site.admin_view(self.preview_view)
+        return [
+            path("<int:pk>/check/", check, name="messaging_connection_check"),
+            path("<int:pk>/preview/", look, name="messaging_connection_preview"),
+            *super().get_urls(),
+        ]
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
         if _chosen(request) is not None:
@@ -111,15 +117,36 @@ class ConnectionAdmin(_Admin):
     @method_decorator(require_POST)
     def check_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Asks the vendor what it thinks of the stored credentials. Sends nothing."""
+        connection = self._changeable(request, pk)
+        check = check_connection(connection)
+        level = {True: messages.SUCCESS, False: messages.ERROR, None: messages.WARNING}[check.ok]
+        self.message_user(request, f"{connection}: {check.text}", level)
+        return HttpResponseRedirect(reverse("admin:messaging_connection_change", args=[pk]))
+
+    @method_decorator(require_safe)
+    def preview_view(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """The call that a sample message would become, secrets masked. Sends nothing and changes nothing."""
+        connection = self._changeable(request, pk)
+        context: dict[str, Any] = {
+            **self.admin_site.each_context(request),
+            "title": f"Preview of {connection}",
+            "opts": self.opts,
+            "original": connection,
+        }
+        try:
+            context["call"] = preview(connection)
+        except NoPreview as error:
+            context["problem"] = str(error)
+        return TemplateResponse(request, "admin/messaging/connection/preview.html", context)
+
+    def _changeable(self, request: HttpRequest, pk: int) -> Connection:
+        """The account. Raises Http404, PermissionDenied."""
         connection = self.get_object(request, str(pk))
         if connection is None:
             raise Http404
         if not self.has_change_permission(request, connection):
             raise PermissionDenied
-        check = check_connection(connection)
-        level = {True: messages.SUCCESS, False: messages.ERROR, None: messages.WARNING}[check.ok]
-        self.message_user(request, f"{connection}: {check.text}", level)
-        return HttpResponseRedirect(reverse("admin:messaging_connection_change", args=[pk]))
+        return connection
 
     def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
         connection = self.get_object(request, object_id)

@@ -194,6 +194,22 @@ class Adapter(ABC):
         return HookReply()
 
 
+SAMPLE = Outgoing(
+    reference="00000000-0000-7000-8000-000000000001",
+    message_id="00000000-0000-7000-8000-000000000002",
+    channel=Channel.SMS,
+    sender="+15550100",
+    recipient="+15550100123",
+    text='A sample: "50 % & more" for 5 €',
+    validity=4 * 3600.0,
+)
+
+
+def preview(adapter: Adapter, account: Account) -> HttpRequest:
+    """The call that a sample message would become, for people to look at. Nothing is sent; secrets are in it."""
+    return adapter.build([SAMPLE], account)
+
+
 def _is_web_address(text: str) -> bool:
     try:
         address = urlsplit(text)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
 
-from messaging.models import Connection, Lane
+from messaging.models import Connection, Lane, Message
 from messaging.types import Account, Channel, CredentialCheck
 from messaging.vendors import registry
 from messaging.vendors.base import Setting
@@ -233,6 +234,51 @@ def test_the_test_button_shows_what_the_vendor_said(
     [message] = page.context["messages"]
     assert message.message.endswith("the vendor's own words")
     assert message.level_tag == {True: "success", False: "error", None: "warning"}[ok]
+
+
+def preview_url(connection: Connection) -> str:
+    return reverse(f"{PAGE}_preview", args=[connection.pk])
+
+
+def test_a_preview_shows_the_call_and_sends_nothing(admin_client: Client) -> None:
+    connection = make_connection(secrets={"api_key": "stored-key"})
+    before = Connection.objects.values().get()
+    change = admin_client.get(reverse(f"{PAGE}_change", args=[connection.pk])).content.decode()
+    assert f'href="{preview_url(connection)}"' in change
+    page = admin_client.get(preview_url(connection))
+    call = page.context["call"]
+    assert (call["method"], call["headers"]["Authorization"]) == ("POST", "***")
+    assert call["url"].endswith("/messages")
+    assert '"to": "+15550100123"' in call["body"]
+    text = page.content.decode()
+    assert "&quot;to&quot;: &quot;+15550100123&quot;" in text
+    assert "stored-key" not in text
+    assert Connection.objects.values().get() == before
+    assert not Message.objects.exists()
+
+
+def test_a_preview_says_why_there_is_none(admin_client: Client, settings: Any) -> None:
+    bare, sealed = make_connection(secrets={}), make_connection(secrets={"api_key": "stored-key"})
+    assert admin_client.get(preview_url(bare)).context["problem"] == "the call cannot be built (KeyError)"
+    settings.FIELD_KEYS = ["b3RoZXIga2V5LCB0aGlydHktdHdvIGJ5dGVzIGxvbmc="]
+    page = admin_client.get(preview_url(sealed))
+    assert page.status_code == 200
+    assert "FIELD_KEY" in page.context["problem"]
+    assert page.context["problem"] in page.content.decode()
+
+
+def test_a_preview_is_for_those_who_may_change_the_account(admin_client: Client, client: Client) -> None:
+    connection = make_connection(secrets={"api_key": "stored-key"})
+    assert client.get(preview_url(connection)).status_code == 302
+    viewer = User.objects.create_user("viewer", is_staff=True)
+    viewer.user_permissions.add(Permission.objects.get(codename="view_connection"))
+    client.force_login(viewer)
+    assert client.get(preview_url(connection)).status_code == 403
+    viewer.user_permissions.add(Permission.objects.get(codename="change_connection"))
+    assert client.get(preview_url(connection)).status_code == 200
+    assert client.post(preview_url(connection)).status_code == 405
+    gone = reverse(f"{PAGE}_preview", args=[connection.pk + 1])
+    assert admin_client.get(gone).status_code == 404
 
 
 def test_the_hook_address_can_be_copied(admin_client: Client) -> None:
