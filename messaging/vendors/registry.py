@@ -5,8 +5,10 @@ from __future__ import annotations
 from messaging.vendors.bandwidth import Bandwidth
 from messaging.vendors.base import Adapter
 from messaging.vendors.cm import Cm
+from messaging.vendors.http_generic import HttpGeneric
 from messaging.vendors.infobip import Infobip
 from messaging.vendors.link_mobility import LinkMobility
+from messaging.vendors.messagebird import MessageBird
 from messaging.vendors.plivo import Plivo
 from messaging.vendors.simulator import Simulator
 from messaging.vendors.sinch import Sinch
@@ -19,8 +21,10 @@ ADAPTERS: dict[str, Adapter] = {
     for adapter in (
         Bandwidth(),
         Cm(),
+        HttpGeneric(),
         Infobip(),
         LinkMobility(),
+        MessageBird(),
         Plivo(),
         Simulator(),
         Sinch(),
