@@ -95,7 +95,7 @@ REPORT_CODES: Mapping[str, str] = {
     "1310": "mms_unsupported",
     TTL_RAN_OUT: "expired",
 }
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.I)
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 # What is wrong with settings, and what to do.
 NO_UUID = (

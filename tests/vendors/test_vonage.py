@@ -365,6 +365,7 @@ class TestVonage(VendorKit):
     bad_values: ClassVar[Any] = (
         ({"application_id": ""}, "application_id"),
         ({"application_id": "my application"}, "application_id"),
+        ({"application_id": APPLICATION.upper()}, "application_id"),  # signed calls name it in small letters
         ({"private_key": ""}, "private_key"),
         ({"private_key": "private.key"}, "private_key"),
         ({"private_key": pem(ec.generate_private_key(ec.SECP256R1()))}, "private_key"),
