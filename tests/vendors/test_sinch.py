@@ -393,6 +393,12 @@ class TestSinch(VendorKit):
                 ("the MMS API answers with a batch", 201, TAKEN, Outcome.UNKNOWN),
                 ("the MMS API fails", 500, b"", Outcome.UNKNOWN),
                 ("the MMS API fails and names a code", 500, {"error-code": "E111"}, Outcome.UNKNOWN),
+                (
+                    "a fault that says Success",
+                    500,
+                    {"status": "Success", "tracking-id": "MMS_1"},
+                    Outcome.UNKNOWN,
+                ),
                 ("the MMS API is busy", 429, b"", Outcome.TEMPORARY),
                 ("the MMS API refuses the key", 401, b"", Outcome.CONFIGURATION),
             )
@@ -692,7 +698,8 @@ STATUSES = [
     ("expired", 0, Status.EXPIRED, "expired"),
     ("expired", 153, Status.EXPIRED, "unreachable"),
     ("unknown", 404, Status.SENT, ""),
-    ("delivered", 417, Status.DELIVERED, ""),
+    ("delivered", 416, Status.DELIVERED, ""),
+    ("dispatched", 418, Status.SENT, ""),
 ]
 
 
