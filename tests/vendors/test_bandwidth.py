@@ -349,6 +349,9 @@ class TestBandwidth(VendorKit):
             (replace(MO, channel=Channel.MMS, text="", media=(Media(FILE),)),),
             [inbound(text="", media=[FILE])],
         ),
+        Hook("told by its direction", (MO,), [{**inbound(), "type": "suggestion-response"}]),
+        Hook("one of a group's recipients", (MO,), [inbound(owner="+15550100199")]),
+        Hook("the owner for want of a recipient", (MO,), [{**inbound(), "to": None}]),
         Hook("a list of nothing", (), []),
     )
     unknown_status = Hook("teleported", (), [callback("message-teleported")])
