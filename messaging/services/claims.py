@@ -15,7 +15,7 @@ from django.db import transaction
 
 from messaging import backoff
 from messaging.models.statement import change, fetch
-from messaging.services import circuit
+from messaging.services import circuit, sender_rates
 from messaging.types import Channel, Media, Outgoing, uuid7
 
 LANES_AT_ONCE = 8
@@ -24,7 +24,8 @@ LANES_AT_ONCE = 8
 # sees what the last holder of the lock claimed, so the cap is exact. NO KEY: the foreign keys of new messages share
 # the row, and a stronger lock would skip every busy lane.
 PICK_LANES = """
-SELECT lane.id FROM messaging_lane lane
+SELECT lane.id, EXISTS (SELECT 1 FROM messaging_senderrate s WHERE s.lane_id = lane.id) AS is_metered
+FROM messaging_lane lane
 WHERE lane.kind = 0 AND lane.paused_at IS NULL AND lane.open_until <= clock_timestamp()
   AND (SELECT min(m.due_at) FROM messaging_message m
        WHERE m.lane_id = lane.id AND m.state IN (0, 2)) <= clock_timestamp()
@@ -35,7 +36,7 @@ ORDER BY lane.served_at LIMIT %(lanes)s FOR NO KEY UPDATE OF lane SKIP LOCKED
 
 # `room` is what the cap and the circuit's probe leave, `tokens` (segments) what the bucket holds; the last message that
 # fits may put it into debt. The clock is read once, so that no time between two readings is lost to the bucket.
-_CHOOSE = """
+_LANES = """
 WITH l AS MATERIALIZED (
   SELECT lane.id, lane.served_at, lane.rate, t.at, t.tokens, row_number() OVER (ORDER BY lane.served_at) AS place,
          CASE WHEN lane.faults >= %(trip)s THEN 1 ELSE lane.cap END
@@ -45,18 +46,24 @@ WITH l AS MATERIALIZED (
              + extract(epoch FROM clock.at - lane.refilled_at)::float8 * lane.rate) END AS tokens
     FROM (SELECT clock_timestamp() AS at) clock) t
   WHERE lane.id = ANY(%(lanes)s)),
+"""
+
+_CANDIDATES = """
 c AS MATERIALIZED (
-  SELECT m.id, m.due_at, m.segments, l.id AS lane_id, l.served_at, l.rate, l.tokens FROM l CROSS JOIN LATERAL (
+  SELECT m.id, m.due_at, m.segments, l.id AS lane_id, l.served_at, l.room, l.rate, l.tokens FROM l CROSS JOIN LATERAL (
     SELECT id, due_at, segments FROM messaging_message
     WHERE lane_id = l.id AND state IN (0, 2) AND due_at <= clock_timestamp() AND expires_at > clock_timestamp()
       AND attempts < %(most)s AND tenant_id <> ALL (SELECT id FROM accounts_tenant WHERE status <> 'active')
     ORDER BY due_at
     LIMIT CASE WHEN l.rate IS NULL OR l.tokens > 0 THEN greatest(least(l.room, %(free)s), 0) ELSE 0 END
     FOR NO KEY UPDATE SKIP LOCKED) m),
-r AS (SELECT id, served_at, rate, tokens, row_number() OVER w AS turn, sum(segments) OVER w - segments AS spent
+"""
+
+_CHOOSE = """
+r AS (SELECT id, served_at, room, rate, tokens, row_number() OVER w AS turn, sum(segments) OVER w - segments AS spent
       FROM c WINDOW w AS (PARTITION BY lane_id ORDER BY due_at, id ROWS UNBOUNDED PRECEDING)),
 d AS MATERIALIZED (SELECT id, row_number() OVER () AS rn FROM (
-  SELECT id FROM r WHERE rate IS NULL OR spent < tokens ORDER BY turn, served_at LIMIT %(free)s) x),
+  SELECT id FROM r WHERE turn <= room AND (rate IS NULL OR spent < tokens) ORDER BY turn, served_at LIMIT %(free)s) x),
 """
 
 _CHOOSE_ONE = """
@@ -94,7 +101,8 @@ SELECT (%(ids)s::uuid[])[u.rn] AS attempt_id, u.id AS message_id, u.lane_id, u.c
 FROM u JOIN messaging_content c ON c.message_id = u.id AND c.created_at = u.created_at ORDER BY u.rn
 """
 
-CLAIM = _CHOOSE + _TAKE + _SERVE + _READ
+CLAIM = _LANES + _CANDIDATES + _CHOOSE + _TAKE + _SERVE + _READ
+CLAIM_METERED = _LANES + sender_rates.CANDIDATES + _CHOOSE + _TAKE + _SERVE + sender_rates.SETTLE + _READ
 CLAIM_ONE = _CHOOSE_ONE + _TAKE + _READ
 
 HAND_BACK = """
@@ -131,16 +139,17 @@ def claim(*, free: int, lease: UUID) -> list[Claimed]:
     a claim whose commit got lost can still be handed back."""
     asked_at = time.monotonic()
     with transaction.atomic():
-        lanes = [row.id for row in fetch(PICK_LANES, {"lanes": LANES_AT_ONCE})]
+        lanes = fetch(PICK_LANES, {"lanes": LANES_AT_ONCE})
         if not lanes:
             return []
+        is_metered = any(row.is_metered for row in lanes)  # most queues are not, and pay nothing for it
         params = _claim_params(free, lease) | {
-            "lanes": lanes,
+            "lanes": [row.id for row in lanes],
             "free": free,
             "trip": circuit.TRIP,
             "most": backoff.SEND_ATTEMPTS_MAX,
         }
-        rows = fetch(CLAIM, params)
+        rows = fetch(CLAIM_METERED, params | sender_rates.PARAMS) if is_metered else fetch(CLAIM, params)
     return [_claimed(row, lease, asked_at) for row in rows]
 
 

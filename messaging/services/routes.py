@@ -18,8 +18,7 @@ WITH own AS (SELECT * FROM messaging_route WHERE tenant_id = %(tenant)s),
 chosen AS (SELECT count(*) FILTER (WHERE is_active) > 0 AS routed FROM own)
 SELECT n.id AS connection_id, n.lane_id, n.name, n.channels, n.senders AS own, n.sender_map, n.validity, n.is_active,
        r.id AS route_id, r.channel, r.prefixes, r.senders, r.weight, r.is_active AS route_is_active, chosen.routed,
-       CASE WHEN r.id IS NULL OR NOT chosen.routed THEN row_number() OVER (ORDER BY n.position, n.id) ELSE r.position END
-         AS position,
+       coalesce(r.position, row_number() OVER (ORDER BY n.position, n.id)) AS position,
        l.paused_at, l.paused_why, l.open_until > clock_timestamp() AS is_open
 FROM messaging_connection n CROSS JOIN chosen
 JOIN messaging_lane l ON l.id = n.lane_id
