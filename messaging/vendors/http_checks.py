@@ -177,6 +177,8 @@ def _body(tame: str, wild: str, content_type: str) -> str:
             json.loads(tame), json.loads(wild)
         except ValueError:
             return "it does not become JSON: write texts as {{ text | json }}, without quotes around them"
+    if "xml" in content_type and "&b=c" in wild:
+        return "a value in it is not escaped: write {{ text | escape }}"
     if "form-urlencoded" in content_type and (_form(tame) != _form(wild) or re.search(r"\s|#", wild)):
         return "a value in it is not quoted: write {{ text | url_quote }}"
     return ""

@@ -172,6 +172,39 @@ def test_the_vendor_is_chosen_first_and_decides_fields_and_channels(
     assert connection.secrets.reveal() == {"api_key": "typed-key", "pin": "4711"}
 
 
+def test_a_preset_fills_in_what_is_left_empty_and_can_be_edited(admin_client: Client) -> None:
+    typed = {
+        "preset": "kannel",
+        "base_url": "http://127.0.0.1:13013",
+        "username": "u",
+        "statuses": "1 = delivered",
+    }
+    form = {f"setting_{name}": value for name, value in typed.items()}
+    secret = {"setting_password": "typed-password"}
+    assert errors(add(admin_client, "?vendor=http_generic", channels=["sms"], **form)) == ["setting_password"]
+    added = add(admin_client, "?vendor=http_generic", channels=["sms"], **form, **secret)
+    assert added.status_code == 302
+    connection = Connection.objects.get()
+    assert {name: connection.settings[name] for name in typed} == typed
+    assert connection.settings["method"] == "GET"
+    page = admin_client.get(reverse(f"{PAGE}_change", args=[connection.pk]))
+    shown = {
+        name: page.context["adminform"].form[name].value() for name in page.context["adminform"].form.fields
+    }
+    assert "typed-password" not in page.content.decode()
+    again = {name: value for name, value in shown.items() if name.startswith("setting_") and value}
+    again["setting_url"] = again["setting_url"].replace("\n", "\r\n") + "&smsc={{ colour }}"
+    assert errors(edit(admin_client, connection, channels=["sms"], **again)) == ["setting_url"]
+    again["setting_url"] = again["setting_url"].replace("{{ colour }}", "main")
+    assert edit(admin_client, connection, channels=["sms"], **again).status_code == 302
+    call = admin_client.get(preview_url(connection)).context["call"]
+    assert call["url"].startswith(
+        "http://127.0.0.1:13013/cgi-bin/sendsms?username=u&password=***&from=%2B15550100&"
+    )
+    assert call["url"].endswith("&smsc=main")
+    assert Connection.objects.get().secrets.reveal()["password"] == "typed-password"
+
+
 def test_an_optional_secret_can_be_forgotten(admin_client: Client, second_vendor: str) -> None:
     add(admin_client, "?vendor=other", channels=["sms"], setting_pin="4711")
     connection = Connection.objects.get()

@@ -84,6 +84,18 @@ def stored() -> dict[str, Any]:
     return record
 
 
+def test_the_reply_is_that_of_the_account(client: Client, db: None) -> None:
+    values = {"preset": "jasmin", "base_url": "http://127.0.0.1:1401", "username": "u", "password": SECRET}
+    settings = registry.adapter("http_generic").clean(values)
+    jasmin = make_connection(vendor="http_generic", settings=settings, secrets={"password": SECRET})
+    plain = make_connection(vendor="http_generic", settings={**settings, "hook_reply": ""})
+    told = {"id": "m-1", "message_status": "DELIVRD", "level": "2"}
+    for connection, word in ((jasmin, b"ACK/Jasmin"), (plain, b"")):
+        answer = client.post(f"{hook_path(connection)}?ref=r-1", told)
+        assert (answer.status_code, answer.content) == (200, word)
+    assert Inbox.objects.count() == 2
+
+
 def test_a_post_is_stored_whole_and_answered_as_the_vendor_wants(client: Client, connection: Connection):
     body = '{"status": "žltý", "nul": "\\u0000"}\n'.encode()
     answer = client.post(

@@ -26,6 +26,7 @@ from messaging.vendors.base import BadPayload, BadSignature, SettingsError
 from messaging.vendors.http_generic import HttpGeneric, signature
 from tests.vendorkit import (
     HOOK_URL,
+    RECIPIENT,
     REFERENCE,
     Answer,
     Check,
@@ -277,6 +278,14 @@ class TestHomeGrown(VendorKit):
             },
             "body",
         ),
+        (
+            {
+                "content_type": "application/x-www-form-urlencoded",
+                "body": "t={{ text | slice: 0, 5 }}&to={{ recipient | url_quote }}",
+            },
+            "body",
+        ),
+        ({"content_type": "text/xml", "body": "<t>{{ text }}</t><to>{{ recipient | escape }}</to>"}, "body"),
         ({"method": "GET"}, "body"),
         ({"method": "DELETE"}, "method"),
         ({"api_key": ""}, "api_key"),
@@ -402,6 +411,14 @@ class TestHomeGrown(VendorKit):
         with pytest.raises(SettingsError) as error:
             self.account(**wrong)
         assert set(error.value.problems) == set(wrong)
+
+    def test_xml(self) -> None:
+        body = "<sms to='{{ recipient | escape }}' id='{{ reference }}'>{{ text | escape }}</sms>"
+        account = self.account(content_type="text/xml; charset=utf-8", body=body)
+        request = self.adapter.build([self.outgoing(text="<3 & více")], account)
+        expected = f"<sms to='{RECIPIENT}' id='{REFERENCE}'>&lt;3 &amp; více</sms>"
+        assert request.body.decode() == expected
+        assert request.headers["Content-Type"] == "text/xml; charset=utf-8"
 
     def test_least_settings(self) -> None:
         body = '{"to": {{ recipient | json }}, "text": {{ text | json }}}'
