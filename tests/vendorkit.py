@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
+from datetime import UTC, datetime
 from typing import Any, ClassVar
 from urllib.parse import parse_qsl, unquote_plus, urlencode, urlsplit
 from uuid import UUID
@@ -429,18 +430,18 @@ class VendorKit:
         )
 
     @pytest.mark.parametrize("body", GARBAGE)
-    @pytest.mark.parametrize("status", [200, 201, 202, 302, 400, 401, 404, 500])
-    def test_garbage_is_never_taken(self, status: int, body: bytes) -> None:
-        result = self.parse(response(status, body, {"Content-Type": "text/html"}))
-        assert result.outcome is not Outcome.TAKEN
-        if status < 300 or status >= 500:
-            assert result.outcome in (Outcome.UNKNOWN, self.on_500)
+    def test_garbage_is_never_taken(self, body: bytes) -> None:
+        for status in (200, 201, 202, 302, 400, 401, 404, 500):
+            result = self.parse(response(status, body, {"Content-Type": "text/html"}))
+            assert result.outcome is not Outcome.TAKEN, status
+            if status < 300 or status >= 500:
+                assert result.outcome in (Outcome.UNKNOWN, self.on_500), status
 
     @pytest.mark.parametrize("body", GARBAGE)
-    @pytest.mark.parametrize("status", [200, 404, 500])
-    def test_a_garbled_look_up_cannot_tell(self, status: int, body: bytes) -> None:
-        found = self.adapter.parse_look_up(REFERENCE, response(status, body), self.account())
-        assert found.presence is Presence.CANNOT_TELL
+    def test_a_garbled_look_up_cannot_tell(self, body: bytes) -> None:
+        for status in (200, 404, 500):
+            found = self.adapter.parse_look_up(REFERENCE, response(status, body), self.account())
+            assert found.presence is Presence.CANNOT_TELL, status
 
     @pytest.mark.parametrize("body", GARBAGE)
     def test_a_garbled_poll_says_nothing(self, body: bytes) -> None:
@@ -458,8 +459,6 @@ class VendorKit:
         assert self.adapter.parse_poll(self.sent(), answer, self.account()) == poll.expected
 
     def sent(self, **changed: Any) -> Sent:
-        from datetime import UTC, datetime
-
         plain = Sent(REFERENCE, "v-1", Channel.SMS, RECIPIENT, datetime(2026, 1, 15, 10, tzinfo=UTC))
         return replace(plain, **changed)
 
@@ -520,15 +519,15 @@ class VendorKit:
         assert report.reference or report.vendor_id
 
     @pytest.mark.parametrize("body", GARBAGE)
-    @pytest.mark.parametrize("kind", ["application/json", "application/x-www-form-urlencoded", ""])
-    def test_a_garbled_hook_is_parked(self, body: bytes, kind: str) -> None:
-        headers = {"content-type": kind} if kind else {}
-        hook = HookRequest("POST", HOOK_URL, "", {}, headers, body)
-        try:
-            items = self.adapter.parse_hook(hook, replace(self.account(), secrets={}))
-        except BadPayload:
-            return
-        assert not items  # a list without entries holds nothing; anything else is no payload
+    def test_a_garbled_hook_is_parked(self, body: bytes) -> None:
+        for kind in ("application/json", "application/x-www-form-urlencoded", ""):
+            headers = {"content-type": kind} if kind else {}
+            hook = HookRequest("POST", HOOK_URL, "", {}, headers, body)
+            try:
+                items = self.adapter.parse_hook(hook, replace(self.account(), secrets={}))
+            except BadPayload:
+                continue
+            assert not items, kind  # a list without entries holds nothing; anything else is no payload
 
     def signed_hook(self, at: float) -> HookRequest:
         return self.sign(self.hook_request(self.hooks[0]), self.account(), at=at)
