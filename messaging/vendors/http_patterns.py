@@ -17,9 +17,9 @@ from messaging.vendors import reading
 
 REGEX = "re:"
 MAX_PATTERN = 300  # characters
-MAX_TEXT = 10_000  # characters that a regular expression is shown
-# A repeated group with a repetition inside: some texts would keep it busy for years.
-_EXPLOSIVE = re.compile(r"\((?:[^()\\]|\\.)*[+*}](?:[^()\\]|\\.)*\)[+*{]")
+MAX_TEXT = 4_000  # characters that a regular expression is shown
+# A repeated group with a repetition or a choice inside: some texts would keep it busy for years.
+_EXPLOSIVE = re.compile(r"\((?:[^()\\]|\\.)*[+*}|](?:[^()\\]|\\.)*\)[+*{]")
 _PATH = re.compile(r"[^\s=]+")
 _RANGE = re.compile(r"([1-5]\d\d)(?:\s*-\s*([1-5]\d\d))?")
 
@@ -142,7 +142,7 @@ def _compiled(place: str) -> re.Pattern[str]:
     if not pattern or len(pattern) > MAX_PATTERN:
         raise PatternError(f"a regular expression has 1 to {MAX_PATTERN} characters")
     if _EXPLOSIVE.search(pattern):
-        raise PatternError("a repeated group must hold no repetition of its own")
+        raise PatternError("a repeated group must hold no repetition or choice of its own")
     try:
         return re.compile(pattern)
     except (re.error, OverflowError) as error:

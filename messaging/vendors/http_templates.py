@@ -18,6 +18,7 @@ from liquid.filter import string_filter
 
 MAX_SOURCE = 10_000  # characters of a template
 MAX_OUTPUT = 100_000  # bytes of what becomes of it
+_FAULTS = (LiquidError, ValueError, TypeError, ArithmeticError, RecursionError)  # numbers fail as Python's do
 
 _TAGS = {
     *("content", "output", "illegal", "if", "unless", "case", "for", "break", "continue", "comment", "#"),
@@ -59,7 +60,7 @@ def render(source: str, values: Mapping[str, Any]) -> str:
     """The template filled in. Raises TemplateError, for an undefined variable too."""
     try:
         return _parsed(source).render(**values)
-    except LiquidError as error:
+    except _FAULTS as error:
         raise TemplateError(_words(error)) from None
 
 
@@ -69,7 +70,7 @@ def check(source: str, names: Iterable[str]) -> None:
         raise TemplateError(f"it is longer than {MAX_SOURCE} characters")
     try:
         found = _parsed(source).analyze()
-    except LiquidError as error:
+    except _FAULTS as error:
         raise TemplateError(_words(error)) from None
     if strange := sorted(set(found.filters) - set(_ENVIRONMENT.filters)):
         raise TemplateError(f"there is no filter {strange[0]!r}")
@@ -83,7 +84,7 @@ def _parsed(source: str) -> BoundTemplate:
     return _ENVIRONMENT.from_string(source)
 
 
-def _words(error: LiquidError) -> str:
+def _words(error: Exception) -> str:
     return str(error.args[0] if error.args else type(error).__name__)
 
 

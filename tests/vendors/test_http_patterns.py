@@ -78,6 +78,7 @@ def test_conditions(condition: str, expected: bool) -> None:
         "re:(",
         "re:" + "x" * (MAX_PATTERN + 1),
         "re:(a+)+",
+        "re:(a|a)*b",
         "re:(?:a*)*b",
         "re:(a|b+){9}",
         "re:(x{2,})*",

@@ -55,6 +55,8 @@ def test_what_it_writes(source: str, expected: str) -> None:
             "{% assign x = long %}{% for i in (1..99) %}{% assign x = x | append: x %}{% endfor %}",
             id="doubling",
         ),
+        pytest.param("{{ 9" + " | times: 99999999999999999999" * 300 + " }}", id="a number past printing"),
+        pytest.param("{{ n | divided_by: 0 }}", id="a division by zero"),
         pytest.param('{{ text | replace: "", long }}', id="replacing nothing"),
         pytest.param('{{ long | replace: "z", long }}', id="replacing by much"),
     ],
