@@ -31,7 +31,10 @@ class Fit(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What routing looks at. `key` shares out traffic by weight: the same key always chooses alike."""
+    """What routing looks at. `key` shares out traffic by weight: the same key always chooses alike.
+
+    `sender` is empty in an operator's question that names none in particular; a request always has one.
+    """
 
     channel: Channel
     sender: str
@@ -98,11 +101,13 @@ def best(choices: Sequence[Choice], *, may_wait: bool = True) -> Choice | None:
     return None
 
 
-def sender_for(way: Way, facts: Facts) -> tuple[str, str]:
-    """The sender that this account uses for the message, and why; "" when it has none for that country."""
+def sender_for(way: Way, facts: Facts) -> tuple[str | None, str]:
+    """The sender that this account uses for the message, and why; None when it has none for that country."""
     mapped = tuple(sender for _, sender in way.sender_map)
     if not way.own and not mapped:
         return facts.sender, "takes any sender"
+    if not facts.sender and way.own:
+        return way.own[0], "has senders"
     if _is_one_of((*way.own, *mapped), facts.sender):
         return facts.sender, "owns the sender"
     number = digits(facts.recipient)
@@ -111,7 +116,7 @@ def sender_for(way: Way, facts: Facts) -> tuple[str, str]:
             return sender, f"has a sender of its own for {prefix}"
     if other := dict(way.sender_map).get(ANY):
         return other, "has a sender of its own for every country"
-    return "", "has neither this sender nor one of its own for that country"
+    return None, "has neither this sender nor one of its own for that country"
 
 
 def _judge(facts: Facts, way: Way, held: Mapping[int, str], tried: AbstractSet[int]) -> Choice:
@@ -123,10 +128,10 @@ def _judge(facts: Facts, way: Way, held: Mapping[int, str], tried: AbstractSet[i
         return Choice(way, Fit.CHANNEL, f"the route is for {way.channel.upper()} only")
     if way.prefixes and not digits(facts.recipient).startswith(way.prefixes):
         return Choice(way, Fit.COUNTRY, f"the recipient begins with none of {', '.join(way.prefixes)}")
-    if way.senders and not _is_one_of(way.senders, facts.sender):
+    if way.senders and facts.sender and not _is_one_of(way.senders, facts.sender):
         return Choice(way, Fit.SENDER, "the route is for other senders")
     sender, why = sender_for(way, facts)
-    if not sender:
+    if sender is None:
         return Choice(way, Fit.SENDER, f"the account {why}")
     if way.connection_id in tried:
         return Choice(way, Fit.TRIED, "the account has refused this message already", sender)

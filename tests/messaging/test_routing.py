@@ -70,17 +70,21 @@ MAP = (("421", OURS), ("1", "+15550100"), ("1555", "+15550199"), ("*", "Demo"))
         pytest.param((), MAP, "Other", "+12025550100", "+15550100", id="a short prefix"),
         pytest.param((), MAP, "Other", AMERICAN, "+15550199", id="the longest prefix"),
         pytest.param((), MAP, "Other", "+447700900123", "Demo", id="every other country"),
-        pytest.param((), MAP[:3], "Other", "+447700900123", "", id="no country fits"),
-        pytest.param(("Brand",), (), "Other", SLOVAK, "", id="not its own, no map"),
+        pytest.param((), MAP[:3], "Other", "+447700900123", None, id="no country fits"),
+        pytest.param(("Brand",), (), "Other", SLOVAK, None, id="not its own, no map"),
     ],
 )
 def test_the_sender_that_goes_out(
-    own: tuple[str, ...], sender_map: tuple[tuple[str, str], ...], sender: str, recipient: str, used: str
+    own: tuple[str, ...],
+    sender_map: tuple[tuple[str, str], ...],
+    sender: str,
+    recipient: str,
+    used: str | None,
 ) -> None:
     account = way(1, own=own, sender_map=sender_map)
     assert sender_for(account, facts(sender=sender, recipient=recipient))[0] == used
     (choice,) = rank(facts(sender=sender, recipient=recipient), [account])
-    assert (choice.sender, choice.fit is Fit.USABLE) == (used, bool(used))
+    assert (choice.sender, choice.fit) == (used or "", Fit.USABLE if used else Fit.SENDER)
 
 
 def test_in_order_of_position() -> None:
@@ -142,3 +146,13 @@ def test_the_words_name_the_share() -> None:
         2: "the account takes any sender (weight 1 of 4)",
         3: "the recipient begins with none of 1",
     }
+
+
+def test_a_question_that_names_no_sender() -> None:
+    ways = [way(1, own=("Demo",)), way(2, senders=("Demo",)), way(3, sender_map=(("1", "+15550100"),))]
+    choices = rank(facts(sender=""), ways)
+    assert [(choice.fit, choice.sender) for choice in choices] == [
+        (Fit.USABLE, "Demo"),
+        (Fit.USABLE, ""),
+        (Fit.SENDER, ""),
+    ]
