@@ -13,6 +13,7 @@ from messaging.admin.message import MessageAdmin
 from messaging.admin.raw import RawAdmin
 from messaging.admin.replay import ReplayAdmin
 from messaging.admin.report import ReportAdmin
+from messaging.admin.route import RouteAdmin
 from messaging.admin.slot import SlotAdmin
 from messaging.admin.tenant import TenantAdmin
 
@@ -27,6 +28,7 @@ __all__ = [
     "RawAdmin",
     "ReplayAdmin",
     "ReportAdmin",
+    "RouteAdmin",
     "SlotAdmin",
     "TenantAdmin",
 ]

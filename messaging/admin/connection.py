@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.contrib import admin, messages
+from django.contrib.postgres.aggregates import StringAgg
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
+from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -38,7 +39,7 @@ class ConnectionAdmin(_Admin):
     """One tenant's account with one vendor."""
 
     change_form_template = "admin/messaging/connection/change_form.html"
-    list_display = ("name", "tenant", "vendor", "carries", "is_active", "queue", "last_check")
+    list_display = ("name", "tenant", "vendor", "carries", "is_active", "queue", "shared_with", "last_check")
     list_filter = (TenantFilter, "is_active")
     list_select_related = ("tenant", "lane")
     search_fields = ("name", "tenant__slug")
@@ -46,7 +47,9 @@ class ConnectionAdmin(_Admin):
     show_facets = admin.ShowFacets.NEVER
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Connection]:
-        return super().get_queryset(request).select_related("tenant", "lane")
+        others = Connection.objects.filter(lane=OuterRef("lane")).exclude(pk=OuterRef("pk")).order_by()
+        names = others.values("lane").annotate(all=StringAgg("name", ", ", order_by="name")).values("all")
+        return super().get_queryset(request).select_related("tenant", "lane").annotate(others=Subquery(names))
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         adapter = _adapter(obj) if obj else _chosen(request)
@@ -60,8 +63,8 @@ class ConnectionAdmin(_Admin):
         sets: list[Any] = [
             (None, {"fields": ("tenant", "name", "vendor_label", "is_active", "position")}),
             (adapter.label if adapter else "Vendor", {"fields": fields}),
-            ("What it carries", {"fields": ("channels", "senders")}),
-            ("Queue", {"fields": ("cap", "rate") if adapter else ()}),
+            ("What it carries", {"fields": ("channels", "senders", "sender_map")}),
+            ("Queue", {"fields": ("shares", "cap", "rate") if adapter else ()}),
             ("Policies", {"fields": _POLICIES}),
         ]
         if obj:
@@ -111,8 +114,9 @@ class ConnectionAdmin(_Admin):
 
     def save_model(self, request: HttpRequest, obj: Connection, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
-        limits = {name: form.cleaned_data[name] for name in ("cap", "rate")}
-        Lane.objects.filter(pk=obj.lane_id).update(**limits)
+        if not form.joins_a_queue:
+            limits = {name: form.cleaned_data[name] for name in ("cap", "rate")}
+            Lane.objects.filter(pk=obj.lane_id).update(**limits)
 
     @method_decorator(require_POST)
     def check_view(self, request: HttpRequest, pk: int) -> HttpResponse:
@@ -159,7 +163,8 @@ class ConnectionAdmin(_Admin):
     def delete_model(self, request: HttpRequest, obj: Connection) -> None:
         lane = obj.lane
         super().delete_model(request, obj)
-        lane.delete()
+        if not lane.connections.exists():
+            lane.delete()
 
     @admin.display(description="vendor")
     def vendor_label(self, connection: Connection) -> str:
@@ -178,6 +183,11 @@ class ConnectionAdmin(_Admin):
     def queue(self, connection: Connection) -> SafeString:
         url = reverse("admin:messaging_lane_change", args=[connection.lane_id])
         return format_html('<a href="{}">{}</a>', url, standing(connection.lane))
+
+    @admin.display(description="queue shared with", empty_value="")
+    def shared_with(self, connection: Connection) -> str | None:
+        others: str | None = connection.others  # type: ignore[attr-defined]
+        return others
 
     @admin.display(description="last test")
     def last_check(self, connection: Connection) -> str:

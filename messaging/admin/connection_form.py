@@ -46,10 +46,19 @@ class ConnectionForm(_ConnectionModelForm):
         help_text="The vendor's limit; empty: none.",
     )
 
+    shares = forms.ModelChoiceField(
+        Connection.objects.none(),
+        label="Share the queue of",
+        required=False,
+        empty_label="a queue of its own",
+        help_text="Another account of this tenant at the same vendor, when both are one account there: they then share "
+        "the limits below, the pause and the circuit.",
+    )
+
     class Meta:
         model = Connection
         fields = (
-            *("tenant", "name", "is_active", "channels", "senders", "position"),
+            *("tenant", "name", "is_active", "channels", "senders", "sender_map", "position"),
             *("unknown_policy", "validity", "report_deadline", "poll_after", "fail_unconfirmed"),
         )
 
@@ -58,6 +67,11 @@ class ConnectionForm(_ConnectionModelForm):
         self.instance.vendor = self.adapter.key
         offered = sorted(self.adapter.channels)
         self.fields["channels"].choices = [(str(channel), channel.upper()) for channel in offered]  # type: ignore[attr-defined]
+        accounts = Connection.objects.filter(vendor=self.adapter.key).exclude(pk=self.instance.pk)
+        if self.instance.pk is not None:
+            accounts = accounts.filter(tenant_id=self.instance.tenant_id)
+            self.initial["shares"] = onboarding.partner(self.instance)
+        self.fields["shares"].queryset = accounts.select_related("tenant")  # type: ignore[attr-defined]
         if self.instance.pk is None:
             self.initial["channels"] = [str(channel) for channel in offered]
         elif self.instance.lane_id:
@@ -81,7 +95,27 @@ class ConnectionForm(_ConnectionModelForm):
         except SettingsError as error:
             for name, text in error.problems.items():
                 self.add_error(f"{PREFIX}{name}" if f"{PREFIX}{name}" in self.fields else None, text)
+        self._choose_queue()
         return cleaned
+
+    def clean_sender_map(self) -> dict[str, str]:
+        """An empty field is an empty map; the model looks at the entries."""
+        return self.cleaned_data["sender_map"] or {}
+
+    def _choose_queue(self) -> None:
+        if "tenant" in self.fields:
+            if "tenant" not in self.cleaned_data:
+                return
+            self.instance.tenant = self.cleaned_data["tenant"]
+        try:
+            onboarding.choose_queue(self.instance, self.cleaned_data.get("shares"))
+        except ValidationError as error:
+            self.add_error(None, error)
+
+    @property
+    def joins_a_queue(self) -> bool:
+        """Whether the account comes to another's queue: then that queue's limits hold, not those of the form."""
+        return "shares" in self.changed_data and self.cleaned_data.get("shares") is not None
 
     def clean_validity(self) -> Any:
         return self._positive("validity")

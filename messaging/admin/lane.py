@@ -7,20 +7,23 @@ from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.postgres.aggregates import StringAgg
 from django.db.models import CharField, OuterRef, QuerySet, Subquery, Value
 from django.db.models.functions import Cast, Concat, Now
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
 from accounts.models import Tenant
-from messaging.models import Connection, Event, Lane, Message
+from messaging.models import Connection, Event, Lane, Message, SenderRate
 from messaging.services import circuit
 from messaging.types import EventState, LaneKind, MessageState
 
 if TYPE_CHECKING:
     _Admin = admin.ModelAdmin[Lane]
+    _Inline = admin.TabularInline[SenderRate, Lane]
 else:
     _Admin = admin.ModelAdmin
+    _Inline = admin.TabularInline
 
 _WAITING = (MessageState.ACCEPTED.value, MessageState.RETRYING.value)
 _STANDING = ("destination", "standing", "circuit", "waiting_for", "last_success", "created_at")
@@ -30,6 +33,14 @@ class PauseForm(forms.Form):
     """Why a queue stands still, for the next person who wonders."""
 
     reason = forms.CharField(max_length=300, widget=forms.TextInput(attrs={"size": 60}))
+
+
+class SenderRates(_Inline):
+    """What carriers allow single senders of the queue."""
+
+    model = SenderRate
+    fields = ("sender", "rate")
+    extra = 1
 
 
 @admin.register(Lane)
@@ -47,6 +58,10 @@ class LaneAdmin(_Admin):
     fields = (*_STANDING, "cap", "rate")
     readonly_fields = _STANDING
     show_facets = admin.ShowFacets.NEVER
+    inlines = (SenderRates,)
+
+    def get_inlines(self, request: HttpRequest, obj: Lane | None) -> Any:
+        return self.inlines if obj is not None and obj.kind == LaneKind.DISPATCH else ()
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Lane]:
         return named(super().get_queryset(request))
@@ -110,14 +125,23 @@ class LaneAdmin(_Admin):
 
 def named(lanes: QuerySet[Lane]) -> QuerySet[Lane]:
     """Lanes with whom they lead to, and the due time of their oldest work: one look into an index each."""
-    account = Connection.objects.filter(lane=OuterRef("pk")).annotate(
-        word=Concat("tenant__slug", Value("/"), "name", output_field=CharField())
+    account = (
+        Connection.objects.filter(lane=OuterRef("pk"))
+        .order_by()
+        .values("lane")
+        .annotate(
+            word=StringAgg(
+                Concat("tenant__slug", Value("/"), "name", output_field=CharField()),
+                ", ",
+                order_by="name",
+            )
+        )
     )
     tenant = Tenant.objects.annotate(key=Cast("pk", CharField())).filter(key=OuterRef("key"))
     waiting = Message.objects.filter(lane=OuterRef("pk"), state__in=_WAITING).order_by("due_at")
     events = Event.objects.filter(lane=OuterRef("pk"), state=EventState.DUE.value).order_by("due_at")
     return lanes.annotate(
-        account=Subquery(account.values("word")[:1]),
+        account=Subquery(account.values("word")),
         tenant=Subquery(tenant.values("slug")[:1]),
         oldest_message=Subquery(waiting.values("due_at")[:1]),
         oldest_event=Subquery(events.values("due_at")[:1]),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
@@ -16,6 +16,7 @@ from messaging.admin.filters import ConnectionFilter, MessageStateFilter, SinceF
 from messaging.admin.resend import MESSAGES, confirm, may_order
 from messaging.models import Content, Message
 from messaging.numbers import digits, mask
+from messaging.services.cancel import cancel
 from messaging.services.timeline import STATE_WORDS, by_request_id, timeline
 from messaging.types import MessageState
 
@@ -29,7 +30,7 @@ _WHAT = (
     "is_test",
     "resend_of",
 )
-_WHO = ("sender", "recipient", "country", "segments")
+_WHO = ("sender", "goes_from", "recipient", "country", "segments")
 _WHEN = ("created_at", "due_at", "expires_at", "final_at", "attempts", "error_code")
 _CONTENT = ("text", "subject", "fallback_text", "media", "custom_data", "callback_url", "metadata", "extra")
 
@@ -39,7 +40,7 @@ class MessageAdmin(HistoryAdmin):
     """The list masks numbers; the page of one message shows everything to whoever may view it."""
 
     change_form_template = "admin/messaging/message/change_form.html"
-    actions = ("resend",)
+    actions = ("resend", "cancel")
     list_display = ("short_id", "created_at", "tenant", "route", "to", "standing", "error_code", "tries")
     list_display_links = ("short_id",)
     list_filter = (MessageStateFilter, "channel", SinceFilter, TenantFilter, ConnectionFilter, "is_test")
@@ -88,6 +89,18 @@ class MessageAdmin(HistoryAdmin):
         ids = list(queryset.values_list("pk", flat=True))
         return confirm(self, request, order=MESSAGES, ids=ids)
 
+    @admin.action(description="Cancel what was not sent yet", permissions=["replay"])
+    def cancel(self, request: HttpRequest, queryset: QuerySet[Message]) -> None:
+        ids = list(queryset.values_list("pk", flat=True))
+        done = cancel(ids)
+        if done:
+            self.message_user(
+                request, f"Cancelled: {done}. Bloomreach is told that they failed.", messages.SUCCESS
+            )
+        if left := len(ids) - done:
+            why = "already sent, on its way, over, or of unknown outcome"
+            self.message_user(request, f"Left alone: {left} ({why}).", messages.WARNING)
+
     @admin.display(description="id")
     def short_id(self, message: Message) -> str:
         return str(message.pk)
@@ -104,6 +117,10 @@ class MessageAdmin(HistoryAdmin):
     @admin.display(description="state")
     def standing(self, message: Message) -> str:
         return STATE_WORDS[MessageState(message.state)]
+
+    @admin.display(description="goes out from")
+    def goes_from(self, message: Message) -> str:
+        return message.send_from or message.sender
 
     @admin.display(description="state")
     def state_word(self, message: Message) -> str:

@@ -140,7 +140,7 @@ class Connection(models.Model):
 
     def clean(self) -> None:
         """The sender map names prefixes and senders; both are kept in their canonical writing."""
-        self.sender_map = clean_sender_map(self.sender_map)
+        self.sender_map = clean_sender_map(self.sender_map or {})
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """A connection without a lane gets one of its own."""

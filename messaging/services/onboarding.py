@@ -12,9 +12,9 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 
 from accounts.models import DEFAULT_HEADER, ApiToken, Tenant
-from messaging.models import Connection, Lane
+from messaging.models import Connection, Lane, Message
 from messaging.models.lane import DEFAULT_CALLBACK_CAP
-from messaging.types import LaneKind
+from messaging.types import LaneKind, MessageState
 from messaging.vendors import registry
 
 ENDPOINTS = (
@@ -136,9 +136,10 @@ def connect(
     channels: Iterable[str] | None = None,
     cap: int | None = None,
     rate: float | None = None,
+    shares: Connection | None = None,
     **fields: Any,
 ) -> Connection:
-    """A new provider account with a queue of its own; `channels` None means all that the vendor has.
+    """A new provider account with a queue of its own, or on that of `shares`; `channels` None: all that the vendor has.
 
     `values` are the vendor's settings and secrets together; `cap` and `rate` (segments/s) are the queue's.
     Raises registry.UnknownVendor, SettingsError and ValidationError: nothing was made.
@@ -148,6 +149,7 @@ def connect(
     connection = Connection(tenant=tenant, vendor=vendor, name=name, channels=chosen, **fields)
     store_settings(connection, values)
     connection.full_clean(exclude=["lane", "public_id", "secrets"])
+    choose_queue(connection, shares)
     refuse_channels(vendor, chosen)
     with transaction.atomic():
         connection.save()
@@ -156,6 +158,49 @@ def connect(
             **{name: value for name, value in limits.items() if value is not None}
         )
     return connection
+
+
+def choose_queue(connection: Connection, shares: Connection | None) -> None:
+    """Puts the account on the queue of another one, or on its own (None), unsaved: one vendor account, one limit.
+
+    Raises ValidationError on `shares`: not the same tenant and vendor, or messages wait in the present queue.
+    """
+    if shares is not None and (shares.tenant_id, shares.vendor) != (connection.tenant_id, connection.vendor):
+        raise ValidationError(
+            {"shares": "Only accounts of the same tenant at the same vendor share a queue."}
+        )
+    if shares is None and _has_own_queue(connection):
+        return
+    lane_id = shares.lane_id if shares else None  # None: it gets its own as it is saved
+    if lane_id == connection.lane_id:
+        return
+    if _has_work(connection):
+        text = "Messages of this account wait in its present queue. Change it when they have been sent."
+        raise ValidationError({"shares": text})
+    connection.lane_id = lane_id  # type: ignore[assignment]
+
+
+def partner(connection: Connection) -> Connection | None:
+    """The account whose queue this one shares; None: it has its own."""
+    if _has_own_queue(connection):
+        return None
+    others = Connection.objects.filter(lane_id=connection.lane_id).exclude(pk=connection.pk)
+    return others.filter(public_id=connection.lane.key).first() or others.order_by("pk").first()
+
+
+def _has_own_queue(connection: Connection) -> bool:
+    if connection.lane_id is None or connection.lane.key == connection.public_id:
+        return True
+    return not Connection.objects.filter(lane_id=connection.lane_id).exclude(pk=connection.pk).exists()
+
+
+def _has_work(connection: Connection) -> bool:
+    """Two questions, since each has an index of its own."""
+    if connection.lane_id is None:
+        return False
+    mine = Message.objects.filter(lane_id=connection.lane_id, connection=connection)
+    waiting = mine.filter(state__in=[MessageState.ACCEPTED.value, MessageState.RETRYING.value])
+    return waiting.exists() or mine.filter(state=MessageState.SENDING.value).exists()
 
 
 def store_settings(connection: Connection, values: Mapping[str, str]) -> None:

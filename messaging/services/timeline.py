@@ -100,7 +100,7 @@ def timeline(message: Message) -> list[Entry]:
         *(entry for attempt in attempts for entry in _attempt(attempt, calls.get(attempt.id, ()))),
         *(_report(report, numbers, raws.get(report.raw_id)) for report in reports),
         *(entry for event in events for entry in _event(event, raws)),
-        *(_inbound(inbound) for inbound in _replies(message)),
+        *(_inbound(inbound) for inbound in _replies(message, attempts)),
         *_final(message),
     ]
     return sorted(entries, key=lambda entry: (entry.at, _ORDER.index(entry.kind)))
@@ -125,8 +125,9 @@ def _raws(message: Message, ids: Iterable[UUID | None]) -> dict[UUID, Raw]:
     return {raw.id: raw for raw in Raw.objects.filter(id__in=wanted, at__gte=since)}
 
 
-def _replies(message: Message) -> list[InboundMessage]:
-    """What the handset sent to our sender afterwards."""
+def _replies(message: Message, attempts: Sequence[Attempt]) -> list[InboundMessage]:
+    """What the handset sent to our sender afterwards, or to one that an account used in its place."""
+    senders = {message.sender, *(attempt.sender for attempt in attempts if attempt.sender)}
     window = (message.created_at, message.created_at + _REPLY_WINDOW)
     heard = InboundMessage.objects.filter(
         tenant_id=message.tenant_id, received_at__range=window, sender=message.recipient
@@ -134,7 +135,7 @@ def _replies(message: Message) -> list[InboundMessage]:
     return [
         inbound
         for inbound in heard.order_by("received_at")[:_REPLIES_MAX]
-        if same_number(inbound.recipient, message.sender)
+        if any(same_number(inbound.recipient, sender) for sender in senders)
     ]
 
 
@@ -160,6 +161,7 @@ def _attempt(attempt: Attempt, raws: Sequence[Raw]) -> Iterable[Entry]:
     outcome = Outcome(attempt.outcome) if attempt.outcome else None
     seconds = (attempt.ended_at - attempt.created_at).total_seconds() if attempt.ended_at else None
     facts = {
+        "From": attempt.sender,
         "Answer": attempt.text,
         "Took": "" if seconds is None else f"{seconds:.1f} s",
         "Code": attempt.code,

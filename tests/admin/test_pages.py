@@ -63,8 +63,8 @@ def every_page(desk: Desk) -> Iterator[str]:
 
 
 def test_all_models_are_at_the_desk() -> None:
-    """Content and further part ids are shown on the pages of their message and attempt."""
-    on_other_pages = {"messaging.content", "messaging.attemptpart"}
+    """Content, further part ids and limits of senders are on the pages of their message, attempt and queue."""
+    on_other_pages = {"messaging.content", "messaging.attemptpart", "messaging.senderrate"}
     models = {
         m._meta.label_lower
         for app in ("accounts", "messaging")

@@ -1,0 +1,208 @@
+"""Routes, sender maps, shared queues and senders' limits at the desk; cancelling what was not sent."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from messaging.models import Connection, Event, Lane, Message, Route, SenderRate
+from messaging.services import onboarding
+from messaging.services.cancel import cancel
+from messaging.types import MessageState, Outcome
+from tests.admin.test_connection import PAGE, add, edit, errors
+from tests.factories import make_attempt, make_connection, make_message, make_route, make_tenant
+
+pytestmark = pytest.mark.django_db
+
+S = MessageState
+
+
+@pytest.fixture(autouse=True)
+def _demo(settings: Any) -> None:
+    settings.DEMO = True
+
+
+def post_route(client: Client, account: Connection, **changes: Any) -> Any:
+    form = {
+        "tenant": account.tenant_id,
+        "connection": account.pk,
+        "position": 1,
+        "weight": 1,
+        "channel": "",
+    }
+    return client.post(
+        reverse("admin:messaging_route_add"),
+        {**form, "prefixes": "", "senders": "", "is_active": "on", **changes},
+    )
+
+
+def test_a_route_is_stored_in_its_canonical_writing(admin_client: Client) -> None:
+    connection = make_connection()
+    made = post_route(
+        admin_client, connection, prefixes="421,1,421", senders="00421900000001,Demo", channel="sms"
+    )
+    assert made.status_code == 302
+    route = Route.objects.get()
+    assert (route.prefixes, route.senders, route.channel) == (["421", "1"], ["+421900000001", "Demo"], "sms")
+    page = admin_client.get(reverse("admin:messaging_route_changelist")).content.decode()
+    assert "SMS; to 421, 1; from +421900000001, Demo" in page
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        pytest.param({"prefixes": "+421"}, "prefixes", id="prefix with +"),
+        pytest.param({"prefixes": "00421"}, "prefixes", id="prefix with 00"),
+        pytest.param({"prefixes": "SK"}, "prefixes", id="country name"),
+        pytest.param({"senders": "12345678901234567890"}, "senders", id="sender"),
+        pytest.param({"weight": 0}, "weight", id="weight"),
+        pytest.param({"channel": "fax"}, "channel", id="channel"),
+        pytest.param({"connection": ""}, "connection", id="no account"),
+    ],
+)
+def test_a_wrong_route_names_its_field(admin_client: Client, changes: dict[str, Any], field: str) -> None:
+    page = post_route(admin_client, make_connection(), **changes)
+    assert errors(page) == [field]
+    assert not Route.objects.exists()
+
+
+def test_a_route_leads_to_the_tenants_own_account(admin_client: Client) -> None:
+    page = post_route(admin_client, make_connection(), tenant=make_tenant().pk)
+    assert errors(page) == ["connection"]
+    assert not Route.objects.exists()
+
+
+def test_a_sender_map_is_stored_in_its_canonical_writing(admin_client: Client) -> None:
+    written = json.dumps({"421": "00421900000001", "1": "0015550100100", "*": "Demo"})
+    page = add(admin_client, sender_map=written)
+    if page.status_code == 200:
+        pytest.fail(str(page.context["adminform"].form.errors))
+    assert Connection.objects.get().sender_map == {"421": "+421900000001", "1": "+15550100100", "*": "Demo"}
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        pytest.param("{", id="no JSON"),
+        pytest.param('["421"]', id="no object"),
+        pytest.param('{"+421": "Demo"}', id="prefix with +"),
+        pytest.param('{"": "Demo"}', id="no prefix"),
+        pytest.param('{"421": ""}', id="no sender"),
+        pytest.param('{"421": 5}', id="a number in JSON"),
+        pytest.param('{"421": "much too long a name"}', id="sender"),
+    ],
+)
+def test_a_wrong_sender_map_stores_nothing(admin_client: Client, written: str) -> None:
+    assert errors(add(admin_client, sender_map=written)) == ["sender_map"]
+    assert (Connection.objects.count(), Lane.objects.count()) == (0, 0)
+
+
+def test_two_accounts_share_a_queue_and_its_limits(admin_client: Client) -> None:
+    first = make_connection(name="first")
+    Lane.objects.filter(pk=first.lane_id).update(cap=5, rate=7)
+    assert add(admin_client, name="second", tenant=first.tenant_id, shares=first.pk).status_code == 302
+    second = Connection.objects.select_related("lane").get(name="second")
+    assert second.lane_id == first.lane_id
+    assert (second.lane.cap, second.lane.rate) == (5, 7)
+    page = admin_client.get(reverse("admin:messaging_lane_changelist")).content.decode()
+    slug = first.tenant.slug
+    assert f"to {slug}/first, {slug}/second" in page
+    assert ">second</td>" in admin_client.get(reverse(f"{PAGE}_changelist")).content.decode()
+    assert onboarding.partner(second) == first
+    assert onboarding.partner(first) is None
+
+
+def test_a_shared_queue_outlives_one_of_its_accounts(admin_client: Client) -> None:
+    first = make_connection()
+    second = make_connection(first.tenant, lane=first.lane)
+    admin_client.post(reverse(f"{PAGE}_delete", args=[first.pk]), {"post": "yes"})
+    assert [one.pk for one in Connection.objects.all()] == [second.pk]
+    assert Lane.objects.filter(pk=second.lane_id).exists()
+    admin_client.post(reverse(f"{PAGE}_delete", args=[second.pk]), {"post": "yes"})
+    assert not Lane.objects.filter(pk=second.lane_id).exists()
+
+
+def test_an_account_leaves_a_shared_queue(admin_client: Client) -> None:
+    first = make_connection()
+    second = make_connection(first.tenant, lane=first.lane)
+    assert edit(admin_client, second, shares="").status_code == 302
+    second.refresh_from_db()
+    assert second.lane_id != first.lane_id
+    assert second.lane.key == second.public_id
+
+
+@pytest.mark.parametrize("state", [S.ACCEPTED, S.RETRYING, S.SENDING], ids=lambda state: state.name)
+def test_the_queue_does_not_change_under_messages(admin_client: Client, state: MessageState) -> None:
+    first = make_connection()
+    second = make_connection(first.tenant)
+    make_message(connection=second, state=state)
+    before = second.lane_id
+    assert errors(edit(admin_client, second, shares=first.pk)) == ["shares"]
+    second.refresh_from_db()
+    assert second.lane_id == before
+    assert edit(admin_client, second).status_code == 302  # what leaves the queue alone is saved
+
+
+def test_queues_are_shared_within_one_tenant(admin_client: Client) -> None:
+    stranger = make_connection()
+    assert errors(add(admin_client, shares=stranger.pk)) == ["shares"]
+    mine = make_connection()
+    assert errors(edit(admin_client, mine, shares=stranger.pk)) == ["shares"]
+    assert set(Connection.objects.values_list("lane_id", flat=True)) == {stranger.lane_id, mine.lane_id}
+
+
+def test_limits_of_senders_are_on_the_queues_page(admin_client: Client) -> None:
+    lane = make_connection().lane
+    rows = {"sender_rates-TOTAL_FORMS": 1, "sender_rates-INITIAL_FORMS": 0}
+    form = {"cap": 4, "rate": "", **rows, "sender_rates-0-lane": lane.pk}
+    page = reverse("admin:messaging_lane_change", args=[lane.pk])
+    wrong = admin_client.post(
+        page, {**form, "sender_rates-0-sender": "much too long a name", "sender_rates-0-rate": 1}
+    )
+    assert (wrong.status_code, SenderRate.objects.count()) == (200, 0)
+    right = admin_client.post(
+        page, {**form, "sender_rates-0-sender": "00421900000001", "sender_rates-0-rate": "0.5"}
+    )
+    assert right.status_code == 302
+    made = SenderRate.objects.get()
+    assert (made.lane_id, made.sender, made.rate) == (lane.pk, "+421900000001", 0.5)
+
+
+def test_the_message_page_shows_the_path(admin_client: Client) -> None:
+    first = make_connection(name="first")
+    second = make_connection(first.tenant, name="second")
+    message = make_message(connection=second, state=S.SENT, attempts=2, send_from="Brand")
+    make_attempt(message, connection=first, sender="+421900000001", outcome=Outcome.PERMANENT)
+    make_attempt(message, sender="Brand", outcome=Outcome.TAKEN)
+    page = admin_client.get(reverse("admin:messaging_message_change", args=[message.pk])).content.decode()
+    slug = first.tenant.slug
+    assert f"Attempt 1 as SMS through {slug}/first: refused" in page
+    assert f"Attempt 2 as SMS through {slug}/second: taken" in page
+    assert "Brand" in page
+
+
+def test_cancelling_ends_what_waits_and_leaves_the_rest(admin_client: Client) -> None:
+    waiting = [make_message(state=state) for state in (S.ACCEPTED, S.RETRYING)]
+    doubtful = make_message(state=S.RETRYING, attempts=1)
+    make_attempt(doubtful, outcome=Outcome.UNKNOWN)
+    others = [make_message(state=state) for state in S if state not in (S.ACCEPTED, S.RETRYING)]
+    chosen = [message.pk for message in (*waiting, doubtful, *others)]
+    page = reverse("admin:messaging_message_changelist")
+    answer = admin_client.post(page, {"action": "cancel", "_selected_action": chosen}, follow=True)
+    assert "Cancelled: 2." in answer.content.decode()
+    assert {Message.objects.get(pk=one.pk).standing for one in waiting} == {S.CANCELLED}
+    told = Event.objects.filter(message__in=waiting)
+    assert [(event.status, event.error["code"]) for event in told] == [("failed", "cancelled")] * 2
+    for one in (doubtful, *others):
+        assert Message.objects.get(pk=one.pk).state == one.state
+    assert Event.objects.count() == 2
+    assert cancel([one.pk for one in waiting]) == 0
+
+
+def test_a_tenants_routes_are_listed(admin_client: Client) -> None:
+    make_route(make_connection(name="theirs"), position=3)
+    assert "always" in admin_client.get(reverse("admin:messaging_route_changelist")).content.decode()
