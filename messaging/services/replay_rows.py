@@ -89,7 +89,7 @@ CALLBACKS = _Source(
 WAY = """
     SELECT s.id, s.lane_id, s.validity FROM messaging_connection s
     WHERE s.tenant_id = m.tenant_id AND s.is_active AND m.channel = ANY(s.channels)
-      AND (s.id = m.connection_id OR s.senders = '{}' OR m.sender = ANY(s.senders))
+      AND (s.id = m.connection_id OR s.senders = '{}' AND s.sender_map = '{}' OR m.sender = ANY(s.senders))
     ORDER BY s.id <> m.connection_id, s.position, s.id LIMIT 1
 """
 

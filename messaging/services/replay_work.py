@@ -34,10 +34,11 @@ CLONE = """
 WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
 copy AS (
     INSERT INTO messaging_message (id, tenant_id, channel, dedupe_key, request_id, connection_id, lane_id,
-        sender, recipient, send_as, is_test, segments, country, state, due_at, expires_at, created_at,
+        sender, send_from, recipient, send_as, is_test, segments, country, state, due_at, expires_at, created_at,
         replay_of)
     SELECT v.copy, m.tenant_id, m.channel, NULL, m.request_id, way.id, way.lane_id,
-        m.sender, m.recipient, m.channel, false, m.segments, m.country, 0,
+        m.sender, CASE WHEN way.id = m.connection_id THEN m.send_from ELSE '' END, m.recipient, m.channel, false,
+        m.segments, m.country, 0,
         clock.now + make_interval(secs => v.wait), clock.now + make_interval(secs => v.wait) + way.validity,
         clock.now, m.id
     FROM clock, unnest(%(keys)s::uuid[], %(fresh)s::uuid[], %(waits)s::float8[]) AS v(id, copy, wait)
