@@ -2,6 +2,8 @@
 # goes into .venv. ARGS are passed on: make test ARGS="-k intake -x".
 
 SHELL := /bin/sh
+# Compiled code is kept, whatever the machine says: without it each of the many processes compiles everything again.
+unexport PYTHONDONTWRITEBYTECODE
 PYTHON ?= python3
 PY := .venv/bin/python
 # What measures rates runs first and alone; with ARGS it is one run of what they choose.
