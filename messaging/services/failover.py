@@ -105,8 +105,9 @@ def _move_from(lane_id: int, key: str) -> int:
     for _ in range(BATCHES):
         with transaction.atomic():
             rows = _next_rows(lane_id)
-            total += _move(lane_id, rows)
-        if len(rows) < BATCH:
+            moved = _move(lane_id, rows)
+        total += moved
+        if len(rows) < BATCH or not moved:  # a queue full of what must stay is walked through slowly
             break
     if total:
         log.warning("messages moved to other accounts", extra={"lane": key, "count": total})

@@ -48,10 +48,12 @@ WITH d AS (
 u AS (
   UPDATE messaging_message m SET due_at = clock_timestamp() + make_interval(secs => %(row_lease)s)
   FROM d WHERE m.id = d.id RETURNING m.*)
-SELECT u.id AS message_id, u.connection_id, u.channel, u.send_as, u.sender, u.recipient, a.id AS attempt_id, a.frozen,
+SELECT u.id AS message_id, u.connection_id, u.channel, u.send_as, u.recipient, a.id AS attempt_id, a.frozen,
+       coalesce(nullif(a.sender, ''), u.sender) AS sender,
+       l.paused_at IS NOT NULL OR l.open_until > clock_timestamp() AS is_held,
        a.absences, extract(epoch FROM clock_timestamp() - a.created_at)::float8 AS age,
        (SELECT count(*) FROM messaging_attempt x WHERE x.message_id = u.id AND x.outcome = 'unknown') AS unknowns
-FROM u JOIN messaging_attempt a ON a.message_id = u.id AND a.n = u.attempts
+FROM u JOIN messaging_attempt a ON a.message_id = u.id AND a.n = u.attempts JOIN messaging_lane l ON l.id = u.lane_id
 """
 
 WAIT = """
@@ -96,6 +98,8 @@ def claim(*, free: int) -> list[Doubt]:
 
 
 def _doubt(row: Any, connection: Connection) -> Doubt:
+    if row.is_held:  # nobody calls a vendor whose queue stands still, not even to ask
+        return Doubt(row, connection, blocked=True)
     try:
         adapter = registry.adapter(connection.vendor)
         account = connection.account()

@@ -413,6 +413,26 @@ def test_a_copy_is_a_new_message_with_the_same_words() -> None:
     assert Message.objects.get(pk=original.pk).state == S.FAILED
 
 
+@pytest.mark.parametrize("stays", [True, False], ids=["same account", "another account"])
+def test_a_copy_goes_out_from_the_sender_of_its_account(stays: bool) -> None:
+    account = factories.make_connection(senders=["Other"], sender_map={"*": "Brand"})
+    factories.make_connection(account.tenant, position=9)
+    original = factories.make_message(connection=account, state=S.EXPIRED, send_from="Brand")
+    if not stays:
+        Connection.objects.filter(pk=account.pk).update(is_active=False)
+    order = replay.create(
+        kind="messages", filter=ReplayFilter(ids=(original.pk,)), requested_by="me", reason="test"
+    )
+    replay.advance()
+    copy = Message.objects.get(replay_of=original.pk)
+    assert (copy.connection_id == account.pk, copy.sender, copy.send_from) == (
+        stays,
+        original.sender,
+        "Brand" if stays else "",
+    )
+    assert Replay.objects.get(pk=order.pk).done == 1
+
+
 def test_a_message_is_resent_once_and_then_its_copy_is() -> None:
     original = make_failed()
     carry_out("messages")

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from django.db import transaction
 
-from messaging.models import Attempt, Connection, Event, Message, Raw
+from messaging.models import Attempt, Connection, Event, Lane, Message, Raw
 from messaging.models.statement import change
-from messaging.services import evidence, resolve, sweep
+from messaging.services import circuit, evidence, resolve, sweep
 from messaging.services.resolve import Doubt
 from messaging.states import EXPIRED_HERE, UNCERTAIN
 from messaging.types import MessageState, Outcome, Report, Status, UnknownPolicy
@@ -38,6 +38,7 @@ pytestmark = pytest.mark.django_db
 
 S = MessageState
 DAY = timedelta(days=1)
+THEN, FAR = datetime(2024, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 TAKEN = {"ids": ["v-9"]}
 
 
@@ -304,6 +305,23 @@ def test_what_cannot_be_asked_now_waits_a_little_and_holds_up_nobody(
     vendor.will(200, said(broken))
     pump()
     assert fresh(broken).standing is S.DELIVERED
+
+
+@pytest.mark.parametrize("how", [{"paused_at": THEN}, {"open_until": FAR}], ids=["paused", "circuit open"])
+@pytest.mark.parametrize("capability", ["look_up", "resend"])
+def test_nobody_calls_a_vendor_whose_queue_stands_still(
+    vendor: Vendor, settings: Any, how: dict[str, Any], capability: str
+) -> None:
+    message = doubtful(vendor, capability)
+    calls = len(vendor.heard)
+    Lane.objects.filter(pk=message.lane_id).update(**how)
+    pump()
+    assert (len(vendor.heard), fresh(message).standing) == (calls, S.UNCERTAIN)
+    assert settings.LOOKUP_GAP - 2 < seconds_until_due(message) <= settings.LOOKUP_GAP
+    circuit.resume([message.lane_id])
+    due_now(message)
+    pump()
+    assert len(vendor.heard) == calls + 1
 
 
 def test_what_could_never_be_asked_ends_at_the_deadline(vendor: Vendor) -> None:

@@ -1,0 +1,82 @@
+"""Which account takes a send request: routes, senders, queues that stand still, and isolation between tenants."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from messaging.models import Lane, Message
+from tests.api.conftest import SMS, Caller, make_caller
+from tests.factories import make_connection, make_route
+
+pytestmark = pytest.mark.django_db
+
+
+def taken(caller: Caller, **changes: Any) -> Message:
+    answer = caller.post("/sms/send", {**SMS, **changes})
+    assert answer.status_code == 200, answer.json()
+    return Message.objects.get(pk=answer.json()["message_id"])
+
+
+def test_routes_by_country_and_weight_choose_alike_each_time(caller: Caller) -> None:
+    home, abroad = caller.connection, make_connection(caller.tenant)
+    make_route(home, position=1, prefixes=["421"])
+    make_route(abroad, position=2)
+    assert taken(caller, request_id="r-1").connection_id == home.pk
+    assert taken(caller, request_id="r-2", to="00447700900123").connection_id == abroad.pk
+    assert taken(caller, request_id="r-3").connection_id == home.pk
+
+
+def test_by_weight(caller: Caller) -> None:
+    other = make_connection(caller.tenant)
+    make_route(caller.connection, weight=1)
+    make_route(other, weight=1)
+    first = {n: taken(caller, request_id=f"a-{n}", to=f"004219000001{n:02}").connection_id for n in range(20)}
+    again = {n: taken(caller, request_id=f"b-{n}", to=f"004219000001{n:02}").connection_id for n in range(20)}
+    assert first == again
+    assert set(first.values()) == {caller.connection.pk, other.pk}
+
+
+def test_the_account_of_the_sender_map_sends_in_its_own_name(caller: Caller) -> None:
+    caller.connection.senders, caller.connection.sender_map = ["Other"], {"421": "Brand"}
+    caller.connection.save()
+    message = taken(caller)
+    assert (message.sender, message.send_from) == ("Acme", "Brand")
+    answer = caller.post("/sms/send", {**SMS, "request_id": "r-2", "to": "00447700900123"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_sender")
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        pytest.param({"paused_at": timezone.now()}, id="paused"),
+        pytest.param({"open_until": timezone.now() + timedelta(hours=1)}, id="circuit open"),
+    ],
+)
+def test_a_queue_that_stands_still_is_passed_by_where_another_runs(
+    caller: Caller, how: dict[str, Any]
+) -> None:
+    spare = make_connection(caller.tenant, position=9)
+    Lane.objects.filter(pk=caller.connection.lane_id).update(**how)
+    message = taken(caller)
+    assert (message.connection_id, message.lane_id) == (spare.pk, spare.lane_id)
+
+
+def test_no_route_to_that_country_is_an_operators_to_repair(caller: Caller) -> None:
+    make_route(caller.connection, prefixes=["1"])
+    answer = caller.post("/sms/send", SMS)
+    assert (answer.status_code, answer["Retry-After"]) == (503, "30")
+    assert answer.json()["error"]["code"] == "no_connection"
+    assert "country" in answer.json()["message"]
+    assert not Message.objects.exists()
+
+
+def test_another_tenants_routes_and_accounts_are_not_ours(caller: Caller, client: Any) -> None:
+    stranger = make_caller(client)
+    make_route(stranger.connection, position=0)
+    make_route(stranger.connection, tenant=caller.tenant)  # a row that the desk refuses
+    make_route(caller.connection, position=5)
+    assert taken(caller).connection_id == caller.connection.pk
