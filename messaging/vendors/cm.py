@@ -24,7 +24,7 @@ from messaging.types import (
     Status,
 )
 from messaging.vendors import meanings, reading, writing
-from messaging.vendors.base import About, Adapter, BadPayload, Setting, SettingsError
+from messaging.vendors.base import About, Adapter, BadPayload, Setting
 from messaging.vendors.meanings import Meaning
 
 # Facts.
@@ -70,7 +70,6 @@ STATUSES: Mapping[str, Status] = {
     "4": Status.DELIVERED,  # read; other channels than SMS
 }
 _EXPIRED = re.compile(r"expired|validity", re.I)  # in the description of a failed message
-_NUMBERS = re.compile(r"\+?\d{7,}")
 _FORM = "it looks like 00000000-0000-0000-0000-000000000000: copy the product token from CM.com's app"
 
 
@@ -106,19 +105,9 @@ class Cm(Adapter):
         stop="Bloomreach: the reply is passed on",
     )
 
-    def clean(self, values: Mapping[str, Any]) -> dict[str, str]:
-        problems: dict[str, str] = {}
-        cleaned: dict[str, str] = {}
-        try:
-            cleaned = super().clean(values)
-        except SettingsError as error:
-            problems = error.problems
-        token = str(values.get("product_token") or "").strip()
-        if token and not _is_guid(token):
-            problems["product_token"] = _FORM
-        if problems:
-            raise SettingsError(problems)
-        return cleaned
+    def wrong(self, values: Mapping[str, str]) -> Mapping[str, str]:
+        token = values["product_token"]
+        return {"product_token": _FORM} if token and not _is_guid(token) else {}
 
     def build(self, batch: Sequence[Outgoing], account: Account) -> HttpRequest:
         (message,) = batch
@@ -193,7 +182,7 @@ def _by_word(entry: Mapping[str, Any], response: HttpResponse) -> SendResult:
     """Code 0: the word beside it must say the same. CM.com gives no id; reports come under our reference."""
     word = reading.text(entry, "status").lower()
     if word == REJECTED:
-        text = _words(reading.text(entry, "messageDetails"))
+        text = reading.text(entry, "messageDetails")
         return meanings.refused(meanings.REJECTED, response, vendor_code=OK, text=text)
     if word != ACCEPTED or response.status >= 300:
         return meanings.unreadable(response)
@@ -207,12 +196,7 @@ def _refused(
         return meanings.unreadable(response)
     meaning = ERRORS.get(code) or meanings.by_status(response.status)
     text = reading.text(entry, "messageDetails") or reading.text(answer, "details")
-    return meanings.refused(meaning, response, vendor_code=code, text=_words(text))
-
-
-def _words(text: str) -> str:
-    """CM.com's words without numbers of people."""
-    return _NUMBERS.sub("…", text)
+    return meanings.refused(meaning, response, vendor_code=code, text=text)
 
 
 def _reported(body: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
@@ -239,7 +223,7 @@ def _report(entry: Mapping[str, Any]) -> Report:
         reference=reference,
         code="expired" if status is Status.EXPIRED else "",
         vendor_code=reading.text(told, "errorCode"),
-        text=_words(text),
+        text=text,
     )  # `received` has no zone: the time of receipt is better
 
 

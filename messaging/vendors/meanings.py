@@ -47,7 +47,9 @@ ACCOUNT_BLOCKED = Meaning(Outcome.CONFIGURATION, "account_blocked", route_fault=
 # Surely not taken, and worth another try.
 THROTTLED = Meaning(Outcome.TEMPORARY, "throttled")
 UNAVAILABLE = Meaning(Outcome.TEMPORARY, "vendor_unavailable")
-CALL_REFUSED = Meaning(Outcome.TEMPORARY, "call_refused")  # together with others, for what is wrong with one of them
+CALL_REFUSED = Meaning(
+    Outcome.TEMPORARY, "call_refused"
+)  # together with others, for what is wrong with one of them
 
 # It may have been taken.
 VENDOR_FAULT = Meaning(Outcome.UNKNOWN, "vendor_fault")
@@ -62,6 +64,8 @@ def by_status(status: int) -> Meaning:
         return NO_CREDIT
     if status == 429:
         return THROTTLED
+    if status == 408:
+        return VENDOR_FAULT  # the vendor gave up waiting for itself: nobody knows
     return REJECTED if 400 <= status < 500 else VENDOR_FAULT
 
 

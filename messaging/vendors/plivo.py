@@ -25,7 +25,7 @@ from messaging.types import (
     Status,
 )
 from messaging.vendors import meanings, reading, writing
-from messaging.vendors.base import About, Adapter, BadPayload, BadSignature, Setting, SettingsError
+from messaging.vendors.base import About, Adapter, BadPayload, BadSignature, Setting
 from messaging.vendors.meanings import Meaning
 
 # Facts.
@@ -83,7 +83,6 @@ REPORT_CODES: Mapping[str, tuple[str, Status | None]] = {
     "1000": ("vendor_fault", None),  # no reason given
 }
 _MEDIA = re.compile(r"Media(\d{1,3})")
-_NUMBERS = re.compile(r"\+?\d{7,}")
 
 Pairs = Sequence[tuple[str, str]]
 
@@ -119,20 +118,10 @@ class Plivo(Adapter):
         stop="Plivo refuses later messages (opted_out); the reply is passed on as well",
     )
 
-    def clean(self, values: Mapping[str, Any]) -> dict[str, str]:
-        problems: dict[str, str] = {}
-        auth_id = str(values.get("auth_id") or "").strip()
-        if auth_id and not re.fullmatch(r"(MA|SA)[0-9A-Za-z]{18}", auth_id):
-            problems["auth_id"] = (
-                "an Auth ID is MA or SA and 18 letters and digits: copy it from Plivo's console"
-            )
-        try:
-            cleaned = super().clean(values)
-        except SettingsError as error:
-            raise SettingsError({**problems, **error.problems}) from None
-        if problems:
-            raise SettingsError(problems)
-        return cleaned
+    def wrong(self, values: Mapping[str, str]) -> Mapping[str, str]:
+        if not values["auth_id"] or re.fullmatch(r"(MA|SA)[0-9A-Za-z]{18}", values["auth_id"]):
+            return {}
+        return {"auth_id": "an Auth ID is MA or SA and 18 letters and digits: copy it from Plivo's console"}
 
     def build(self, batch: Sequence[Outgoing], account: Account) -> HttpRequest:
         (message,) = batch
@@ -229,7 +218,7 @@ def _refused(channel: Channel, answer: Mapping[str, Any], response: HttpResponse
         meaning = meanings.NO_CREDIT
     if meaning is meanings.INVALID_REQUEST and channel is Channel.MMS and _NO_MMS.search(text):
         meaning = meanings.MMS_UNSUPPORTED
-    return meanings.refused(meaning, response, text=_NUMBERS.sub("…", text))
+    return meanings.refused(meaning, response, text=text)
 
 
 def _is_v3(headers: Mapping[str, str]) -> bool:

@@ -31,7 +31,7 @@ from messaging.types import (
     Status,
 )
 from messaging.vendors import meanings, reading, writing
-from messaging.vendors.base import About, Adapter, BadPayload, BadSignature, Setting, SettingsError
+from messaging.vendors.base import About, Adapter, BadPayload, BadSignature, Setting
 from messaging.vendors.meanings import Meaning
 
 # Facts.
@@ -113,7 +113,6 @@ REPORT_STATUSES: Mapping[str, Status] = {
     **dict.fromkeys(("21610", "30004", "30007", "30034", "30450"), Status.REJECTED),
 }
 CANCELED = "canceled"  # withdrawn at Twilio, by a person or another program
-_NUMBERS = re.compile(r"\+?\d{7,}")
 
 Pairs = Sequence[tuple[str, str]]
 
@@ -147,15 +146,8 @@ class Twilio(Adapter):
         stop="Twilio refuses later messages (opted_out); the reply is passed on as well",
     )
 
-    def clean(self, values: Mapping[str, Any]) -> dict[str, str]:
-        problems = _misshapen(values)
-        try:
-            cleaned = super().clean(values)
-        except SettingsError as error:
-            raise SettingsError({**problems, **error.problems}) from None
-        if problems:
-            raise SettingsError(problems)
-        return cleaned
+    def wrong(self, values: Mapping[str, str]) -> Mapping[str, str]:
+        return _misshapen(values)
 
     def build(self, batch: Sequence[Outgoing], account: Account) -> HttpRequest:
         (message,) = batch
@@ -198,7 +190,7 @@ class Twilio(Adapter):
         )
         return replace(
             report,
-            text=_words(reading.text(answer, "error_message")),
+            text=reading.text(answer, "error_message"),
             segments=_segments(answer),
             occurred_at=reading.moment(reading.text(answer, "date_updated")),
         )
@@ -238,18 +230,17 @@ class Twilio(Adapter):
         return HookReply(204)
 
 
-def _misshapen(values: Mapping[str, Any]) -> dict[str, str]:
-    typed = {name: str(value or "").strip() for name, value in values.items()}
+def _misshapen(values: Mapping[str, str]) -> dict[str, str]:
     problems = {
         name: f"must be {prefix} and 32 hexadecimal digits: copy it from Twilio's Console"
         for name, prefix in PREFIXES.items()
-        if typed.get(name) and not re.fullmatch(f"{prefix}[0-9a-fA-F]{{32}}", typed[name])
+        if values.get(name) and not re.fullmatch(f"{prefix}[0-9a-fA-F]{{32}}", values[name])
     }
-    if typed.get("api_key_sid") and not typed.get("api_key_secret"):
+    if values.get("api_key_sid") and not values.get("api_key_secret"):
         problems |= {"api_key_secret": "an API key needs its secret: enter it, or empty the key's SID"}
-    if typed.get("api_key_secret") and not typed.get("api_key_sid"):
+    if values.get("api_key_secret") and not values.get("api_key_sid"):
         problems |= {"api_key_sid": "an API key's secret needs the key's SID: enter it, or clear the secret"}
-    if typed.get("sender_choice") == BY_SERVICE and not typed.get("messaging_service_sid"):
+    if values.get("sender_choice") == BY_SERVICE and not values.get("messaging_service_sid"):
         problems |= {"messaging_service_sid": "name the Messaging Service that is to pick the sender (MG…)"}
     return problems
 
@@ -279,17 +270,12 @@ def _segments(answer: Mapping[str, Any]) -> int | None:
     return reading.number(answer, "num_segments") or None
 
 
-def _words(text: str) -> str:
-    """Twilio's words without numbers of people."""
-    return _NUMBERS.sub("…", text)
-
-
 def _refused(channel: Channel, answer: Mapping[str, Any], response: HttpResponse) -> SendResult:
     """Errors come as Twilio's own object, or by RFC 9457 with `title` and `detail`."""
     code = reading.text(answer, "code")
     text = reading.text(answer, "message") or reading.text(answer, "detail") or reading.text(answer, "title")
     meaning = _meaning(code, channel, response.status)
-    result = meanings.refused(meaning, response, vendor_code=code, text=_words(text))
+    result = meanings.refused(meaning, response, vendor_code=code, text=text)
     if code == QUEUE_FULL and result.retry_after is None:
         return replace(result, retry_after=QUEUE_FULL_WAIT)
     return result

@@ -163,7 +163,7 @@ class TestCm(VendorKit):
             200,
             answered(201, 303, "Rejected", messageDetails="Invalid number 00421900000123"),
             Outcome.PERMANENT,
-            {"code": "invalid_recipient", "vendor_code": "303", "text": "Invalid number …"},
+            {"code": "invalid_recipient", "vendor_code": "303", "text": "Invalid number 00421900000123"},
         ),
         Answer(
             "errors, and no entry to say which",

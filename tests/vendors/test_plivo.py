@@ -198,11 +198,11 @@ class TestPlivo(VendorKit):
             {"code": "unreadable_answer"},
         ),
         Answer(
-            "a wrong parameter, said without the number in it",
+            "a wrong parameter",
             400,
             failed("dst 15550100199 is invalid"),
             Outcome.PERMANENT,
-            {"code": "invalid_request", "vendor_code": "400", "text": "dst … is invalid"},
+            {"code": "invalid_request", "vendor_code": "400", "text": "dst 15550100199 is invalid"},
         ),
         Answer(
             "no credit",

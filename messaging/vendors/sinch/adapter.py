@@ -28,7 +28,7 @@ from messaging.types import (
     Sent,
 )
 from messaging.vendors import meanings, reading, writing
-from messaging.vendors.base import About, Adapter, BadPayload, BadSignature, Setting, SettingsError
+from messaging.vendors.base import About, Adapter, BadPayload, BadSignature, Setting
 from messaging.vendors.sinch import mms, xms
 
 # Facts.
@@ -109,18 +109,8 @@ class Sinch(Adapter):
         stop="Bloomreach: the reply is passed on",
     )
 
-    def clean(self, values: Mapping[str, Any]) -> dict[str, str]:
-        problems: dict[str, str] = {}
-        cleaned: dict[str, str] = {}
-        try:
-            cleaned = super().clean(values)
-        except SettingsError as error:
-            problems = error.problems
-        given = {one.name: str(values.get(one.name) or one.default).strip() for one in self.settings}
-        problems = {**_problems(given, {one.name: one.label for one in self.settings}), **problems}
-        if problems:
-            raise SettingsError(problems)
-        return cleaned
+    def wrong(self, values: Mapping[str, str]) -> Mapping[str, str]:
+        return _problems(values, {one.name: one.label for one in self.settings})
 
     def token_request(self, account: Account) -> HttpRequest | None:
         if account.settings["credentials"] != PROJECT:

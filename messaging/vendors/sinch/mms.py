@@ -23,7 +23,7 @@ from messaging.types import (
 from messaging.vendors import meanings, reading, writing
 from messaging.vendors.base import BadPayload
 from messaging.vendors.meanings import Meaning
-from messaging.vendors.sinch.xms import instant, words
+from messaging.vendors.sinch.xms import instant
 
 # Facts.
 BASE_URL = "https://api.ci.mblox.com"
@@ -111,7 +111,7 @@ def result(answer: Mapping[str, Any], response: HttpResponse) -> SendResult:
         return SendResult(Outcome.TAKEN, vendor_id)
     if response.status < 500 and (code or status == "failure"):
         meaning = ERRORS.get(code, meanings.REJECTED)
-        text = words(reading.text(answer, "error-info"))
+        text = reading.text(answer, "error-info")
         return meanings.refused(meaning, response, vendor_code=code, text=text)
     if response.status < 300:
         return meanings.unreadable(response)
@@ -136,7 +136,7 @@ def report(body: Mapping[str, Any]) -> Report:
         reference=reference,
         code=ours,
         vendor_code=code if status.is_final and status is not Status.DELIVERED else "",
-        text=words(written),
+        text=written,
         occurred_at=reading.moment(reading.text(body, "timestamp")),
         sent_as=Channel(way.lower()) if way in ("SMS", "MMS") else None,
     )

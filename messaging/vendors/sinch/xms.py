@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -87,8 +86,6 @@ REPORT_CODES: Mapping[str, str] = {
 
 NO_ERROR = ("0", "400", "401")
 
-_NUMBERS = re.compile(r"\+?\d{7,}")
-
 
 def batch(message: Outgoing, account: Account) -> dict[str, Any]:
     """One recipient in one batch: only so the id and the reference are those of a message."""
@@ -117,7 +114,7 @@ def refused(answer: Mapping[str, Any], response: HttpResponse) -> SendResult:
     if meaning is None and response.status == 403 and code:
         meaning = meanings.REJECTED  # a code we do not know is about this message, not about the account
     meaning = meaning or meanings.by_status(response.status)
-    return meanings.refused(meaning, response, vendor_code=code, text=words(reading.text(answer, "text")))
+    return meanings.refused(meaning, response, vendor_code=code, text=reading.text(answer, "text"))
 
 
 def batch_reports(body: Mapping[str, Any]) -> tuple[Report, ...]:
@@ -149,7 +146,7 @@ def report(body: Mapping[str, Any], told: Mapping[str, Any]) -> Report:
         reference=reference,
         code=ours if failed else "",
         vendor_code="" if code in NO_ERROR else code,
-        text=words(written) if failed else "",
+        text=written if failed else "",
         segments=reading.number(body, "number_of_message_parts"),
         occurred_at=reading.moment(reading.text(body, "at")),
         mms_unsupported=failed and ours == "mms_unsupported",
@@ -192,8 +189,3 @@ def _media_body(message: Outgoing, text: str) -> dict[str, str]:
 def instant(moment: float) -> str:
     """Unix time as Sinch writes times."""
     return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def words(text: str) -> str:
-    """Sinch's words without numbers of people."""
-    return _NUMBERS.sub("…", text)
