@@ -56,9 +56,15 @@ def clean_sender_map(value: Any) -> dict[str, str]:
 
 class ConnectionQuerySet(models.QuerySet["Connection"]):
     def serving(self, tenant_id: int, channel: str) -> ConnectionQuerySet:
-        """Active connections of a tenant for a channel, in the order in which they are tried."""
-        return self.filter(tenant_id=tenant_id, is_active=True, channels__contains=[channel]).order_by(
-            "position", "id"
+        """Active connections of a tenant for a channel, those of its routes if it has any, in order of position."""
+        of_tenant = models.Q(routes__tenant_id=tenant_id, routes__is_active=True)
+        routed = self.model._default_manager.filter(of_tenant)
+        leads = of_tenant & models.Q(routes__channel__in=["", channel])
+        return (
+            self.filter(tenant_id=tenant_id, is_active=True, channels__contains=[channel])
+            .annotate(route_position=models.Min("routes__position", filter=leads))
+            .filter(models.Q(route_position__isnull=False) | ~models.Exists(routed))
+            .order_by("route_position", "position", "id")
         )
 
 

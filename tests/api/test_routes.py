@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from messaging.models import Lane, Message
+from messaging.models import Connection, Lane, Message
 from tests.api.conftest import SMS, Caller, make_caller
 from tests.factories import make_connection, make_route
 
@@ -80,3 +80,16 @@ def test_another_tenants_routes_and_accounts_are_not_ours(caller: Caller, client
     make_route(stranger.connection, tenant=caller.tenant)  # a row that the desk refuses
     make_route(caller.connection, position=5)
     assert taken(caller).connection_id == caller.connection.pk
+
+
+def test_verification_asks_the_account_that_the_routes_begin_with(caller: Caller) -> None:
+    passed_by, last, first = (make_connection(caller.tenant, checked_at=timezone.now()) for _ in range(3))
+    Connection.objects.update(check_ok=False, check_text="refused", checked_at=timezone.now())
+    Connection.objects.filter(pk=first.pk).update(check_ok=True, check_text="fine")
+    assert caller.get("/sms/verify").status_code == 503
+    make_route(last, position=7)
+    make_route(first, position=3)
+    make_route(passed_by, position=0, channel="mms")
+    make_route(passed_by, position=0, is_active=False)
+    assert caller.get("/sms/verify").status_code == 200
+    assert [one.pk for one in Connection.objects.serving(caller.tenant.pk, "sms")] == [first.pk, last.pk]
