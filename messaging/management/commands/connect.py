@@ -53,7 +53,7 @@ class Command(BaseCommand):
 
     def _connect(self, tenant: Tenant, adapter: Adapter, options: dict[str, Any]) -> Connection:
         values = {**_asked(adapter, _given(options["set"]))}
-        fields = {"vendor": adapter.key, "name": options["name"] or adapter.key}
+        fields: dict[str, Any] = {"vendor": adapter.key, "name": options["name"] or adapter.key}
         senders = [_sender(raw) for raw in options["sender"]]
         try:
             draft = Connection(tenant=tenant, **fields)
