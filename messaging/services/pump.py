@@ -166,7 +166,7 @@ class Pump:
         self._record(callbacks.Posted, callbacks.record)
         return count
 
-    def _record(self, kind: type[T], write: Callable[[Sequence[T]], None]) -> None:
+    def _record(self, kind: type[T], write: Callable[[Sequence[T]], object]) -> None:
         items = [item for item in self.unrecorded if isinstance(item, kind)]
         if not items:
             return
@@ -179,12 +179,12 @@ class Pump:
             for item in items:
                 self._write_alone(item, write)
 
-    def _write(self, items: Sequence[T], write: Callable[[Sequence[T]], None]) -> None:
+    def _write(self, items: Sequence[T], write: Callable[[Sequence[T]], object]) -> None:
         write(items)
         written = {id(item) for item in items}
         self.unrecorded = [item for item in self.unrecorded if id(item) not in written]
 
-    def _write_alone(self, item: T, write: Callable[[Sequence[T]], None]) -> None:
+    def _write_alone(self, item: T, write: Callable[[Sequence[T]], object]) -> None:
         """An answer that cannot be recorded at all is dropped: its rows wait for the end of their lease."""
         try:
             self._write([item], write)
