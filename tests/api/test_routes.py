@@ -9,6 +9,7 @@ import pytest
 from django.utils import timezone
 
 from messaging.models import Connection, Lane, Message
+from messaging.services import routes
 from tests.api.conftest import SMS, Caller, make_caller
 from tests.factories import make_connection, make_route
 
@@ -77,9 +78,14 @@ def test_no_route_to_that_country_is_an_operators_to_repair(caller: Caller) -> N
 def test_another_tenants_routes_and_accounts_are_not_ours(caller: Caller, client: Any) -> None:
     stranger = make_caller(client)
     make_route(stranger.connection, position=0)
-    make_route(stranger.connection, tenant=caller.tenant)  # a row that the desk refuses
-    make_route(caller.connection, position=5)
-    assert taken(caller).connection_id == caller.connection.pk
+    assert taken(caller).connection_id == caller.connection.pk  # without routes still
+    routes.forget()
+    make_route(stranger.connection, tenant=caller.tenant)  # rows that the desk refuses
+    make_route(caller.connection, tenant=stranger.tenant, prefixes=["1"])
+    make_route(caller.connection, position=5, prefixes=["421"])
+    assert taken(caller, request_id="r-2").connection_id == caller.connection.pk
+    answer = caller.post("/sms/send", {**SMS, "request_id": "r-3", "to": "0015550100"})
+    assert answer.status_code == 503
 
 
 def test_verification_asks_the_account_that_the_routes_begin_with(caller: Caller) -> None:
