@@ -52,14 +52,14 @@ def free_port() -> int:
         return port
 
 
-def eventually(question: Callable[[], Any], *, within: float, what: str) -> Any:
-    """The first truthy answer; AssertionError naming `what` when there is none within so many seconds."""
+def eventually(question: Callable[[], Any], *, within: float, what: str | Callable[[], str]) -> Any:
+    """The first truthy answer; AssertionError saying `what` when there is none within so many seconds."""
     until = time.monotonic() + within
     while time.monotonic() < until:
         if answer := question():
             return answer
         time.sleep(0.05)
-    raise AssertionError(f"not within {within:g} s: {what}")
+    raise AssertionError(f"not within {within:g} s: {what() if callable(what) else what}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,7 +129,7 @@ def test_a_hundred_messages_through_every_vendor() -> None:
         eventually(
             lambda: running.rows(OPEN) == [(0,)] or any(one.refused for one in stand_ins),
             within=120,
-            what=f"all final: {running.rows(STATES)}",
+            what=lambda: f"all final: {running.rows(STATES)}",
         )
         assert {one.key: one.refused for one in stand_ins} == {one.key: [] for one in stand_ins}
         assert sorted(running.rows(STATES)) == [(one.key, 10, MESSAGES) for one in stand_ins]
@@ -161,7 +161,7 @@ def replies(stand_ins: list[StandIn], bloomreach: Bloomreach) -> None:
     eventually(
         lambda: len(bloomreach.inbound) == len(talking),
         within=30,
-        what=f"inbound messages arrive, so far {sorted(bloomreach.inbound)}",
+        what=lambda: f"inbound messages arrive, so far {sorted(bloomreach.inbound)}",
     )
     for one in talking:
         (heard,) = bloomreach.inbound[one.key]

@@ -30,8 +30,7 @@ class BandwidthStandIn(StandIn):
     def __init__(self) -> None:
         super().__init__()
         self._guard = threading.Lock()
-        self._tokens: list[str] = []
-        self._uses = 0
+        self._uses: dict[str, int] = {}  # of each token
 
     def values(self) -> dict[str, str]:
         return {
@@ -63,15 +62,18 @@ class BandwidthStandIn(StandIn):
         if parse_qsl(call.body.decode()) != [("grant_type", "client_credentials")]:
             return self.refuse(400, {"error": "unsupported_grant_type"}, "grant type")
         with self._guard:
-            self._tokens.append(f"token-{len(self._tokens) + 1}")
-            self._uses = 0
-            return Reply(200, {"access_token": self._tokens[-1], "token_type": "Bearer", "expires_in": 3600})
+            token = f"token-{len(self._uses) + 1}"
+            self._uses[token] = 0
+            return Reply(200, {"access_token": token, "token_type": "Bearer", "expires_in": 3600})
 
     def _admits(self, header: str) -> bool:
-        """Only the newest token is good, and not for ever."""
+        """Each process has a token of its own, and none is good for ever."""
+        token = header.removeprefix("Bearer ")
         with self._guard:
-            self._uses += 1
-            return bool(self._tokens) and header == f"Bearer {self._tokens[-1]}" and self._uses <= TOKEN_USES
+            if token not in self._uses:
+                return False
+            self._uses[token] += 1
+            return self._uses[token] <= TOKEN_USES
 
     def _found(self, vendor_id: str) -> Reply:
         found = [found_message(taken) for taken in self.taken if taken.vendor_id == vendor_id]
