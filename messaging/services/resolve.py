@@ -38,6 +38,7 @@ from messaging.vendors.base import Adapter
 log = logging.getLogger(__name__)
 
 ABSENCES = 2  # look-ups that must find nothing, LOOKUP_GAP apart
+ASK_FIRST = 10  # gaps between look-ups after which the stored bytes are sent again, where that is safe
 UNKNOWNS = 2  # unknown attempts that at_least_once allows
 
 # The due time moves on as it is claimed: that is the lease of whoever asks.
@@ -111,11 +112,13 @@ def _doubt(row: Any, connection: Connection) -> Doubt:
         return Doubt(row, connection, blocked=True)
     try:
         window = adapter.resend_window(account)
-        if window and stored and row.age < window.total_seconds() - 2 * settings.CALL_DEADLINE:
+        resend = bool(window and stored and row.age < window.total_seconds() - 2 * settings.CALL_DEADLINE)
+        # Asking changes nothing, so it comes first; but an answer that never tells must not use up the window.
+        asked = row.absences >= ABSENCES or (resend and row.age > ASK_FIRST * settings.LOOKUP_GAP)
+        question = None if asked else adapter.look_up(str(row.attempt_id), account)
+        if question is None and resend:
             return Doubt(row, connection, adapter, account, exchanges.thawed(stored), resend=True)
-        if row.absences >= ABSENCES:  # asked often enough; absence was no proof
-            return Doubt(row, connection, adapter, account)
-        return Doubt(row, connection, adapter, account, adapter.look_up(str(row.attempt_id), account))
+        return Doubt(row, connection, adapter, account, question)
     except Exception:  # an adapter's bug must not keep the other doubts from being asked about
         log.exception("look-up could not be built", extra={"vendor": connection.vendor})
         return Doubt(row, connection, adapter, account, blocked=True)

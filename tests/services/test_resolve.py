@@ -213,6 +213,39 @@ def test_absent_then_found(vendor: Vendor) -> None:
     assert (fresh(message).standing, len(vendor.posts)) == (S.DELIVERED, 1)
 
 
+def with_both(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A vendor that can be asked, whose answer proves no absence, and that recognises the same bytes."""
+    monkeypatch.setattr(Simulator, "resend_window", lambda self, account: DAY)
+    monkeypatch.setattr(Simulator, "absence_is_proof", False)
+
+
+def test_a_vendor_that_can_be_asked_is_asked_before_the_bytes_go_again(
+    vendor: Vendor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_both(monkeypatch)
+    message = doubtful(vendor, "look_up")
+    for _ in range(2):
+        vendor.will(200, ABSENT)
+        pump()
+        due_now(message)
+    assert [heard.method for heard in vendor.heard] == ["POST", "GET", "GET"]
+    vendor.will(202, TAKEN)
+    pump()
+    assert fresh(message).standing is S.SENT
+    assert vendor.posts[0].body == vendor.posts[1].body
+
+
+def test_answers_that_never_tell_do_not_use_up_the_window(
+    vendor: Vendor, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_both(monkeypatch)
+    message = doubtful(vendor, "look_up")
+    age(message, timedelta(seconds=resolve.ASK_FIRST * settings.LOOKUP_GAP + 1))
+    vendor.will(202, TAKEN)
+    pump()
+    assert (fresh(message).standing, [heard.method for heard in vendor.heard]) == (S.SENT, ["POST", "POST"])
+
+
 def test_absence_that_is_no_proof_leaves_it_to_the_policy(
     vendor: Vendor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
