@@ -320,9 +320,19 @@ class VendorKit:
     # -- settings
 
     def test_tables_are_filled(self) -> None:
-        assert self.sends and self.answers and self.hooks
+        for name in ("sends", "answers", "hooks", "unknown_status"):
+            assert getattr(self, name, None), f"the test of {self.adapter.label} must fill in {name}"
         assert bool(self.checks) is (self.adapter.credential_check(self.account()) is not None)
         assert any(answer.outcome is Outcome.TAKEN for answer in self.answers)
+
+    def test_its_row_in_the_table_is_filled_in(self) -> None:
+        about = self.adapter.about
+        assert about.proof
+        assert about.doubt
+        assert about.stop, "who answers STOP?"
+        assert not (self.signed and about.proof == "secret URL"), "say how its calls prove themselves"
+        heard = {item.channel for hook in self.hooks for item in hook.expected if isinstance(item, Inbound)}
+        assert heard <= about.inbound, "a hook of these tables is inbound, and `about` denies it"
 
     def test_settings_describe_themselves(self) -> None:
         names = [setting.name for setting in self.adapter.settings]
