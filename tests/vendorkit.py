@@ -294,6 +294,9 @@ class VendorKit:
         query = dict(parse_qsl(hook.query, keep_blank_values=True))
         return HookRequest(hook.method, url, "", query, headers, raw)
 
+    def carries_mms(self) -> bool:
+        return Channel.MMS in self.adapter.carries(self.account().settings)
+
     def parse(self, answer: HttpResponse, message: Outgoing | None = None, **values: str) -> SendResult:
         (result,) = self.adapter.parse([message or self.outgoing()], answer, self.account(**values))
         return result
@@ -397,7 +400,7 @@ class VendorKit:
     def test_no_secret_shows(self) -> None:
         account = self.account()
         assert account.secrets
-        messages = [self.outgoing()] + ([self.mms()] if Channel.MMS in self.adapter.channels else [])
+        messages = [self.outgoing()] + ([self.mms()] if self.carries_mms() else [])
         requests = [self.adapter.build([message], account) for message in messages]
         requests += [one for one in (self.adapter.credential_check(account),) if one]
         requests += [one for one in (self.adapter.look_up(REFERENCE, account),) if one]
@@ -411,11 +414,11 @@ class VendorKit:
                 assert secret not in trace, name
 
     def test_mms_is_refused_by_name_or_built(self) -> None:
-        if Channel.MMS in self.adapter.channels:
+        if self.carries_mms():
             request = self.adapter.build([self.mms(text="Look")], self.account())
             assert "https://media.example/a.jpg" in unquote_plus(request.body.decode())
         else:
-            assert self.adapter.about.fallback == ""
+            assert Channel.MMS not in self.adapter.channels or self.adapter.mms_needs != Adapter.mms_needs
 
     # -- answers
 

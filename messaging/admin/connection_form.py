@@ -73,7 +73,8 @@ class ConnectionForm(_ConnectionModelForm):
             self.initial["shares"] = onboarding.partner(self.instance)
         self.fields["shares"].queryset = accounts.select_related("tenant")  # type: ignore[attr-defined]
         if self.instance.pk is None:
-            self.initial["channels"] = [str(channel) for channel in offered]
+            plain = {setting.name: setting.default for setting in self.adapter.settings}
+            self.initial["channels"] = [str(channel) for channel in sorted(self.adapter.carries(plain))]
         elif self.instance.lane_id:
             self.initial["cap"], self.initial["rate"] = self.instance.lane.cap, self.instance.lane.rate
 
@@ -95,12 +96,23 @@ class ConnectionForm(_ConnectionModelForm):
         except SettingsError as error:
             for name, text in error.problems.items():
                 self.add_error(f"{PREFIX}{name}" if f"{PREFIX}{name}" in self.fields else None, text)
+        else:
+            self._refuse_channels()
         self._choose_queue()
         return cleaned
 
     def clean_sender_map(self) -> dict[str, str]:
         """An empty field is an empty map; the model looks at the entries."""
         return self.cleaned_data["sender_map"] or {}
+
+    def _refuse_channels(self) -> None:
+        """What an account carries may depend on its settings, so these come first."""
+        if "channels" not in self.cleaned_data:
+            return
+        try:
+            onboarding.refuse_channels(self.instance, self.cleaned_data["channels"])
+        except ValidationError as error:
+            self.add_error(None, error)
 
     def _choose_queue(self) -> None:
         if "tenant" in self.fields:

@@ -139,18 +139,18 @@ def connect(
     shares: Connection | None = None,
     **fields: Any,
 ) -> Connection:
-    """A new provider account with a queue of its own, or on that of `shares`; `channels` None: all that the vendor has.
+    """A new provider account with a queue of its own, or on that of `shares`; `channels` None: all that it can carry.
 
     `values` are the vendor's settings and secrets together; `cap` and `rate` (segments/s) are the queue's.
     Raises registry.UnknownVendor, SettingsError and ValidationError: nothing was made.
     """
-    offered = sorted(registry.adapter(vendor).channels)
-    chosen = [str(channel) for channel in (offered if channels is None else channels)]
-    connection = Connection(tenant=tenant, vendor=vendor, name=name, channels=chosen, **fields)
+    connection = Connection(tenant=tenant, vendor=vendor, name=name, **fields)
     store_settings(connection, values)
+    offered = sorted(registry.adapter(vendor).carries(connection.settings))
+    connection.channels = [str(channel) for channel in (offered if channels is None else channels)]
     connection.full_clean(exclude=["lane", "public_id", "secrets"])
     choose_queue(connection, shares)
-    refuse_channels(vendor, chosen)
+    refuse_channels(connection, connection.channels)
     with transaction.atomic():
         connection.save()
         limits = {"cap": cap, "rate": rate}
@@ -212,12 +212,15 @@ def store_settings(connection: Connection, values: Mapping[str, str]) -> None:
     connection.secrets = {name: value for name, value in cleaned.items() if name in hidden}
 
 
-def refuse_channels(vendor: str, channels: Iterable[str]) -> None:
-    """Raises ValidationError on `channels` unless the vendor has each of them, and there is one at least."""
-    adapter = registry.adapter(vendor)
+def refuse_channels(connection: Connection, channels: Iterable[str]) -> None:
+    """Raises ValidationError on `channels` unless the account, as set up, carries each, and there is one at least."""
+    adapter = registry.adapter(connection.vendor)
     chosen = set(channels)
     if not chosen:
         raise ValidationError({"channels": "Choose at least one channel."})
     if missing := chosen - {str(channel) for channel in adapter.channels}:
         words = ", ".join(channel.upper() for channel in sorted(missing))
         raise ValidationError({"channels": f"{adapter.label} does not carry {words}."})
+    if missing := chosen - {str(channel) for channel in adapter.carries(connection.settings)}:
+        words = ", ".join(channel.upper() for channel in sorted(missing))
+        raise ValidationError({"channels": f"{adapter.label} carries {words} only with {adapter.mms_needs}."})

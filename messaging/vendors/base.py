@@ -92,6 +92,7 @@ class Adapter(ABC):
     label: ClassVar[str]
     settings: ClassVar[tuple[Setting, ...]] = ()
     channels: ClassVar[frozenset[Channel]] = frozenset({Channel.SMS})
+    mms_needs: ClassVar[str] = "other settings"  # what an account must have to carry MMS, where not all do
     batch_size: ClassVar[int] = 1
     demo_only: ClassVar[bool] = False
     reports_per_part: ClassVar[bool] = False  # one report per part, each under an id of its own
@@ -123,6 +124,10 @@ class Adapter(ABC):
     def wrong(self, values: Mapping[str, str]) -> Mapping[str, str]:
         """What is wrong with settings beyond presence, choices and addresses: field name -> what to do."""
         return {}
+
+    def carries(self, settings: Mapping[str, Any]) -> frozenset[Channel]:
+        """What an account with these settings can carry; they come without secrets, and before they are checked."""
+        return self.channels
 
     def token_request(self, account: Account) -> HttpRequest | None:
         """The call that fetches a bearer token, which every other call then carries; None: no such token is needed."""

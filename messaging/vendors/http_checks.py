@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
+from itertools import product
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -18,18 +19,20 @@ from messaging.vendors.http_templates import TemplateError, check, render
 
 ACCOUNT_VARIABLES = frozenset({"base_url", "username", "password", "api_key", "hook_url"})
 REFERENCE_VARIABLES = frozenset({"reference", "reference_hex"})
+REPORTED_VARIABLES = REFERENCE_VARIABLES | {"report_url"}  # what a report can bring back
 MESSAGE_VARIABLES = REFERENCE_VARIABLES | {
     *("recipient", "sender", "text", "message_id", "report_url", "validity", "validity_minutes", "encoding"),
     *("parts", "metadata"),
 }
 VARIABLES = ACCOUNT_VARIABLES | MESSAGE_VARIABLES
+MMS_VARIABLES = VARIABLES | {"subject", "fallback_text", "media"}
 MOST_HOURS = 168
 
 _PLACES = ("id_place", "error_place", "text_place", "parts_place", "look_up_id", "look_up_status")
 _FIELDS = (
     *("hook_items", "report_status", "report_reference", "report_id", "report_error", "report_text"),
     *("report_time", "inbound_id", "inbound_from", "inbound_to", "inbound_text", "inbound_time"),
-    *("inbound_coding", "inbound_hex"),
+    *("inbound_coding", "inbound_hex", "inbound_media"),
 )
 _CONDITIONS = ("success_when", "found_when", "absent_when", "inbound_when")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
@@ -58,9 +61,9 @@ def header_lines(text: str) -> Iterator[tuple[str, str]]:
         yield name.strip(), value.strip()
 
 
-def body_source(values: Mapping[str, Any]) -> str:
-    """The body's template; a form's may be written over several lines."""
-    body = str(values.get("body") or "")
+def body_source(values: Mapping[str, Any], name: str = "body") -> str:
+    """The template of a body; a form's may be written over several lines."""
+    body = str(values.get(name) or "")
     return joined(body) if "form-urlencoded" in str(values.get("content_type") or "") else body
 
 
@@ -92,10 +95,12 @@ def _tables(values: Values) -> Iterator[tuple[str, str]]:
 
 
 def _templates(values: Values) -> Iterator[tuple[str, str]]:
-    every, asking = VARIABLES, ACCOUNT_VARIABLES | REFERENCE_VARIABLES
+    asking = ACCOUNT_VARIABLES | REFERENCE_VARIABLES
     sources = {
-        "url": (joined(values["url"]), every),
-        "body": (body_source(values), every),
+        "url": (joined(values["url"]), VARIABLES),
+        "body": (body_source(values), VARIABLES),
+        "mms_url": (joined(values["mms_url"]), MMS_VARIABLES),
+        "mms_body": (body_source(values, "mms_body"), MMS_VARIABLES),
         "look_up_url": (joined(values["look_up_url"]), asking),
         "check_url": (joined(values["check_url"]), ACCOUNT_VARIABLES),
     }
@@ -106,13 +111,13 @@ def _templates(values: Values) -> Iterator[tuple[str, str]]:
     for header, source in header_lines(values["headers"]):
         if not _HEADER_NAME.fullmatch(header) or not source:
             yield "headers", f"the line {header[:40]!r} is not of the form: Name: value"
-        yield from _try("headers", check, source, every)
+        yield from _try("headers", check, source, VARIABLES)
         yield from _try("headers", render, source, sample("Hello"))
 
 
-def sample(text: str) -> dict[str, Any]:
-    """Values of a made-up message with that text."""
-    words: dict[str, Any] = dict.fromkeys(VARIABLES, text)
+def sample(text: str, files: int = 1) -> dict[str, Any]:
+    """Values of a made-up message with that text and as many files."""
+    words: dict[str, Any] = dict.fromkeys(MMS_VARIABLES, text)
     encoding = "GSM7" if text.isascii() else "UCS2"
     plain = {
         "validity": 7200,
@@ -123,18 +128,26 @@ def sample(text: str) -> dict[str, Any]:
     }
     address = "https://connector.example/hooks"
     urls = {"base_url": "https://gateway.example", "hook_url": address, "report_url": f"{address}?ref=1&s=2"}
-    return {**words, **plain, **urls, "encoding": encoding, "metadata": {}}
+    media = [
+        {"url": f"https://media.example/{n}{text}", "content_type": text, "name": text} for n in range(files)
+    ]
+    return {**words, **plain, **urls, "encoding": encoding, "metadata": {}, "media": media}
 
 
 def _sampled(name: str, source: str, values: Values) -> Iterator[tuple[str, str]]:
-    """Renders a tame and a wild message in both alphabets: the wild one must not change the form of what is sent."""
-    for letter in ("a", "ž"):
+    """Renders a tame and a wild message in both alphabets: the wild one must not change the form of what is sent.
+
+    An MMS has one file or two, since commas between them go wrong so easily.
+    """
+    for letter, files in product(("a", "ž"), (1, 2) if name in ("mms_url", "mms_body") else (1,)):
+        texts = (letter, f'{letter}&b=c#d?/ "e\\\n%2B+')
         try:
-            tame, wild = (render(source, sample(text)) for text in (letter, f'{letter}&b=c#d?/ "e\\\n%2B+'))
+            tame, wild = (render(source, sample(text, files)) for text in texts)
         except TemplateError as error:
             yield name, str(error)
             return
-        why = _url(tame, wild) if name != "body" else _body(tame, wild, values["content_type"])
+        is_body = name in ("body", "mms_body")
+        why = _body(tame, wild, values["content_type"]) if is_body else _url(tame, wild)
         if why:
             yield name, why
             return
@@ -193,15 +206,47 @@ def _needs(values: Values) -> Iterator[tuple[str, str]]:
             yield place, f"no template sends {{{{ {variable} }}}}"
     if values["method"] == "GET" and values["body"]:
         yield "body", "a GET has no body: choose another method, or empty this"
-    if values["body"] and not values["content_type"]:
+    if (values["body"] or values["mms_body"]) and not values["content_type"]:
         yield "content_type", "a body needs a content type, such as application/json"
-    everything = " ".join((sent, values["look_up_url"], values["check_url"]))
+    if known.has_mms(values):
+        yield from _needs_of_mms(values)
+    everything = " ".join(
+        (sent, *(values[name] for name in ("mms_url", "mms_body", "look_up_url", "check_url")))
+    )
     for name in ("username", "password", "api_key"):
         if _uses(everything, name) and not values[name]:
             yield name, "a template uses it"
     yield from _needs_of_reports(values, sent)
     yield from _needs_of_doubt(values)
     yield from _needs_of_proof(values)
+
+
+def _needs_of_mms(values: Values) -> Iterator[tuple[str, str]]:
+    """The same for the call that carries an MMS."""
+    sent = " ".join((values["mms_url"] or values["url"], values["headers"], values["mms_body"]))
+    place = "mms_url" if values["method"] == "GET" else "mms_body"
+    for variable in ("recipient", "text"):
+        if not _uses(sent, variable):
+            yield place, f"no template of an MMS sends {{{{ {variable} }}}}"
+    if not _sends_media(values):
+        yield place, "no template of an MMS sends the addresses in {{ media }}"
+    if values["method"] == "GET" and values["mms_body"]:
+        yield "mms_body", "a GET has no body: write {{ media }} into MMS URL, or choose another method"
+    if values["report_reference"] and not any(_uses(sent, name) for name in REPORTED_VARIABLES):
+        yield place, "reports are found by our reference: no template of an MMS sends it"
+    if values["doubt"] != known.REPORT and not any(_uses(sent, name) for name in REFERENCE_VARIABLES):
+        yield place, "no template of an MMS sends {{ reference }}, so the gateway cannot know it again"
+
+
+def _sends_media(values: Values) -> bool:
+    """Whether another file makes another call. Templates that fail are told of elsewhere."""
+    source = joined(values["mms_url"] or values["url"]) + "\n" + values["mms_body"]
+    one = sample("a")
+    other = {**one, "media": [{**file, "url": "https://media.example/other"} for file in one["media"]]}
+    try:
+        return render(source, one) != render(source, other)
+    except TemplateError:
+        return True
 
 
 def _needs_of_reports(values: Values, sent: str) -> Iterator[tuple[str, str]]:
@@ -213,9 +258,7 @@ def _needs_of_reports(values: Values, sent: str) -> Iterator[tuple[str, str]]:
                 "report_reference",
                 "a report is found by our reference, or by an id that the answer gave too",
             )
-    if values["report_reference"] and not any(
-        _uses(sent, name) for name in ("reference", "reference_hex", "report_url")
-    ):
+    if values["report_reference"] and not any(_uses(sent, name) for name in REPORTED_VARIABLES):
         yield "report_reference", "no template sends {{ reference }} or {{ report_url }}"
     for name in ("inbound_from", "inbound_text"):
         if values["inbound_when"] and not values[name]:
@@ -227,7 +270,7 @@ def _needs_of_doubt(values: Values) -> Iterator[tuple[str, str]]:
     in_range = hours.isdecimal() and len(hours) < 4 and 1 <= int(hours) <= MOST_HOURS
     if (values["doubt"] == known.RESEND or hours) and not in_range:
         yield "resend_hours", f"write a whole number of hours, 1 to {MOST_HOURS}"
-    if values["doubt"] == known.RESEND and not any(
+    if values["doubt"] in (known.RESEND, known.LOOK_UP) and not any(
         _uses(values["url"] + values["headers"] + values["body"], name) for name in REFERENCE_VARIABLES
     ):
         yield "doubt", "no template sends {{ reference }}, so the gateway cannot know a message again"

@@ -6,7 +6,6 @@ import base64
 import hashlib
 import hmac
 import json
-import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -23,6 +22,7 @@ from messaging.types import (
     HttpRequest,
     HttpResponse,
     Inbound,
+    Media,
     Outcome,
     Outgoing,
     Presence,
@@ -31,7 +31,7 @@ from messaging.types import (
     Status,
 )
 from messaging.vendors import http_checks, http_settings, meanings, reading, writing
-from messaging.vendors.base import About, Adapter, BadPayload, BadSignature, SettingsError
+from messaging.vendors.base import About, Adapter, BadPayload, BadSignature
 from messaging.vendors.http_checks import body_source, header_lines, joined
 from messaging.vendors.http_patterns import Body, at, find, holds, meaning_of, statuses, table
 from messaging.vendors.http_settings import (
@@ -48,7 +48,6 @@ from messaging.vendors.http_settings import (
 from messaging.vendors.http_templates import TemplateError, render
 from messaging.vendors.meanings import Meaning
 
-_NUMBERS = re.compile(r"\+?\d{7,}")
 _UCS2_CODING = "8"  # SMPP data coding
 _MILLIS = 13  # digits of a Unix time in milliseconds
 
@@ -57,26 +56,25 @@ class HttpGeneric(Adapter):
     key = "http_generic"
     label = "Generic HTTP"
     settings = http_settings.SETTINGS
+    channels = frozenset({Channel.SMS, Channel.MMS})
+    mms_needs = "a template for it: fill in MMS body (with GET: MMS URL)"
     absence_is_proof = True  # what proves an absence is the operator's word: `absent_when`, empty by default
     about = About(
-        inbound=frozenset({Channel.SMS}),
+        inbound=frozenset({Channel.SMS, Channel.MMS}),
         proof="as set: secret URL, secret in a header or query, HMAC-SHA256",
         doubt="as set: report, look-up or the same again",
+        fallback="connector",
         stop="as the gateway does; replies are passed on",
     )
 
     def clean(self, values: Mapping[str, Any]) -> dict[str, str]:
-        filled = http_settings.filled(values)
-        problems: dict[str, str] = {}
-        try:
-            cleaned = super().clean(filled)
-        except SettingsError as error:
-            problems = error.problems
-            cleaned = {one.name: str(filled.get(one.name) or "").strip() for one in self.settings}
-        problems = {**http_checks.problems(cleaned), **problems}
-        if problems:
-            raise SettingsError(problems)
-        return cleaned
+        return super().clean(http_settings.filled(values))
+
+    def wrong(self, values: Mapping[str, str]) -> Mapping[str, str]:
+        return http_checks.problems(values)
+
+    def carries(self, settings: Mapping[str, Any]) -> frozenset[Channel]:
+        return self.channels if http_settings.has_mms(settings) else frozenset({Channel.SMS})
 
     def resend_window(self, account: Account) -> timedelta | None:
         if account.settings["doubt"] != RESEND:
@@ -85,11 +83,17 @@ class HttpGeneric(Adapter):
 
     def build(self, batch: Sequence[Outgoing], account: Account) -> HttpRequest:
         (message,) = batch
-        values = _values(message, account)
-        body = render(body_source(account.settings), values).encode()
-        kind = {"Content-Type": str(account.settings["content_type"])} if body else {}
+        settings, values = account.settings, _values(message, account)
+        url, source = "url", "body"
+        if message.channel == Channel.MMS:
+            if not http_settings.has_mms(settings):
+                raise TemplateError("there is no template for an MMS")
+            url, source = "mms_url" if settings.get("mms_url") else "url", "mms_body"
+            values |= _of_mms(message)
+        body = render(body_source(settings, source), values).encode()
+        kind = {"Content-Type": str(settings["content_type"])} if body else {}
         headers = {**kind, **_headers(account, values)}
-        return HttpRequest(account.settings["method"], _url("url", account, values), headers, body)
+        return HttpRequest(settings["method"], _url(url, account, values), headers, body)
 
     def parse(
         self, batch: Sequence[Outgoing], response: HttpResponse, account: Account
@@ -188,6 +192,12 @@ def _values(message: Outgoing, account: Account) -> dict[str, Any]:
     }
 
 
+def _of_mms(message: Outgoing) -> dict[str, Any]:
+    """Variables that only an MMS has."""
+    media = [{"url": one.url, "content_type": one.content_type, "name": one.name} for one in message.media]
+    return {"subject": message.subject, "fallback_text": message.fallback_text, "media": media}
+
+
 def _report_url(reference: str, account: Account) -> str:
     """The hook address with our reference, and with the secret where the query holds the proof."""
     proof = {}
@@ -228,10 +238,8 @@ def _refused(body: Body, response: HttpResponse, settings: Mapping[str, Any]) ->
     meaning = _meaning(code, response.status, settings)
     if meaning is None and response.status < 300:
         return meanings.unreadable(response)
-    text = _words(find(settings["text_place"], body))
-    return meanings.refused(
-        meaning or meanings.by_status(response.status), response, vendor_code=_words(code), text=text
-    )
+    meaning = meaning or meanings.by_status(response.status)
+    return meanings.refused(meaning, response, vendor_code=code, text=find(settings["text_place"], body))
 
 
 def _meaning(code: str, status: int, settings: Mapping[str, Any]) -> Meaning | None:
@@ -241,11 +249,6 @@ def _meaning(code: str, status: int, settings: Mapping[str, Any]) -> Meaning | N
     if not name and code and status < 500 and status != 429:
         name = table(settings["errors"]).get("*", "")
     return MEANINGS.get(name)
-
-
-def _words(text: str) -> str:
-    """The gateway's words without numbers of people."""
-    return _NUMBERS.sub("…", text)[:300]
 
 
 def _entries(hook: HookRequest, items: str) -> list[Mapping[str, Any]]:
@@ -271,14 +274,16 @@ def _read(entry: Mapping[str, Any], settings: Mapping[str, Any]) -> Report | Inb
     if not word or not (reference or vendor_id):
         raise BadPayload("neither an inbound message nor a report with a status and a reference or id")
     error = find(settings["report_error"], body)
+    code = meaning_of(error, settings["report_errors"]) if error else ""
     return _told(
         word,
         settings,
         vendor_id=vendor_id,
         reference=reference,
-        code=meaning_of(error, settings["report_errors"]) if error else "",
+        code=code,
         vendor_code=error,
-        text=_words(find(settings["report_text"], body)),
+        text=find(settings["report_text"], body),
+        mms_unsupported=code == meanings.MMS_UNSUPPORTED.code,
         occurred_at=_moment(find(settings["report_time"], body)),
     )
 
@@ -296,12 +301,28 @@ def _inbound(body: Body, entry: Mapping[str, Any], settings: Mapping[str, Any]) 
     if find(settings["inbound_coding"], body) == _UCS2_CODING:
         text = _from_hex(find(settings["inbound_hex"], body)) or text
     digest = hashlib.sha256(json.dumps(entry, sort_keys=True, default=str).encode()).hexdigest()[:32]
+    place = str(settings.get("inbound_media") or "")  # accounts that are older than this setting lack it
+    media = _media(at(place, entry)) if place else ()
     return Inbound(
         vendor_id=find(settings["inbound_id"], body) or digest,
         sender=sender,
         recipient=find(settings["inbound_to"], body),
+        channel=Channel.MMS if media else Channel.SMS,
         text=text,
+        media=media,
         occurred_at=_moment(find(settings["inbound_time"], body)),
+    )
+
+
+def _media(said: Any) -> tuple[Media, ...]:
+    """One address or object, or a list of them; what names no address is left out."""
+    files = [
+        {"url": one} if isinstance(one, str) else one for one in (said if isinstance(said, list) else [said])
+    ]
+    return tuple(
+        Media(reading.text(one, "url"), reading.text(one, "content_type"))
+        for one in files
+        if reading.text(one, "url")
     )
 
 

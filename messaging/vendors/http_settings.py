@@ -68,6 +68,13 @@ _REQUEST = (
     _lines(
         "body", "Body", 'A template. JSON: {"text": {{ text | json }}}; forms: text={{ text | url_quote }}.'
     ),
+    _lines("mms_url", "MMS URL", "A template; empty: the same URL. Without it and MMS body there is no MMS."),
+    _lines(
+        "mms_body",
+        "MMS body",
+        "A template that also knows {{ subject }}, {{ fallback_text }} and {{ media }}: files with url, "
+        "content_type and name, such as {{ media | json }} or {{ media[0].url | json }}.",
+    ),
 )
 _ANSWER = (
     _line("success_status", "HTTP statuses of a yes", "Such as: 200-299, 409."),
@@ -131,6 +138,9 @@ _INBOUND = (
     _line("inbound_from", "Its sender", _FIELD),
     _line("inbound_to", "Its recipient", _FIELD),
     _line("inbound_text", "Its text", _FIELD),
+    _line(
+        "inbound_media", "Its files", "An address, a list of them, or of objects with url and content_type."
+    ),
     _line("inbound_time", "Its time", "ISO 8601 with a zone, or Unix time."),
     _line("inbound_coding", "Its data coding", "Where 8 means that the next field holds UTF-16BE."),
     _line("inbound_hex", "Its bytes in hexadecimal", _FIELD),
@@ -196,7 +206,7 @@ _JASMIN = {
     "success_status": "200",
     "success_when": r're:^Success "',
     "id_place": r're:^Success "([^"]+)"',
-    "error_place": r're:^Error "([^"]+)"',
+    "error_place": r're:^Error "([^":]+)',  # what follows a colon is a value, which may be a number or a name
     "text_place": r're:^Error "([^"]+)"',
     "errors": """Authentication failure* = credentials_refused
         Authorization failed* = credentials_refused
@@ -242,6 +252,11 @@ _PLAIN = {
     "proof_encoding": HEX,
 }
 _PRESETS: Mapping[str, Mapping[str, str]] = {KANNEL: _KANNEL, JASMIN: _JASMIN}
+
+
+def has_mms(settings: Mapping[str, Any]) -> bool:
+    """Whether there is a template for MMS. Accounts that are older than these settings lack them."""
+    return bool(settings.get("mms_url") or settings.get("mms_body"))
 
 
 def filled(values: Mapping[str, Any]) -> dict[str, Any]:

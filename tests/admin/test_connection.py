@@ -103,6 +103,34 @@ def test_a_wrong_form_names_its_field_and_stores_nothing(
     assert (Connection.objects.count(), Lane.objects.count()) == (0, 0)
 
 
+def generic(**changes: Any) -> dict[str, Any]:
+    body = '{"to": {{ recipient | json }}, "text": {{ text | json }}'
+    given = {"preset": "none", "base_url": "https://sms.example", "body": body + "}", **changes}
+    return {f"setting_{name}": text for name, text in given.items()}
+
+
+def test_mms_may_need_a_template(admin_client: Client) -> None:
+    page = admin_client.get(f"{reverse(f'{PAGE}_add')}?vendor=http_generic")
+    assert page.context["adminform"].form.initial["channels"] == ["sms"]
+    page = add(admin_client, "?vendor=http_generic", **generic())
+    assert page.context["adminform"].form.errors == {
+        "channels": [
+            "Generic HTTP carries MMS only with a template for it: fill in MMS body (with GET: MMS URL)."
+        ]
+    }
+    mms = generic()["setting_body"][:-1] + ', "media": {{ media | json }}}'
+    page = add(admin_client, "?vendor=http_generic", channels=["mms"], **generic(mms_body="{{ colour }}"))
+    assert errors(page) == ["setting_mms_body"]
+    assert not Connection.objects.exists()
+    assert add(admin_client, "?vendor=http_generic", **generic(mms_body=mms)).status_code == 302
+    connection = Connection.objects.get()
+    assert connection.channels == ["sms", "mms"]
+    page = edit(admin_client, connection, **generic(mms_body=""))
+    assert errors(page) == ["channels"]
+    assert edit(admin_client, connection, channels=["sms"], **generic()).status_code == 302
+    assert Connection.objects.get().channels == ["sms"]
+
+
 def test_one_name_per_tenant(admin_client: Client) -> None:
     taken = make_connection(name="main")
     page = add(admin_client, tenant=taken.tenant_id)

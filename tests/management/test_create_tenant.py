@@ -2,6 +2,7 @@
 
 import io
 import json
+from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -110,6 +111,20 @@ def test_connect_keeps_secrets_apart_and_limits_the_queue() -> None:
     assert stored.settings["capability"] == "look_up"
     assert "api_key" not in stored.settings
     assert (stored.lane.cap, stored.lane.rate) == (7, 2.5)
+
+
+def test_connect_offers_what_the_account_can_carry() -> None:
+    body = '{"to": {{ recipient | json }}, "text": {{ text | json }}}'
+    mms = '{"to": {{ recipient | json }}, "text": {{ text | json }}, "media": {{ media | json }}}'
+    fields: dict[str, Any] = {"tenant": make_tenant(), "vendor": "http_generic"}
+    plain = {"base_url": "https://sms.example", "body": body}
+    assert onboarding.connect(**fields, name="plain", values=plain).channels == ["sms"]
+    assert onboarding.connect(**fields, name="rich", values={**plain, "mms_body": mms}).channels == [
+        "mms",
+        "sms",
+    ]
+    with pytest.raises(onboarding.ValidationError, match="carries MMS only with a template for it"):
+        onboarding.connect(**fields, name="wrong", values=plain, channels=["sms", "mms"])
 
 
 @pytest.mark.parametrize(

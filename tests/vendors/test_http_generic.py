@@ -6,17 +6,19 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import ClassVar
+from typing import Any, ClassVar
 from urllib.parse import parse_qs, parse_qsl, quote, urlsplit
 
 import pytest
 
 from messaging.types import (
     Account,
+    Channel,
     Found,
     HookRequest,
     HttpRequest,
     Inbound,
+    Media,
     Outcome,
     Presence,
     Report,
@@ -39,6 +41,14 @@ from tests.vendorkit import (
 )
 
 HEX = REFERENCE.replace("-", "")
+AN_MMS: Mapping[str, Any] = {
+    "channel": Channel.MMS,
+    "media": (
+        Media("https://media.example/a.jpg?x=1&y=2", "image/jpeg"),
+        Media("https://media.example/b", name="b"),
+    ),
+}
+MMS_START = '{"ref": {{ reference | json }}, "to": {{ recipient | json }}, "text": {{ text | json }}, "m": '
 ID = "07033084-5cfd-4812-90a4-e4d24ffb6e3d"
 
 
@@ -57,13 +67,18 @@ class TestHomeGrown(VendorKit):
             "to": {{ recipient | remove_first: "+" | json }}, "text": {{ text | json }}, "ttl": {{ validity }},
             "segment": {{ metadata.segment | default: "none" | json }}, "user": {{ username | json }},
             "hook": {{ report_url | json }}}""",
+        "mms_url": "{{ base_url }}/v2/mms",
+        "mms_body": """{"ref": {{ reference | json }}, "from": {{ sender | remove_first: "+" | json }},
+            "to": {{ recipient | remove_first: "+" | json }}, "text": {{ text | json }},
+            "subject": {{ subject | json }}, "instead": {{ fallback_text | json }}, "files": {{ media | json }}}""",
         "success_status": "200-202",
         "success_when": "result.ok=true",
         "id_place": "result.messages.0.id",
         "error_place": "error.code",
         "text_place": "error.text",
         "parts_place": "result.parts",
-        "errors": "E17 = opted_out\nE2* = invalid_recipient\nBUSY=throttled\n* = rejected_by_vendor",
+        "errors": "E17 = opted_out\nE2* = invalid_recipient\nBUSY=throttled\nNOMMS = mms_unsupported\n"
+        "* = rejected_by_vendor",
         "http_errors": "418 = account_blocked\n52* = vendor_unavailable",
         "doubt": "look_up",
         "look_up_url": "{{ base_url }}/v2/messages?ref={{ reference | url_quote }}",
@@ -80,11 +95,12 @@ class TestHomeGrown(VendorKit):
         "report_text": "reason.text",
         "report_time": "at",
         "statuses": "sent = sent\nOK = delivered\nfailed = undelivered\nlate = expired\nno* = rejected",
-        "report_errors": "404 = unreachable\nS* = opted_out",
+        "report_errors": "404 = unreachable\nS* = opted_out\nP9 = mms_unsupported",
         "inbound_when": "kind=reply",
         "inbound_from": "sender",
         "inbound_to": "shortcode",
         "inbound_text": "body.text",
+        "inbound_media": "body.files",
         "inbound_time": "at",
         "proof": "hmac",
         "proof_name": "X-Gateway-Proof",
@@ -111,6 +127,54 @@ class TestHomeGrown(VendorKit):
                 "Authorization": "Bearer the key of the tests",
                 "Idempotency-Key": REFERENCE,
                 "Content-Type": "application/json",
+            },
+        ),
+        Send(
+            "an MMS",
+            {
+                "ref": REFERENCE,
+                "from": "15550100",
+                "to": "421900000123",
+                "text": 'say "hi"',
+                "subject": "New",
+                "instead": "Look",
+                "files": [
+                    {"url": "https://media.example/a.jpg?x=1&y=2", "content_type": "image/jpeg", "name": ""},
+                    {"url": "https://media.example/b", "content_type": "", "name": "b"},
+                ],
+            },
+            url="https://sms.example/api/v2/mms",
+            headers={"Authorization": "Bearer the key of the tests", "Content-Type": "application/json"},
+            message={**AN_MMS, "text": 'say "hi"', "subject": "New", "fallback_text": "Look"},
+        ),
+        Send(
+            "an MMS at the address of SMS, file by file",
+            {
+                "to": RECIPIENT,
+                "text": "Hello",
+                "files": ["https://media.example/a.jpg?x=1&y=2", "https://media.example/b"],
+            },
+            url="https://sms.example/api/v2/messages",
+            message=AN_MMS,
+            values={
+                "mms_url": "",
+                "mms_body": """{"to": {{ recipient | json }}, "text": {{ text | json }}, "files": [
+                    {% for file in media %}{{ file.url | json }}{% unless forloop.last %},{% endunless %}
+                    {% endfor %}]}""",
+            },
+        ),
+        Send(
+            "an MMS in the address alone",
+            b"",
+            url=f"/mms?to=%2B421900000123&t=Hello&ref={REFERENCE}&m=https%3A%2F%2Fmedia.example%2Fa.jpg%3Fx%3D1%26y%3D2",
+            message=AN_MMS,
+            values={
+                "method": "GET",
+                "body": "",
+                "url": "{{ base_url }}/sms?to={{ recipient | url_quote }}&t={{ text | url_quote }}&ref={{ reference }}",
+                "mms_url": """{{ base_url }}/mms?to={{ recipient | url_quote }}&t={{ text | url_quote }}
+                    &ref={{ reference }}&m={{ media[0].url | url_quote }}""",
+                "mms_body": "",
             },
         ),
         Send(
@@ -146,8 +210,10 @@ class TestHomeGrown(VendorKit):
             400,
             {"error": {"code": "E17", "text": "+421900000123 wrote STOP"}},
             Outcome.PERMANENT,
-            {"code": "opted_out", "vendor_code": "E17", "text": "… wrote STOP"},
+            {"code": "opted_out", "vendor_code": "E17", "text": "+421900000123 wrote STOP"},
         ),
+        Answer("no MMS there", 400, {"error": {"code": "NOMMS"}}, Outcome.PERMANENT,
+               {"code": "mms_unsupported", "mms_unsupported": True}, message=AN_MMS),
         Answer("a code in a yes", 200, {"error": {"code": "e17"}}, Outcome.PERMANENT, {"code": "opted_out"}),
         Answer("a code that begins so", 400, {"error": {"code": "E205"}}, Outcome.PERMANENT,
                {"code": "invalid_recipient"}),
@@ -224,6 +290,20 @@ class TestHomeGrown(VendorKit):
             {"events": {"state": "nope", "reason": {"code": "STOP"}}},
             query=f"ref={REFERENCE}",
         ),
+        Hook(
+            "the handset takes no MMS",
+            (
+                Report(
+                    Status.UNDELIVERED,
+                    "failed",
+                    reference=REFERENCE,
+                    code="mms_unsupported",
+                    vendor_code="P9",
+                    mms_unsupported=True,
+                ),
+            ),
+            {"events": [{"state": "failed", "ref": REFERENCE, "reason": {"code": "P9"}}]},
+        ),
     )
     unknown_status = Hook("a word of tomorrow", (), {"events": [{"state": "pondering", "id": "m-1"}]})
     vectors = (
@@ -287,6 +367,29 @@ class TestHomeGrown(VendorKit):
         ),
         ({"content_type": "text/xml", "body": "<t>{{ text }}</t><to>{{ recipient | escape }}</to>"}, "body"),
         ({"method": "GET"}, "body"),
+        ({"method": "GET"}, "mms_body"),
+        ({"method": "GET", "body": "", "mms_body": ""}, "mms_url"),
+        ({"body": "{{ text | json }}{{ recipient | json }}{{ media | json }}"}, "body"),
+        ({"url": "{{ base_url }}/{{ subject | url_quote }}"}, "url"),
+        ({"headers": "X-Y: {{ subject }}"}, "headers"),
+        ({"mms_url": "{{ base_url }}/{{ colour }}"}, "mms_url"),
+        ({"mms_url": "{{ media[0].url }}"}, "mms_url"),
+        ({"mms_url": "{{ base_url }}?m={{ media[0].url }}"}, "mms_url"),
+        ({"mms_body": MMS_START + "{{ colour | json }}}"}, "mms_body"),
+        ({"mms_body": MMS_START + "1}"}, "mms_body"),
+        ({"mms_body": MMS_START + "{{ media.size }}}"}, "mms_body"),
+        ({"mms_body": MMS_START + '"{{ media[0].url }}"}'}, "mms_body"),
+        ({"mms_body": MMS_START + "[{% for m in media %}{{ m.url | json }},{% endfor %}]}"}, "mms_body"),
+        ({"mms_body": MMS_START + "[{% for m in media %}{{ m.url | json }}{% endfor %}]}"}, "mms_body"),
+        ({"mms_body": MMS_START + "{{ media[2].url | json }}}"}, "mms_body"),
+        ({"mms_body": MMS_START + "{{ media[0].size | json }}}"}, "mms_body"),
+        ({"mms_body": MMS_START.replace("recipient", "sender") + "{{ media | json }}}"}, "mms_body"),
+        ({"mms_body": MMS_START.replace("text", "subject") + "{{ media | json }}}"}, "mms_body"),
+        (
+            {"mms_body": MMS_START.replace("reference", "sender") + "{{ media | json }}}", "headers": ""},
+            "mms_body",
+        ),
+        ({"inbound_media": "re:x"}, "inbound_media"),
         ({"method": "DELETE"}, "method"),
         ({"api_key": ""}, "api_key"),
         ({"success_status": "2xx"}, "success_status"),
@@ -309,6 +412,7 @@ class TestHomeGrown(VendorKit):
             "report_reference",
         ),
         ({"inbound_from": ""}, "inbound_from"),
+        ({"headers": "", "body": '[{{ text | json }}, {{ recipient | json }}, "{{ report_url }}"]'}, "doubt"),
         ({"doubt": "resend"}, "resend_hours"),
         ({"doubt": "resend", "resend_hours": "1000"}, "resend_hours"),
         ({"look_up_url": "{{ base_url }}/all"}, "look_up_url"),
@@ -376,6 +480,68 @@ class TestHomeGrown(VendorKit):
                 self.hook_request(Hook("", (), {"events": [{"kind": "reply"}]})), self.account()
             )
 
+    @pytest.mark.parametrize(
+        ("said", "media"),
+        [
+            pytest.param("https://m.example/1", (Media("https://m.example/1"),), id="an address"),
+            pytest.param(
+                ["https://m.example/1", "https://m.example/2"],
+                (Media("https://m.example/1"), Media("https://m.example/2")),
+                id="addresses",
+            ),
+            pytest.param(
+                [{"url": "https://m.example/1", "content_type": "image/png"}, {"url": "https://m.example/2"}],
+                (Media("https://m.example/1", "image/png"), Media("https://m.example/2")),
+                id="objects",
+            ),
+            pytest.param({"url": "https://m.example/1"}, (Media("https://m.example/1"),), id="an object"),
+            pytest.param([7, None, {}, "", {"url": ["x"]}], (), id="oddities"),
+            pytest.param(None, (), id="nothing"),
+        ],
+    )
+    def test_files_make_an_inbound_message_an_mms(self, said: Any, media: tuple[Media, ...]) -> None:
+        entry = {"kind": "reply", "sender": "421900000150", "body": {"text": "Hi", "files": said}}
+        hook = self.hook_request(Hook("", (), {"events": [entry]}))
+        for place, expected in (("body.files", media), ("", ())):
+            (inbound,) = self.adapter.parse_hook(hook, self.account(inbound_media=place))
+            assert isinstance(inbound, Inbound)
+            assert (inbound.media, inbound.text) == (expected, "Hi")
+            assert inbound.channel is (Channel.MMS if expected else Channel.SMS)
+
+    def test_mms_needs_a_template(self) -> None:
+        for changed in ({"mms_body": ""}, {"mms_url": ""}):
+            assert self.adapter.carries({**self.values, **changed}) == {Channel.SMS, Channel.MMS}
+        account = self.account(mms_url="", mms_body="")
+        older = {name: value for name, value in account.settings.items() if not name.startswith("mms_")}
+        for settings in (account.settings, older):
+            assert self.adapter.carries(settings) == {Channel.SMS}
+            with pytest.raises(ValueError, match="no template for an MMS"):
+                self.adapter.build([self.mms()], replace(account, settings=settings))
+        assert self.adapter.build([self.outgoing()], replace(account, settings=older)).body
+
+    def test_an_account_older_than_files_hears_replies(self) -> None:
+        account = self.account()
+        older = {name: value for name, value in account.settings.items() if name != "inbound_media"}
+        hook = self.hook_request(Hook("", (), {"events": [{"kind": "reply", "sender": "421900000150"}]}))
+        (inbound,) = self.adapter.parse_hook(hook, replace(account, settings=older))
+        assert isinstance(inbound, Inbound) and inbound.channel is Channel.SMS
+
+    def test_an_mms_in_a_form(self) -> None:
+        account = self.account(
+            content_type="application/x-www-form-urlencoded",
+            body="to={{ recipient | url_quote }}&text={{ text | url_quote }}",
+            mms_body="""to={{ recipient | url_quote }}&text={{ text | url_quote }}&s={{ subject | url_quote }}
+                {% for file in media %}&file={{ file.url | url_quote }}{% endfor %}""",
+        )
+        request = self.adapter.build([self.outgoing(**AN_MMS, subject="a&b")], account)
+        assert parse_qsl(request.body.decode()) == [
+            ("to", RECIPIENT),
+            ("text", "Hello"),
+            ("s", "a&b"),
+            ("file", "https://media.example/a.jpg?x=1&y=2"),
+            ("file", "https://media.example/b"),
+        ]
+
     def test_what_a_look_up_asks(self) -> None:
         request = self.adapter.look_up(REFERENCE, self.account())
         assert request is not None
@@ -396,7 +562,12 @@ class TestHomeGrown(VendorKit):
         assert self.adapter.resend_window(self.account()) is None
         account = self.account(doubt="resend", resend_hours="24")
         assert self.adapter.resend_window(account) == timedelta(hours=24)
-        without = {"headers": "", "body": '{"t": {{ text | json }}, "to": {{ recipient | json }}}'}
+        without = {
+            "headers": "",
+            "mms_url": "",
+            "mms_body": "",
+            "body": '{"t": {{ text | json }}, "to": {{ recipient | json }}}',
+        }
         with pytest.raises(SettingsError) as error:
             self.account(doubt="resend", resend_hours="24", **without)
         assert {"doubt", "report_reference"} <= set(error.value.problems)
@@ -414,11 +585,16 @@ class TestHomeGrown(VendorKit):
 
     def test_xml(self) -> None:
         body = "<sms to='{{ recipient | escape }}' id='{{ reference }}'>{{ text | escape }}</sms>"
-        account = self.account(content_type="text/xml; charset=utf-8", body=body)
+        mms = "<mms to='{{ recipient | escape }}' id='{{ reference }}'>{% for file in media %}"
+        mms += "<file>{{ file.url | escape }}</file>{% endfor %}{{ text | escape }}</mms>"
+        account = self.account(content_type="text/xml; charset=utf-8", body=body, mms_body=mms)
         request = self.adapter.build([self.outgoing(text="<3 & více")], account)
         expected = f"<sms to='{RECIPIENT}' id='{REFERENCE}'>&lt;3 &amp; více</sms>"
         assert request.body.decode() == expected
         assert request.headers["Content-Type"] == "text/xml; charset=utf-8"
+        request = self.adapter.build([self.outgoing(**AN_MMS)], account)
+        files = "<file>https://media.example/a.jpg?x=1&amp;y=2</file><file>https://media.example/b</file>"
+        assert request.body.decode() == f"<mms to='{RECIPIENT}' id='{REFERENCE}'>{files}Hello</mms>"
 
     def test_least_settings(self) -> None:
         body = '{"to": {{ recipient | json }}, "text": {{ text | json }}}'
@@ -526,6 +702,9 @@ class TestKannel(VendorKit):
         assert {name: cleaned[name] for name in own} == own
         assert cleaned["report_reference"] == "ref"
 
+    def test_a_preset_carries_no_mms(self) -> None:
+        assert self.adapter.carries(self.account().settings) == {Channel.SMS}
+
     def test_kannel_hears_nothing_that_it_would_send_on_as_an_sms(self) -> None:
         assert self.adapter.hook_reply(self.account()).body == b""
 
@@ -569,7 +748,8 @@ class TestJasmin(VendorKit):
         Answer("no credit", 403, 'Error "Cannot charge submit_sm, check RouterPB log file for details"',
                Outcome.CONFIGURATION, {"code": "no_credit"}),
         Answer("an argument", 400, 'Error "Argument [to] has an invalid value: [421900000123]."', Outcome.PERMANENT,
-               {"code": "invalid_request", "text": "Argument [to] has an invalid value: […]."}),
+               {"code": "invalid_request", "vendor_code": "Argument [to] has an invalid value",
+                "text": "Argument [to] has an invalid value: [421900000123]."}),
         Answer("a missing argument", 400, 'Error "Mandatory argument [to] is not found."', Outcome.PERMANENT,
                {"code": "invalid_request"}),
         Answer("another error", 400, 'Error "Value filter failed"', Outcome.PERMANENT, {"code": "rejected_by_vendor"}),
