@@ -16,6 +16,19 @@ def pytest_configure() -> None:
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests with real processes come first, in two of the workers: they wait more than they work, and two at once are
+    what two cores carry. Each worker gets one stretch of the list, and takes from the others when it is done."""
+    workers = getattr(config, "workerinput", {}).get("workercount", 1)
+    if workers < 2:
+        return
+    long = [item for item in items if item.get_closest_marker("process")]
+    short = [item for item in items if not item.get_closest_marker("process")]
+    stretch = max(len(items) // workers - len(long[::2]), 0)
+    items[:] = [*long[::2], *short[:stretch], *long[1::2], *short[stretch:]]
+
+
 class NetworkError(RuntimeError):
     """A test tried to leave this machine."""
 

@@ -87,9 +87,11 @@ def test_a_flood_of_one_sender_stands_in_nobodys_way() -> None:
     fill(made, 3 * sender_rates.WINDOW)
     fill(made, 5, sender=QUICK)
     got: Counter[str] = Counter()
+    started = time.monotonic()
     for _ in range(5):
         got += by_sender(claim(free=8))
-    assert (got[QUICK], got[SLOW] <= 4) == (5, True)
+    most = 3 * (1 + time.monotonic() - started) + 1  # a full bucket, what it earned, and one into debt
+    assert (got[QUICK], got[SLOW] <= most) == (5, True)
 
 
 def test_what_is_put_off_is_put_off_once_and_in_order() -> None:

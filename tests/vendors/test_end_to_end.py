@@ -136,24 +136,21 @@ def test_a_hundred_messages_through_every_vendor() -> None:
         assert {one.key: (len(one.taken), one.twice) for one in stand_ins} == {
             one.key: (MESSAGES, []) for one in stand_ins
         }
-        replies(stand_ins, bloomreach)
-        eventually(
-            lambda: len(bloomreach.events) >= MESSAGES * len(stand_ins),
-            within=60,
-            what="all callbacks arrive",
-        )
-        customs = [event["custom_data"] for event in bloomreach.events]
-        assert sorted(customs) == sorted(
-            f"custom-{one.key}-{n}" for one in stand_ins for n in range(MESSAGES)
-        )
+        talking = [one for one in stand_ins if one.has_inbound]
+        replies(talking, bloomreach)
+        answers(talking, tenants, bloomreach, port)
+        expected = [f"custom-{one.key}-{n}" for one in stand_ins for n in range(MESSAGES)]
+        expected += [f"custom-{one.key}-answer" for one in talking]
+        eventually(lambda: len(bloomreach.events) >= len(expected), within=60, what="all callbacks arrive")
+        assert sorted(event["custom_data"] for event in bloomreach.events) == sorted(expected)
+        assert {event["status"] for event in bloomreach.events} == {"delivered"}
         assert {one.key: one.unheard for one in stand_ins} == {one.key: [] for one in stand_ins}
         account = running.reconcile()
         assert (account["exit"], account["unaccounted"]) == (0, 0)
 
 
-def replies(stand_ins: list[StandIn], bloomreach: Bloomreach) -> None:
+def replies(talking: list[StandIn], bloomreach: Bloomreach) -> None:
     """A handset answers STOP to each vendor that passes such messages on; each arrives once, though said twice."""
-    talking = [one for one in stand_ins if one.has_inbound]
     for one in talking:
         call = one.inbound(sender="+421900000001", recipient=one.sender, text="STOP")
         one.say(call)
@@ -166,3 +163,20 @@ def replies(stand_ins: list[StandIn], bloomreach: Bloomreach) -> None:
     for one in talking:
         (heard,) = bloomreach.inbound[one.key]
         assert (heard["from"], heard["text"]) == ("00421900000001", "STOP"), one.key
+
+
+def answers(talking: list[StandIn], tenants: list[Tenant], bloomreach: Bloomreach, port: int) -> None:
+    """Bloomreach answers the keyword from the number that it came to, to the number that it came from."""
+    tokens = {tenant.slug: tenant.token for tenant in tenants}
+    for one in talking:
+        (heard,) = bloomreach.inbound[one.key]
+        body = {
+            "from": heard["to"],
+            "to": heard["from"],
+            "text": "You will hear no more from us.",
+            "request_id": f"{one.key}-answer",
+            "custom_data": f"custom-{one.key}-answer",
+            "callback_url": f"{bloomreach.listener.url}/callbacks",
+            "metadata": {},
+        }
+        assert post_json(port, "/sms/send", body, tokens[one.key]) == 200, one.key
