@@ -116,7 +116,7 @@ def _doubt(row: Any, connection: Connection) -> Doubt:
         # Asking changes nothing, so it comes first; but an answer that never tells must not use up the window.
         asked = row.absences >= ABSENCES or (resend and row.age > ASK_FIRST * settings.LOOKUP_GAP)
         question = None if asked else adapter.look_up(str(row.attempt_id), account)
-        if question is None and resend:
+        if question is None and resend and stored:
             return Doubt(row, connection, adapter, account, exchanges.thawed(stored), resend=True)
         return Doubt(row, connection, adapter, account, question)
     except Exception:  # an adapter's bug must not keep the other doubts from being asked about
