@@ -2,10 +2,13 @@
 
 import ipaddress
 import socket
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.conf import settings
+from django.db import connection
 
 _connect = socket.socket.connect
 _connect_ex = socket.socket.connect_ex
@@ -56,3 +59,19 @@ def loopback_only(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(socket.socket, "connect", connect)
     monkeypatch.setattr(socket.socket, "connect_ex", connect_ex)
+
+
+@pytest.fixture(autouse=True)
+def unmanaged_tables_are_emptied(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Django empties the tables after a test that commits, but not those that it does not manage."""
+    marker = request.node.get_closest_marker("django_db")
+    commits = marker is not None and marker.kwargs.get("transaction")
+    if not commits and {"live_server", "transactional_db"}.isdisjoint(request.fixturenames):
+        yield
+        return
+    request.getfixturevalue("transactional_db")  # its clean-up comes after this one
+    yield
+    tables = [model._meta.db_table for model in apps.get_models() if not model._meta.managed]
+    with connection.cursor() as cursor:
+        for table in tables:
+            cursor.execute(f"DELETE FROM {table}")  # noqa: S608 (a model's own table; quicker than TRUNCATE)

@@ -194,7 +194,7 @@ def test_calls_in_flight_count_against_the_cap() -> None:
 
 def test_a_flood_leaves_the_other_lanes_their_share() -> None:
     flood, *others = [account() for _ in range(6)]
-    fill(flood, 10_000)
+    fill(flood, 1_000)
     for one in others:
         fill(one, 9)
     assert shares(claim(free=24)) == {made.lane_id: 4 for made in (flood, *others)}
