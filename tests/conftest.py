@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.apps import apps
 from django.conf import settings
+from django.core.servers.basehttp import WSGIServer
 from django.db import connection
 
 _connect = socket.socket.connect
@@ -15,8 +16,9 @@ _connect_ex = socket.socket.connect_ex
 
 
 def pytest_configure() -> None:
-    """A login costs half a second otherwise; the desk's own tests make hundreds."""
+    """Quick logins (half a second otherwise, and the desk makes hundreds), and a test server for many at once."""
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    WSGIServer.request_queue_size = 128  # Django's test server drops the eleventh who comes while it is busy
 
 
 @pytest.hookimpl(trylast=True)
