@@ -77,4 +77,10 @@ def ask(connection: Connection) -> CredentialCheck:
     answer = calls.call(adapter, account, request, deadline=CHECK_SECONDS)
     if isinstance(answer, CallFailure):
         return CredentialCheck(None, f"{adapter.label} could not be reached just now: {answer.text}")
-    return adapter.parse_credential_check(answer, account)
+    try:
+        return adapter.parse_credential_check(answer, account)
+    except Exception:  # an adapter's bug
+        logger.exception("credential check could not be read", extra={"vendor": connection.vendor})
+        return CredentialCheck(
+            None, f"{adapter.label} answered HTTP {answer.status}, which could not be read"
+        )

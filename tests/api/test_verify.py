@@ -15,6 +15,7 @@ from accounts.models import TenantStatus
 from messaging.models import Connection
 from messaging.services import verify
 from messaging.types import CredentialCheck
+from messaging.vendors.simulator import Simulator
 from tests.api.conftest import Caller
 from tests.factories import make_connection
 
@@ -124,6 +125,19 @@ def test_secrets_that_cannot_be_opened(caller: Caller, settings: Any):
 def test_settings_that_the_adapter_cannot_work_with(db: None):
     check = verify.check_connection(make_connection(secrets={}))
     assert check == CredentialCheck(None, "the credential check could not be built (KeyError)")
+
+
+def test_an_answer_that_the_adapter_cannot_read(
+    caller: Caller, vendor: responses.RequestsMock, monkeypatch: pytest.MonkeyPatch
+):
+    def broken(*_: Any) -> None:
+        raise KeyError("balance")
+
+    vendor.get(ACCOUNT)
+    monkeypatch.setattr(Simulator, "parse_credential_check", broken)
+    answer = caller.get("/sms/verify")
+    assert answer.status_code == 200
+    assert "Simulator answered HTTP 200, which could not be read" in answer.json()["message"]
 
 
 def test_a_vendor_of_another_version(db: None):
