@@ -171,7 +171,7 @@ class ApiToken(models.Model):
 
     @classmethod
     def issue(cls, tenant: Tenant, **fields: Any) -> tuple[ApiToken, str]:
-        """A new token and its secret, which is shown this once and never again."""
-        secret = secrets.token_urlsafe(32)
+        """A new token and its secret (256 random bits), which is shown this once and never again."""
+        secret = secrets.token_hex(32)  # in hex: one that begins with a dash is an option to a command
         token = cls.objects.create(tenant=tenant, digest=digest(secret), hint=secret[-4:], **fields)
         return token, secret

@@ -84,8 +84,8 @@ def setting_fields(*, token: ApiToken, secret: str) -> tuple[SettingField, ...]:
 
 
 def new_callback_secret() -> str:
-    """A key for signing callbacks: 256 random bits."""
-    return randomness.token_urlsafe(32)
+    """A key for signing callbacks: 256 random bits, in hex, which no command takes for an option."""
+    return randomness.token_hex(32)
 
 
 def create_tenant(

@@ -148,7 +148,7 @@ def api_key(connection: Connection | None = None) -> str:
         key = connection.secrets.reveal().get("api_key") if connection else None
     except SealError:
         key = None
-    return str(key) if key else secrets.token_urlsafe(24)
+    return str(key) if key else secrets.token_hex(24)
 
 
 def _admin(former: str) -> str:
@@ -158,7 +158,7 @@ def _admin(former: str) -> str:
     )
     if former and user.check_password(former):
         return former
-    password = secrets.token_urlsafe(12)
+    password = secrets.token_hex(8)
     user.set_password(password)
     user.is_staff = user.is_superuser = user.is_active = True
     user.save()

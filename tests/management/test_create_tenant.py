@@ -41,6 +41,13 @@ def test_json_says_what_was_stored() -> None:
     }
 
 
+def test_no_secret_is_taken_for_an_option_by_a_command() -> None:
+    """One that begins with a dash cannot be given to `simulate --token`."""
+    printed = json.loads(create("acme", "--json"))
+    assert printed["token"].isalnum()
+    assert printed["callback_secret"].isalnum()
+
+
 def test_sheet_lists_addresses_headers_and_the_signing_secret() -> None:
     sheet = create("acme", "--header", "Chan-Api-Key", "--second-header", "Chan-Account")
 
