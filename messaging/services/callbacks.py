@@ -39,7 +39,8 @@ ORDER BY lane.served_at LIMIT %(lanes)s FOR NO KEY UPDATE OF lane SKIP LOCKED
 """
 
 # One POST per lane: the oldest due event names the URL and the batch cap, its like go along. An event waits for its
-# message's older open event. A lane without room counts as served too, or hung destinations would be picked for ever.
+# message's older open event: looked up one by one, since a planner whose statistics are from before a burst would join
+# with all that is open (10,000 events: 1.3 s a claim, and 17 ms so). A lane without room counts as served too, or hung destinations would be picked for ever.
 CLAIM = """
 WITH l AS MATERIALIZED (
   SELECT lane.id FROM messaging_lane lane WHERE lane.id = ANY(%(lanes)s)
@@ -48,17 +49,17 @@ WITH l AS MATERIALIZED (
 h AS MATERIALIZED (
   SELECT l.id AS lane_id, head.url, head.batch_cap, row_number() OVER () AS rn FROM l CROSS JOIN LATERAL (
     SELECT e.url, e.batch_cap FROM messaging_event e
-    WHERE e.lane_id = l.id AND e.state = 0 AND e.due_at <= clock_timestamp() AND NOT EXISTS (
-      SELECT 1 FROM messaging_event p WHERE p.message_id = e.message_id AND p.state IN (0, 1)
-        AND (p.generation, p.kind) < (e.generation, e.kind))
+    WHERE e.lane_id = l.id AND e.state = 0 AND e.due_at <= clock_timestamp() AND (
+      SELECT true FROM messaging_event p WHERE p.message_id = e.message_id AND p.state IN (0, 1)
+        AND (p.generation, p.kind) < (e.generation, e.kind) LIMIT 1) IS NULL
     ORDER BY e.due_at LIMIT 1) head),
 d AS MATERIALIZED (
   SELECT e.id, h.rn FROM h CROSS JOIN LATERAL (
     SELECT e.id FROM messaging_event e
     WHERE e.lane_id = h.lane_id AND e.state = 0 AND e.due_at <= clock_timestamp()
-      AND e.url = h.url AND e.batch_cap = h.batch_cap AND NOT EXISTS (
-        SELECT 1 FROM messaging_event p WHERE p.message_id = e.message_id AND p.state IN (0, 1)
-          AND (p.generation, p.kind) < (e.generation, e.kind))
+      AND e.url = h.url AND e.batch_cap = h.batch_cap AND (
+        SELECT true FROM messaging_event p WHERE p.message_id = e.message_id AND p.state IN (0, 1)
+          AND (p.generation, p.kind) < (e.generation, e.kind) LIMIT 1) IS NULL
     ORDER BY e.due_at LIMIT h.batch_cap FOR UPDATE SKIP LOCKED) e),
 u AS (
   UPDATE messaging_event e SET state = 1, lease = (%(leases)s::uuid[])[d.rn], tries = e.tries + 1,
