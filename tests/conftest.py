@@ -11,6 +11,8 @@ from django.conf import settings
 from django.core.servers.basehttp import WSGIServer
 from django.db import connection
 
+from tests import databases
+
 _connect = socket.socket.connect
 _connect_ex = socket.socket.connect_ex
 
@@ -18,6 +20,7 @@ _connect_ex = socket.socket.connect_ex
 def pytest_configure() -> None:
     """Quick logins (half a second otherwise, and the desk makes hundreds), and a test server for many at once."""
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    settings.WHITENOISE_AUTOREFRESH = True  # no reading of 150 files for each test's client
     WSGIServer.request_queue_size = 128  # Django's test server drops the eleventh who comes while it is busy
 
 
@@ -32,6 +35,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     short = [item for item in items if not item.get_closest_marker("process")]
     stretch = max(len(items) // workers - len(long[::2]), 0)
     items[:] = [*long[::2], *short[:stretch], *long[1::2], *short[stretch:]]
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> None:
+    """Each worker's database is a copy of the one that is migrated once."""
+    connection.settings_dict["TEST"]["TEMPLATE"] = databases.template()
 
 
 class NetworkError(RuntimeError):

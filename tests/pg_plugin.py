@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from connector import embedded
+from tests import databases
 
 ENVIRONMENT = {
     "DJANGO_SETTINGS_MODULE": "connector.settings",
@@ -45,5 +46,6 @@ def pytest_load_initial_conftests() -> None:
 
 def _clean_up(scratch: Path, owner: int) -> None:
     if os.getpid() == owner:  # a forked child of a test leaves the server alone
+        databases.clean_up()
         embedded.destroy(scratch / "pg")
         shutil.rmtree(scratch, ignore_errors=True)

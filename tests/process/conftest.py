@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.process.stage import Stage, stage
+from tests.process.stage import Stage, database, stage
 
 
 @pytest.fixture
 def running() -> Iterator[Stage]:
     """A database, a carrier, and nothing else yet."""
-    with stage() as made:
+    with database() as url, stage(url) as made:
         yield made

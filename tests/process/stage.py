@@ -1,4 +1,4 @@
-"""A connector of real processes for one test: its own PostgreSQL, carrier, web and worker, on free ports.
+"""A connector of real processes for one test: its own database, carrier, web and worker, on free ports.
 
 Nothing here looks inside: facts come over HTTP, from management commands' JSON and from rows.
 """
@@ -21,10 +21,12 @@ from pathlib import Path
 from typing import Any
 from urllib.error import URLError
 from urllib.request import urlopen
+from uuid import uuid4
 
 import psycopg
 
 from connector import embedded
+from tests import databases
 
 ROOT = Path(__file__).resolve().parents[2]
 KEY = "stage-carrier-key"
@@ -77,12 +79,9 @@ class Stage:
     """The processes and what they need."""
 
     directory: Path
+    database_url: str
     carrier_port: int = field(default_factory=free_port)
     children: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
-
-    @property
-    def postgres(self) -> Path:
-        return self.directory / "pg"
 
     @property
     def carrier_url(self) -> str:
@@ -97,7 +96,7 @@ class Stage:
             "DEBUG": "1",
             "DEMO": "1",
             "DATA_DIR": str(self.directory),
-            "DATABASE_URL": embedded.url(self.postgres),
+            "DATABASE_URL": self.database_url,
             "CALL_DEADLINE": "2",
             "CARRIER_PORT": str(self.carrier_port),
             "CARRIER_KEY": KEY,
@@ -146,11 +145,6 @@ class Stage:
         self.start("carrier", "carrier", "--ledger", str(self.directory / "carrier.jsonl"))
         eventually(lambda: answers(f"{self.carrier_url}/counters"), within=START, what="the carrier listens")
 
-    def restart_postgres(self) -> None:
-        """Stops the database server under everybody's feet, and starts it again."""
-        embedded.stop(self.postgres)
-        embedded.start(self.postgres)
-
     def onboard(self, *slugs: str, **options: Any) -> list[Tenant]:
         """Tenants with a simulator account each. Options: capability, report_deadline (s), cap, rate (segments/s)."""
         facts = {"capability": "look_up", "report_deadline": 60, "cap": 16, "rate": None, **options}
@@ -194,7 +188,7 @@ class Stage:
 
     def rows(self, query: str, params: Mapping[str, Any] | None = None) -> list[Any]:
         """Rows of the connector's database."""
-        with psycopg.connect(embedded.url(self.postgres)) as connection:
+        with psycopg.connect(self.database_url) as connection:
             return connection.execute(query, params).fetchall()
 
     def kill(self, name: str) -> None:
@@ -208,12 +202,11 @@ class Stage:
         return self.children[name].wait(within)
 
     def close(self) -> None:
-        """Ends every child with its group, and the server."""
+        """Ends every child with its group."""
         for child in self.children.values():
             with suppress(ProcessLookupError):
                 os.killpg(child.pid, signal.SIGKILL)
             child.wait()
-        embedded.destroy(self.postgres)
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def logs(self) -> str:
@@ -234,15 +227,35 @@ def answers(url: str) -> bool:
 
 
 @contextmanager
-def stage() -> Iterator[Stage]:
-    """A stage with a migrated database and a carrier; everything is gone afterwards."""
+def database() -> Iterator[str]:
+    """The address of a new, migrated database on the test server."""
+    name = f"test_stage_{uuid4().hex[:8]}"
+    try:
+        yield databases.create(name)
+    finally:
+        databases.drop(name)
+
+
+@contextmanager
+def server() -> Iterator[Path]:
+    """Where the data of a PostgreSQL server lie that a test may stop and start; as durable as in production."""
+    with tempfile.TemporaryDirectory(prefix="connector-server-") as directory:
+        Path(directory).chmod(0o755)
+        data = Path(directory) / "pg"
+        try:
+            embedded.start(data)
+            yield data
+        finally:
+            embedded.destroy(data)
+
+
+@contextmanager
+def stage(database_url: str) -> Iterator[Stage]:
+    """A stage over a migrated database, with a carrier; all processes are gone afterwards."""
     directory = Path(tempfile.mkdtemp(prefix="connector-stage-"))
     directory.chmod(0o755)
-    made = Stage(directory)
+    made = Stage(directory, database_url)
     try:
-        embedded.start(made.postgres)
-        migrated = made.manage("migrate", "-v0")
-        assert migrated.returncode == 0, migrated.stderr
         made.start_carrier()
         yield made
     finally:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
+from connector import embedded
+from tests import databases
 from tests.process.load import CALLBACK, Load
-from tests.process.stage import Stage, eventually, free_port
+from tests.process.stage import Stage, eventually, free_port, server, stage
 
 pytestmark = [pytest.mark.process, pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -15,7 +20,23 @@ def _sent(running: Stage) -> int:
     return count
 
 
-def test_a_restarted_database_costs_nothing_but_time(running: Stage) -> None:
+@pytest.fixture
+def postgres() -> Iterator[Path]:
+    """A database server of this test's own."""
+    with server() as data:
+        yield data
+
+
+@pytest.fixture
+def running_on_it(postgres: Path) -> Iterator[Stage]:
+    """A carrier, and that server."""
+    databases.migrate(embedded.url(postgres))
+    with stage(embedded.url(postgres)) as made:
+        yield made
+
+
+def test_a_restarted_database_costs_nothing_but_time(running_on_it: Stage, postgres: Path) -> None:
+    running = running_on_it
     (tenant,) = running.onboard("shop", report_deadline=120)
     url = running.start_web("web", free_port())
     running.start_worker("worker", url)
@@ -24,7 +45,8 @@ def test_a_restarted_database_costs_nothing_but_time(running: Stage) -> None:
     )
     for sent in (100, 300):
         eventually(lambda sent=sent: _sent(running) >= sent, within=120, what=f"{sent} messages sent")
-        running.restart_postgres()
+        embedded.stop(postgres)
+        embedded.start(postgres)
     verdict = running.verdict(campaign)
     assert verdict["exit"] == 0, verdict
     account = running.reconcile()

@@ -15,7 +15,7 @@ from messaging.simulator.listener import Call, Listener, Reply
 from messaging.types import Channel
 from messaging.vendors import registry
 from tests.process.load import post_json
-from tests.process.stage import Stage, Tenant, eventually, free_port, stage
+from tests.process.stage import Stage, Tenant, database, eventually, free_port, stage
 from tests.vendors.stand_ins import StandIn, stand_in
 
 pytestmark = [pytest.mark.process, pytest.mark.slow, pytest.mark.timeout(300)]
@@ -115,7 +115,7 @@ def test_a_hundred_messages_through_every_vendor() -> None:
     bloomreach = Bloomreach()
     stand_ins = [stand_in(key) for key in VENDORS]
     with ExitStack() as opened:
-        running = opened.enter_context(stage())
+        running = opened.enter_context(stage(opened.enter_context(database())))
         opened.enter_context(bloomreach.running())
         for one in stand_ins:
             opened.enter_context(one.running())
