@@ -183,9 +183,9 @@ def _is_over(stage: _Stage) -> bool:
     if stage.bloomreach.unanswered():
         return False
     stories, counters = _news(stage)
-    records = witness.records(stage.tenant, since=stage.since, request_ids=stories)
-    if any(not record.is_final for record in records.values()):
+    if not witness.unfinished(stage.tenant, since=stage.since).isdisjoint(stories):
         return False
+    records = witness.records(stage.tenant, since=stage.since, request_ids=stories)
     if any(record.owes_final and not stories[name].finals for name, record in records.items()):
         return False
     return not stage.plan.two_way or counters["inbound"] >= expected_replies(stories, records)

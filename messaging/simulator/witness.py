@@ -58,6 +58,12 @@ def standing(tenant: Tenant, *, since: datetime) -> Counter[MessageState]:
     return Counter(MessageState(state) for state in states)
 
 
+def unfinished(tenant: Tenant, *, since: datetime) -> set[str]:
+    """The request ids of the messages that are not final."""
+    rows = Message.objects.for_tenant(tenant).filter(created_at__gte=since).open()
+    return set(rows.values_list("request_id", flat=True))
+
+
 def records(tenant: Tenant, *, since: datetime, request_ids: Collection[str]) -> dict[str, Record]:
     """The connector's view of these requests, by request id."""
     rows = Message.objects.for_tenant(tenant).filter(created_at__gte=since).select_related("connection")

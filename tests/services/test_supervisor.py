@@ -44,7 +44,7 @@ def eventually(question: Callable[[], Any], *, within: float = START, what: str 
     end = time.monotonic() + within
     while not (answer := question()):
         assert time.monotonic() < end, f"not within {within:g} s: {what}"
-        time.sleep(0.02)
+        time.sleep(0.1)
     return answer
 
 
