@@ -6,6 +6,8 @@ from django.views.generic import RedirectView
 
 from connector import health, metrics
 
+admin.autodiscover()
+
 urlpatterns = [
     path("healthz", health.healthz),
     path("readyz", health.readyz),

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, ClassVar
 from urllib.parse import parse_qsl, unquote_plus, urlencode, urlsplit
 from uuid import UUID
@@ -163,6 +164,12 @@ TEXTS = [
 ]
 
 
+@cache
+def _cleaned(adapter: Adapter, values: frozenset[tuple[str, str]]) -> dict[str, Any]:
+    """What saving an account makes of its values, checked once and not for each of hundreds of rows."""
+    return adapter.clean(dict(values))
+
+
 def body_bytes(body: Any) -> bytes:
     """A table's body as it goes over the wire."""
     if isinstance(body, bytes):
@@ -259,7 +266,7 @@ class VendorKit:
 
     @classmethod
     def account(cls, **changed: str) -> Account:
-        cleaned = cls.adapter.clean({**cls.values, **changed})
+        cleaned = _cleaned(cls.adapter, frozenset({**cls.values, **changed}.items()))
         secret = {setting.name for setting in cls.adapter.settings if setting.secret}
         return Account(
             public_id="public-id",

@@ -2,37 +2,41 @@
 
 from __future__ import annotations
 
-from messaging.vendors.bandwidth import Bandwidth
-from messaging.vendors.base import Adapter
-from messaging.vendors.cm import Cm
-from messaging.vendors.http_generic import HttpGeneric
-from messaging.vendors.infobip import Infobip
-from messaging.vendors.link_mobility import LinkMobility
-from messaging.vendors.messagebird import MessageBird
-from messaging.vendors.plivo import Plivo
-from messaging.vendors.simulator import Simulator
-from messaging.vendors.sinch import Sinch
-from messaging.vendors.telnyx import Telnyx
-from messaging.vendors.twilio import Twilio
-from messaging.vendors.vonage import Vonage
+from collections import UserDict
+from importlib import import_module
+from typing import Any
 
-ADAPTERS: dict[str, Adapter] = {
-    adapter.key: adapter
-    for adapter in (
-        Bandwidth(),
-        Cm(),
-        HttpGeneric(),
-        Infobip(),
-        LinkMobility(),
-        MessageBird(),
-        Plivo(),
-        Simulator(),
-        Sinch(),
-        Telnyx(),
-        Twilio(),
-        Vonage(),
-    )
+from messaging.vendors.base import Adapter
+
+PLACES = {
+    "bandwidth": "bandwidth.Bandwidth",
+    "cm": "cm.Cm",
+    "http_generic": "http_generic.HttpGeneric",
+    "infobip": "infobip.Infobip",
+    "link_mobility": "link_mobility.LinkMobility",
+    "messagebird": "messagebird.MessageBird",
+    "plivo": "plivo.Plivo",
+    "simulator": "simulator.Simulator",
+    "sinch": "sinch.Sinch",
+    "telnyx": "telnyx.Telnyx",
+    "twilio": "twilio.Twilio",
+    "vonage": "vonage.Vonage",
 }
+
+
+class _Adapters(UserDict[str, Any]):
+    """Each is imported when it is first asked for: most processes speak to one or two of them."""
+
+    def __getitem__(self, key: str) -> Adapter:
+        found = self.data[key]
+        if isinstance(found, str):
+            module, _, name = found.rpartition(".")
+            found = self.data[key] = getattr(import_module(f"messaging.vendors.{module}"), name)()
+        adapter: Adapter = found
+        return adapter
+
+
+ADAPTERS = _Adapters(PLACES)
 
 
 class UnknownVendor(LookupError):

@@ -1,11 +1,13 @@
 """Each deployment mistake has a number."""
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
 from django.conf import settings
+from django.contrib import admin
 from django.core.checks import CheckMessage, run_checks
 from django.test import override_settings
 
@@ -102,3 +104,10 @@ def test_the_checks_are_registered_and_the_project_passes_them() -> None:
     assert [message for message in run_checks() if str(message.id).startswith("connector.")] == []
     with override_settings(FIELD_KEYS=[]):
         assert "connector.E004" in ids(run_checks())
+
+
+def test_the_desks_are_sound() -> None:
+    """Django looks only at those that are registered by then, and urls.py registers them."""
+    import_module(settings.ROOT_URLCONF)
+    assert len(admin.site._registry) > 10
+    assert run_checks(tags=["admin"]) == []

@@ -26,6 +26,25 @@ def data_dir() -> Iterator[Path]:
     shutil.rmtree(scratch)
 
 
+@pytest.fixture(scope="module")
+def mould() -> Iterator[Path]:
+    """A server's data, made once: `initdb` takes two seconds."""
+    scratch = Path(tempfile.mkdtemp(prefix="connector-mould-"))
+    scratch.chmod(0o755)
+    embedded.start(scratch / "pg", settings=FAST)
+    embedded.stop(scratch / "pg")
+    yield scratch / "pg"
+    embedded.destroy(scratch / "pg")
+    shutil.rmtree(scratch)
+
+
+@pytest.fixture
+def cast_dir(mould: Path, data_dir: Path) -> Path:
+    """Where such data lie already."""
+    subprocess.run(["cp", "-a", mould, data_dir], check=True)
+    return data_dir
+
+
 def ask(url: str, query: str) -> str:
     with psycopg.connect(url, autocommit=True, connect_timeout=5) as connection:
         cursor = connection.execute(query.encode())
@@ -53,8 +72,8 @@ def test_a_server_is_started_once_stopped_and_keeps_its_data(data_dir: Path) -> 
     assert ask(url, "SELECT n FROM kept") == "42"
 
 
-def test_the_settings_of_the_server(data_dir: Path) -> None:
-    url = embedded.start(data_dir, settings={"synchronous_commit": "off"})
+def test_the_settings_of_the_server(cast_dir: Path) -> None:
+    url = embedded.start(cast_dir, settings={"synchronous_commit": "off"})
     assert ask(url, "SHOW fsync") == "on"
     assert ask(url, "SHOW synchronous_commit") == "off"
     assert ask(url, "SHOW max_connections") == "200"
@@ -62,23 +81,23 @@ def test_the_settings_of_the_server(data_dir: Path) -> None:
     assert int(ask(url, "SHOW server_version_num")) >= 150000
 
 
-def test_a_killed_server_starts_again_with_its_data(data_dir: Path) -> None:
-    url = embedded.start(data_dir, settings=FAST)
+def test_a_killed_server_starts_again_with_its_data(cast_dir: Path) -> None:
+    url = embedded.start(cast_dir, settings=FAST)
     ask(url, "CREATE TABLE kept AS SELECT 42 AS n")
-    os.kill(postmaster(data_dir), signal.SIGKILL)
-    assert embedded.start(data_dir, settings=FAST) == url
+    os.kill(postmaster(cast_dir), signal.SIGKILL)
+    assert embedded.start(cast_dir, settings=FAST) == url
     assert ask(url, "SELECT n FROM kept") == "42"
 
 
-def test_a_pid_file_that_names_another_program_is_not_heeded(data_dir: Path) -> None:
-    url = embedded.start(data_dir, settings=FAST)
-    embedded.stop(data_dir)
+def test_a_pid_file_that_names_another_program_is_not_heeded(cast_dir: Path) -> None:
+    url = embedded.start(cast_dir, settings=FAST)
+    embedded.stop(cast_dir)
     stranger = subprocess.Popen(["sleep", "60"])
     try:
-        (data_dir / "postmaster.pid").write_text(f"{stranger.pid}\n{data_dir}\n")
-        embedded.stop(data_dir)
+        (cast_dir / "postmaster.pid").write_text(f"{stranger.pid}\n{cast_dir}\n")
+        embedded.stop(cast_dir)
         assert stranger.poll() is None
-        embedded.start(data_dir, settings=FAST)
+        embedded.start(cast_dir, settings=FAST)
         assert ask(url, "SELECT 1") == "1"
     finally:
         stranger.kill()

@@ -89,22 +89,13 @@ def port() -> int:
 
 @pytest.fixture
 def server(transactional_db: None, port: int) -> Iterator[subprocess.Popen[str]]:
-    process = serve(port)
+    process = serve(port, WEB_WORKERS="2")
     wait_until_it_answers(port)
     yield process
     kill_group(process)
 
 
 OTHERS = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-
-
-def test_it_serves_and_its_pool_reaches_the_database(server: subprocess.Popen[str], port: int) -> None:
-    status, body = get(port, "/readyz")
-    assert (status, b'"migrated": true' in body) == (503, True)
-    until = time.monotonic() + 30
-    while (opened := others()) != settings.WEB_THREADS:  # the pool fills itself in the background
-        assert time.monotonic() < until, f"{opened} connections"
-        time.sleep(0.05)
 
 
 def others() -> int:
@@ -115,27 +106,30 @@ def others() -> int:
         return int(count)
 
 
-def test_its_processes_share_their_counters(transactional_db: None, port: int) -> None:
-    server = serve(port, WEB_WORKERS="2")
-    try:
-        wait_until_it_answers(port)
-        for _ in range(20):
-            assert get(port, "/hooks/simulator/nobody-knows-this")[0] == 404
-        lines = get(port, "/metrics")[1].decode().splitlines()
-    finally:
-        kill_group(server)
+def test_its_processes_have_pools_that_heal_and_share_their_counters(
+    server: subprocess.Popen[str], port: int
+) -> None:
+    status, body = get(port, "/readyz")
+    assert (status, b'"migrated": true' in body) == (503, True)
+    until = time.monotonic() + 30
+    while (opened := others()) != 2 * settings.WEB_THREADS:  # a pool is opened by its process's first request
+        assert time.monotonic() < until, f"{opened} connections"
+        get(port, "/readyz")
+
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT pg_terminate_backend(pid) {OTHERS}")
+    seen = [get(port, "/readyz")[0] for _ in range(8)]
+    assert seen == [503] * 8
+    assert b'"migrated": true' in get(port, "/readyz")[1]
+
+    for _ in range(20):
+        assert get(port, "/hooks/simulator/nobody-knows-this")[0] == 404
+    lines = get(port, "/metrics")[1].decode().splitlines()
     assert 'connector_hooks_refused_total{reason="unknown"} 20.0' in lines
     assert "connector_ready 0.0" in lines
 
-
-@pytest.mark.django_db
-def test_a_taken_port_is_refused_by_name(port: int) -> None:
-    with socket.create_server(("127.0.0.1", port)):
-        process = serve(port)
-        _, errors = process.communicate(timeout=60)
-    assert process.returncode == 1
-    assert f"Cannot listen on 127.0.0.1:{port} (Address already in use). Set PORT (or HOST)." in errors
-    assert "Traceback" not in errors
+    server.kill()
+    wait_until_nobody_listens(port)  # no process stays behind
 
 
 def test_a_request_in_flight_is_answered_after_sigterm(server: subprocess.Popen[str], port: int) -> None:
@@ -155,16 +149,11 @@ def test_a_request_in_flight_is_answered_after_sigterm(server: subprocess.Popen[
     assert b"no pump is alive" in answers[0][1]
 
 
-def test_a_killed_server_leaves_no_process_behind(server: subprocess.Popen[str], port: int) -> None:
-    server.kill()
-    wait_until_nobody_listens(port)
-
-
-def test_the_pool_heals_after_the_database_dropped_its_connections(
-    server: subprocess.Popen[str], port: int
-) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(f"SELECT pg_terminate_backend(pid) {OTHERS}")
-    seen = [get(port, "/readyz")[0] for _ in range(8)]
-    assert seen == [503] * 8
-    assert b'"migrated": true' in get(port, "/readyz")[1]
+@pytest.mark.django_db
+def test_a_taken_port_is_refused_by_name(port: int) -> None:
+    with socket.create_server(("127.0.0.1", port)):
+        process = serve(port)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert f"Cannot listen on 127.0.0.1:{port} (Address already in use). Set PORT (or HOST)." in errors
+    assert "Traceback" not in errors

@@ -150,7 +150,9 @@ def running(worker: Worker, bloomreach: Listener) -> dict[str, int]:
     return dict(eventually(worker.cluster, what="a complete cluster"))
 
 
-def test_both_pumps_run(start: Callable[[], Worker], bloomreach: Listener) -> None:
+def test_both_pumps_run_and_an_idle_worker_stops_within_seconds(
+    start: Callable[[], Worker], bloomreach: Listener
+) -> None:
     worker = start()
     cluster = running(worker, bloomreach)
     eventually(lambda: Slot.objects.exclude(token=None).count() == 2, what="two pumps")
@@ -158,6 +160,13 @@ def test_both_pumps_run(start: Callable[[], Worker], bloomreach: Listener) -> No
     pids = {int(by.removeprefix("pid ")) for by in Slot.objects.values_list("run_by", flat=True)}
     assert pids == {cluster["worker"], cluster["second worker"]}
     assert os.getpgid(cluster["pusher"]) == cluster["main"] != worker.process.pid
+    assert len(worker.family()) == 7
+
+    started = time.monotonic()
+    worker.process.send_signal(signal.SIGINT)
+    assert worker.process.wait(20) == 0
+    assert time.monotonic() - started < 10
+    assert worker.family() == []
 
 
 def test_sigterm_lands_what_is_in_flight_and_leaves_nothing(
@@ -189,33 +198,12 @@ def queue_is_stopping(worker: Worker) -> bool:
     return Slot.objects.exclude(token=None).count() == 1
 
 
-def test_an_idle_worker_stops_within_seconds(start: Callable[[], Worker], bloomreach: Listener) -> None:
-    worker = start()
-    running(worker, bloomreach)
-    started = time.monotonic()
-    worker.process.send_signal(signal.SIGINT)
-
-    assert worker.process.wait(20) == 0
-    assert time.monotonic() - started < 10
-    assert worker.family() == []
-
-
 def test_a_worker_that_stops_before_its_cluster_runs(start: Callable[[], Worker]) -> None:
     worker = start()
     eventually(lambda: len(worker.family()) >= 2, what="the cluster's first process")
     worker.process.terminate()
     worker.process.wait(40)
     eventually(lambda: not worker.family(), within=10, what="nothing is left")
-
-
-def test_sigkill_of_the_worker_leaves_no_orphan(start: Callable[[], Worker], bloomreach: Listener) -> None:
-    worker = start()
-    running(worker, bloomreach)
-    assert len(worker.family()) == 7
-    worker.process.kill()
-    worker.process.wait()
-
-    eventually(lambda: not worker.family(), within=4, what="no process outlives the worker")
 
 
 def test_sigkill_of_the_worker_while_its_cluster_starts(start: Callable[[], Worker]) -> None:
@@ -306,6 +294,7 @@ def cut_others() -> None:
 def test_two_workers_share_the_work_and_either_may_go(
     start: Callable[[], Worker], bloomreach: Listener
 ) -> None:
+    """The first is told to; the other is killed and leaves no orphan."""
     first, second = start(), start()
     for worker in (first, second):
         eventually(worker.cluster, what="a complete cluster")
@@ -316,6 +305,10 @@ def test_two_workers_share_the_work_and_either_may_go(
     event = tell(bloomreach)
     eventually(lambda: is_told(event), what="the other worker tells it")
     assert second.process.poll() is None
+
+    second.process.kill()
+    second.process.wait()
+    eventually(lambda: not second.family(), within=4, what="no process outlives the worker")
 
 
 # ---- parts of it, in this process
