@@ -26,7 +26,8 @@ ENVIRONMENT = {
     "CALL_DEADLINE": "2",
     "LOG_LEVEL": "INFO",
 }
-FAST = {"fsync": "off", "full_page_writes": "off"}
+# Quick, and without statistics that depend on which tests came before.
+FAST = {"fsync": "off", "full_page_writes": "off", "autovacuum": "off"}
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -15,6 +15,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+import connector.urls  # noqa: F401  (registers the desks)
 from connector.middleware import CONTENT_POLICY
 from messaging.models import Event, Message
 from tests.admin.conftest import SECRETS, Desk
