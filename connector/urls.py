@@ -1,5 +1,6 @@
 """All addresses: the machines' (without a trailing slash: middleware takes it away) and the desk's."""
 
+from django.apps import apps
 from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
@@ -7,6 +8,10 @@ from django.views.generic import RedirectView
 from connector import health, metrics
 
 admin.autodiscover()
+# The task queue carries nothing but wake-up calls; its own pages would invite edits that lead nowhere.
+for model in apps.get_app_config("django_q").get_models():
+    if admin.site.is_registered(model):
+        admin.site.unregister(model)
 
 urlpatterns = [
     path("healthz", health.healthz),

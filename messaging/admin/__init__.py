@@ -1,6 +1,5 @@
 """The operators' desk, one file per model."""
 
-from django.apps import apps
 from django.contrib import admin
 
 from messaging.admin.attempt import AttemptAdmin
@@ -35,8 +34,3 @@ __all__ = [
 
 admin.site.site_header = admin.site.site_title = "Channel connector"
 admin.site.index_title = "Desk"
-
-# The task queue carries nothing but wake-up calls; its own pages would invite edits that lead nowhere.
-for model in apps.get_app_config("django_q").get_models():
-    if admin.site.is_registered(model):
-        admin.site.unregister(model)
