@@ -645,7 +645,9 @@ def test_given_back_claims_do_not_blame_an_event(bloomreach: Listener) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.django_db(transaction=True)  # one transaction would drag along what each probe leaves of 500 rows
+@pytest.mark.django_db(
+    transaction=True
+)  # one transaction would drag along what each probe leaves of 500 rows
 def test_ten_thousand_events_for_a_url_that_answers_404(bloomreach: Listener, settings: LazySettings) -> None:
     """Two and a half hours in a minute: the circuit's openings are cut short, everything else is real."""
     settings.PROBE_EVERY = 300.0
