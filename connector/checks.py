@@ -12,7 +12,7 @@ DIAL_MARGIN = 5  # seconds: a row is handed back undialled when less of its leas
 BOX_MARGIN = 10  # seconds for a pump to record its last calls after its box has ended
 
 
-@register
+@register("connector")
 def check_times(**kwargs: Any) -> list[CheckMessage]:
     """The times' order: box + call + 10 < queue time-out < queue retry; lease > call + 5 (architecture 2)."""
     found: list[CheckMessage] = []
@@ -34,7 +34,7 @@ def check_times(**kwargs: Any) -> list[CheckMessage]:
     return found
 
 
-@register
+@register("connector")
 def check_field_keys(**kwargs: Any) -> list[CheckMessage]:
     """Each of FIELD_KEY's parts must be a Fernet key; the text never repeats a key."""
     wrong = [place for place, key in enumerate(settings.FIELD_KEYS, 1) if not _is_fernet_key(key)]
@@ -48,7 +48,7 @@ def check_field_keys(**kwargs: Any) -> list[CheckMessage]:
     return [Error(text, id="connector.E004", hint=hint)]
 
 
-@register
+@register("connector")
 def check_public_url(**kwargs: Any) -> list[CheckMessage]:
     """PUBLIC_URL is https in production, and has a host, no query and no fragment."""
     url = urlsplit(settings.PUBLIC_URL)
@@ -60,7 +60,7 @@ def check_public_url(**kwargs: Any) -> list[CheckMessage]:
     return found
 
 
-@register
+@register("connector")
 def check_pool(**kwargs: Any) -> list[CheckMessage]:
     """A connection pool in a queue process would share its sockets among forks: tasks get lost."""
     pooled = "pool" in settings.DATABASES["default"].get("OPTIONS", {})

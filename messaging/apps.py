@@ -13,3 +13,4 @@ class MessagingConfig(AppConfig):
 
         if queue.in_cluster():
             queue.die_with_parent()
+            from messaging import tasks  # noqa: F401  (once, before the cluster forks its pumps)

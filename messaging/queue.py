@@ -46,8 +46,8 @@ def tidy(queue: str) -> int:
 
 
 def cluster_command(manage: Path) -> list[str]:
-    """How a cluster is started; QUEUE_VARIABLE in its environment names the queue."""
-    return [sys.executable, str(manage), "qcluster"]
+    """How a cluster is started; QUEUE_VARIABLE in its environment names the queue. The worker has made the checks."""
+    return [sys.executable, str(manage), "qcluster", "--skip-checks"]
 
 
 def in_cluster() -> bool:

@@ -20,6 +20,8 @@ class Command(BaseCommand):
         "SIGHUP replaces its processes one by one without closing the port."
     )
 
+    requires_system_checks = ("connector",)  # the others would import the desk and all vendors
+
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
             "--share-port",

@@ -24,6 +24,8 @@ class Command(BaseCommand):
         "Exits 1 if one row is unaccounted for, 2 when the question makes no sense. Reads only."
     )
 
+    requires_system_checks = ("connector",)  # the others would import the desk and all vendors
+
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--json", action="store_true", help="for scripts")
         parser.add_argument("--tenant", default="", metavar="SLUG", help="one tenant only")

@@ -28,6 +28,8 @@ class Command(BaseCommand):
         "state, none was sent twice, and each final that is owed was told exactly once."
     )
 
+    requires_system_checks = ("connector",)  # the others would import the desk and all vendors
+
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--base-url", help="address of the connector")
         parser.add_argument("--token", help="the tenant's API token")

@@ -18,6 +18,8 @@ class Command(BaseCommand):
 
     help = "Sends messages and callbacks until it is told to stop (SIGTERM, SIGINT)."
 
+    requires_system_checks = ("connector",)  # the others would import the desk and all vendors
+
     def handle(self, *args: Any, **options: Any) -> None:
         supervisor = Supervisor(Path(sys.argv[0]).resolve())
 
