@@ -237,6 +237,7 @@ class VendorKit:
 
     on_429: ClassVar[Outcome] = Outcome.TEMPORARY
     on_500: ClassVar[Outcome] = Outcome.UNKNOWN  # TEMPORARY only where the vendor says that nothing was taken
+    sent_id: ClassVar[str] = "v-1"  # the vendor's id of the message that `polls` are about
     signed: ClassVar[bool] = True  # whether the vendor proves its calls beyond the secret address
     dated: ClassVar[bool] = True  # whether that proof grows old
     proof_headers: ClassVar[Sequence[str]] = ()  # headers of the proof; each one missing must be refused
@@ -479,7 +480,7 @@ class VendorKit:
         assert self.adapter.parse_poll(self.sent(), answer, self.account()) == poll.expected
 
     def sent(self, **changed: Any) -> Sent:
-        plain = Sent(REFERENCE, "v-1", Channel.SMS, RECIPIENT, datetime(2026, 1, 15, 10, tzinfo=UTC))
+        plain = Sent(REFERENCE, self.sent_id, Channel.SMS, RECIPIENT, datetime(2026, 1, 15, 10, tzinfo=UTC))
         return replace(plain, **changed)
 
     def test_credential_checks(self, check: Check) -> None:

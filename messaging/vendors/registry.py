@@ -11,6 +11,7 @@ from messaging.vendors.base import Adapter
 PLACES = {
     "bandwidth": "bandwidth.Bandwidth",
     "cm": "cm.Cm",
+    "elks": "elks.Elks",
     "http_generic": "http_generic.HttpGeneric",
     "infobip": "infobip.Infobip",
     "link_mobility": "link_mobility.LinkMobility",
