@@ -26,6 +26,7 @@ from uuid import uuid4
 import psycopg
 
 from connector import embedded
+from messaging.simulator.bloomreach import INBOUND
 from tests import databases
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,7 +38,7 @@ from datetime import timedelta
 from messaging.services import onboarding
 for slug, port in {ports!r}.items():
     made = onboarding.create_tenant(slug=slug, name=slug)
-    made.tenant.inbound_url_sms = f"http://127.0.0.1:{{port}}/inbound"
+    made.tenant.inbound_url_sms = f"http://127.0.0.1:{{port}}{inbound}"
     made.tenant.save()
     onboarding.connect(tenant=made.tenant, vendor="simulator", name=slug, cap={cap}, rate={rate},
         report_deadline=timedelta(seconds={report_deadline}),
@@ -152,6 +153,7 @@ class Stage:
             ports={slug: free_port() for slug in slugs},
             carrier=self.carrier_url,
             key=KEY,
+            inbound=INBOUND,
             **facts,
         )
         done = self.manage("shell", "--no-imports", "-c", script)
