@@ -10,6 +10,7 @@ from django.conf import settings
 from django.core.servers.basehttp import WSGIServer
 from django.db import connection
 from django.test import TransactionTestCase
+from hypothesis import settings as hypothesis_settings
 
 from tests import databases
 
@@ -20,6 +21,10 @@ _connect_ex = socket.socket.connect_ex
 def pytest_configure() -> None:
     """No network, quick logins (half a second otherwise, and the desk makes hundreds), quick cleaning, a test server
     for many at once."""
+    hypothesis_settings.register_profile(
+        "suite", deadline=None
+    )  # 200 ms say more about the machine than the code
+    hypothesis_settings.load_profile("suite")
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     settings.WHITENOISE_AUTOREFRESH = True  # no reading of 150 files for each test's client
     WSGIServer.request_queue_size = 128  # Django's test server drops the eleventh who comes while it is busy

@@ -137,9 +137,9 @@ class Stage:
         eventually(lambda: answers(f"{url}/healthz"), within=START, what=f"{name} listens")
         return url
 
-    def start_worker(self, name: str, public_url: str) -> None:
+    def start_worker(self, name: str, public_url: str, **more: str) -> None:
         """A worker; the hook URLs that it hands out lead to `public_url`."""
-        self.start(name, "worker", PUBLIC_URL=public_url)
+        self.start(name, "worker", PUBLIC_URL=public_url, **more)
 
     def start_carrier(self) -> None:
         """The stand-in carrier, with a ledger that survives it."""
