@@ -44,7 +44,11 @@ STATIC_ROOT: str | None = env.str("STATIC_ROOT", None)
 _pooler: bool = env.bool("DATABASE_POOLER", False)
 _pool_size: int = env.int("DB_POOL", 0, validate=validate.Range(0, 256))
 _more_hosts: list[str] = env.list("ALLOWED_HOSTS", [], subcast=str)
-_database_url: str = env.str("DATABASE_URL", embedded.url(DATA_DIR / "pg"))
+_database_url: str = env.str(
+    "DATABASE_URL",
+    embedded.url(DATA_DIR / "pg"),
+    validate=validate.Regexp(r"postgres(ql)?://", error="must begin with postgresql://"),
+)
 try:
     env.seal()
 except EnvValidationError as _error:
@@ -114,7 +118,9 @@ if _pool_size:
     _options["pool"] = {"min_size": _pool_size, "max_size": _pool_size, "timeout": 2}
 DATABASES: dict[str, Any] = {
     "default": {
-        **dj_database_url.parse(_database_url, conn_max_age=0 if _pool_size else 600),
+        **dj_database_url.parse(
+            _database_url, engine="connector.postgresql", conn_max_age=0 if _pool_size else 600
+        ),
         "DISABLE_SERVER_SIDE_CURSORS": _pooler,
     }
 }

@@ -69,10 +69,17 @@ def test_production_refuses_to_start_and_names_what_is_missing(tmp_path: Path, a
 
 
 def test_values_of_the_wrong_form_are_all_named(tmp_path: Path) -> None:
-    done = run(["check"], tmp_path, **PRODUCTION, PORT="eighty", WEB_THREADS="0", LOG_LEVEL="LOUD")
+    wrong = {
+        "PORT": "eighty",
+        "WEB_THREADS": "0",
+        "LOG_LEVEL": "LOUD",
+        "DATABASE_URL": "mysql://user:pa$s@db/name",
+    }
+    done = run(["check"], tmp_path, **PRODUCTION | wrong)
     assert done.returncode == 1
-    for name in ("PORT", "WEB_THREADS", "LOG_LEVEL"):
+    for name in wrong:
         assert name in done.stderr
+    assert "pa$s" not in done.stderr
     assert "Traceback" not in done.stderr
 
 
