@@ -63,7 +63,7 @@ d AS MATERIALIZED (
           AND (p.generation, p.kind) < (e.generation, e.kind) LIMIT 1) IS NULL
     ORDER BY e.due_at LIMIT h.batch_cap FOR UPDATE SKIP LOCKED) e),
 u AS (
-  UPDATE messaging_event e SET state = 1, lease = (%(leases)s::uuid[])[d.rn], tries = e.tries + 1,
+  UPDATE messaging_event e SET state = 1, lease = (%(leases)s::uuid[])[d.rn],
          lease_until = clock_timestamp() + make_interval(secs => %(row_lease)s),
          first_try_at = coalesce(e.first_try_at, clock_timestamp()), last_post = (%(leases)s::uuid[])[d.rn]
   FROM d WHERE e.id = d.id RETURNING e.*),
@@ -80,13 +80,16 @@ ORDER BY u.lease, u.id
 """
 
 ACKNOWLEDGE = """
-UPDATE messaging_event SET state = 2, lease = NULL, lease_until = NULL, acked_at = clock_timestamp(), last_error = ''
+UPDATE messaging_event SET state = 2, tries = tries + 1, lease = NULL, lease_until = NULL,
+       acked_at = clock_timestamp(), last_error = ''
 WHERE lease = %(lease)s AND id = ANY(%(ids)s)
 """
 
-# One row per event: when it is due again, or dead (due null), and how many may go along next time.
+# One row per event: when it is due again, or dead (due null), and how many may go along next time. Tries are counted
+# here and not when claimed: a POST lost with its worker, and a refusal of others' company, say nothing about an event.
 PUT_OFF = """
-UPDATE messaging_event e SET state = CASE WHEN v.wait IS NULL THEN 3 ELSE 0 END, lease = NULL, lease_until = NULL,
+UPDATE messaging_event e SET state = CASE WHEN v.wait IS NULL THEN 3 ELSE 0 END, tries = tries + %(counted)s,
+       lease = NULL, lease_until = NULL,
        due_at = clock_timestamp() + make_interval(secs => coalesce(v.wait, 0)), batch_cap = v.batch_cap,
        last_error = %(error)s
 FROM unnest(%(id)s::uuid[], %(wait)s::float8[], %(batch_cap)s::int2[]) AS v(id, wait, batch_cap)
@@ -94,8 +97,8 @@ WHERE e.id = v.id AND e.lease = %(lease)s
 """
 
 RELEASE = """
-UPDATE messaging_event SET state = 0, lease = NULL, lease_until = NULL, tries = tries - 1,
-       first_try_at = CASE WHEN tries > 1 THEN first_try_at END
+UPDATE messaging_event SET state = 0, lease = NULL, lease_until = NULL,
+       first_try_at = CASE WHEN tries > 0 THEN first_try_at END
 WHERE lease = ANY(%(leases)s) AND state = 1 AND (%(ids)s::uuid[] IS NULL OR id = ANY(%(ids)s))
 """
 
@@ -141,6 +144,11 @@ class Posted:
         """A 4xx that says something about the request: one of its events, or the URL, is at fault."""
         status = self.answer.status if isinstance(self.answer, HttpResponse) else 0
         return 400 <= status < 500 and status not in (401, 403, 408, 429)
+
+    @property
+    def splits(self) -> bool:
+        """Refused as a batch: its halves show which event is at fault."""
+        return self.refused and len(self.post.events) > 1
 
     @property
     def error(self) -> str:
@@ -203,7 +211,7 @@ def _written(row: Any) -> bytes | None:
         log.exception("callback could not be written", extra={"event": str(row.id)})
         text = f"the event could not be written ({type(error).__name__})"
         columns = {"id": [row.id], "wait": [None], "batch_cap": [row.batch_cap]}
-        change(PUT_OFF, {"lease": row.lease, "error": text, **columns})
+        change(PUT_OFF, {"lease": row.lease, "error": text, "counted": 0, **columns})
         return None
 
 
@@ -298,6 +306,7 @@ def _settle(one: Posted) -> None:
         {
             "lease": one.post.lease,
             "error": one.error,
+            "counted": 0 if one.splits else 1,
             "id": ids,
             "wait": waits,
             "batch_cap": [cap or event.batch_cap for event in one.post.events],
@@ -315,11 +324,12 @@ def _waits(one: Posted) -> list[float | None]:
     retry_after = None
     if isinstance(one.answer, HttpResponse):
         retry_after = backoff.parse_retry_after(one.answer.headers.get("Retry-After"), time.time())
-    if one.refused and len(one.post.events) > 1:
-        return [BISECT_DELAY] * len(one.post.events)  # soon: the halves show which event is at fault
-    if one.refused and one.post.events[0].tries >= ALONE_TRIES and _at_fault(one.post.events[0].id):
+    if one.splits:
+        return [BISECT_DELAY] * len(one.post.events)
+    tries = [event.tries + 1 for event in one.post.events]
+    if one.refused and tries[0] >= ALONE_TRIES and _at_fault(one.post.events[0].id):
         return [None]
-    return [backoff.callback_delay(event.tries, retry_after=retry_after) for event in one.post.events]
+    return [backoff.callback_delay(count, retry_after=retry_after) for count in tries]
 
 
 def _at_fault(event_id: UUID) -> bool:
@@ -327,5 +337,5 @@ def _at_fault(event_id: UUID) -> bool:
 
 
 def release(leases: Sequence[UUID], *, ids: Sequence[UUID] | None = None) -> int:
-    """Gives back events that were claimed and not posted; the claim does not count as a try."""
+    """Gives back events that were claimed and not posted."""
     return change(RELEASE, {"leases": list(leases), "ids": list(ids) if ids is not None else None})

@@ -593,7 +593,7 @@ def test_a_refused_batch_is_halved_and_due_soon(bloomreach: Listener) -> None:
     bloomreach.answer = lambda post: 400
     tell()
 
-    assert set(Event.objects.values_list("batch_cap", "state", "tries")) == {(4, S.DUE, 1)}
+    assert set(Event.objects.values_list("batch_cap", "state", "tries")) == {(4, S.DUE, 0)}
     assert 0 < wait_of(Event.objects.all()[0]) <= 1
 
 
@@ -613,6 +613,24 @@ def test_an_event_alone_dies_after_three_tries_when_the_lane_takes_others(bloomr
         states.append(EventState(poison.state))
 
     assert states == [S.DUE, S.DUE, S.DEAD]
+
+
+def test_posts_lost_with_their_worker_and_refused_company_are_no_tries(bloomreach: Listener) -> None:
+    lane = factories.callback_lane(factories.make_tenant())
+    poison = make_event(bloomreach, lane=lane)
+    for _ in range(3):
+        assert callbacks.claim(leases=[uuid7()])
+        Event.objects.update(lease_until=LONG_AGO)
+        sweep.lost_posts()
+    make_event(bloomreach, lane=lane)
+    bloomreach.answer = refuse(poison.id)
+    for _ in range(3):  # both, then one by one
+        pass_time()
+        tell()
+
+    poison.refresh_from_db()
+    assert [len(post.ids) for post in bloomreach.posts] == [2, 1, 1]
+    assert (poison.state, poison.tries) == (S.DUE, 1)
 
 
 def test_a_destination_that_refuses_everything_is_at_fault_itself(bloomreach: Listener) -> None:
@@ -645,9 +663,8 @@ def test_given_back_claims_do_not_blame_an_event(bloomreach: Listener) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.django_db(
-    transaction=True
-)  # one transaction would drag along what each probe leaves of 500 rows
+# One transaction would drag along what each probe leaves of 500 rows.
+@pytest.mark.django_db(transaction=True)
 def test_ten_thousand_events_for_a_url_that_answers_404(bloomreach: Listener, settings: LazySettings) -> None:
     """Two and a half hours in a minute: the circuit's openings are cut short, everything else is real."""
     settings.PROBE_EVERY = 300.0
@@ -757,19 +774,19 @@ def test_a_lost_lease_is_told_again_with_the_same_id(bloomreach: Listener) -> No
     callbacks.record([answer])  # too late: the row belongs to the second POST
 
     event.refresh_from_db()
-    assert (event.state, event.lease, event.tries) == (S.LEASED, again.lease, 2)
+    assert (event.state, event.lease, event.tries) == (S.LEASED, again.lease, 0)
     callbacks.record([callbacks.dial(again, deadline=5)])
     event.refresh_from_db()
-    assert event.state == S.ACKED
+    assert (event.state, event.tries) == (S.ACKED, 1)
     assert [post.ids for post in bloomreach.posts] == [[event.id], [event.id]]
 
 
-def test_release_gives_the_try_back(bloomreach: Listener) -> None:
+def test_a_released_event_is_as_before(bloomreach: Listener) -> None:
     event = make_event(bloomreach, tries=3)
     lease = uuid7()
     callbacks.claim(leases=[lease])
     event.refresh_from_db()
-    assert (event.state, event.tries) == (S.LEASED, 4)
+    assert (event.state, event.lease) == (S.LEASED, lease)
 
     assert callbacks.release([lease]) == 1
     event.refresh_from_db()
