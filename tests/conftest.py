@@ -19,12 +19,10 @@ _connect_ex = socket.socket.connect_ex
 
 
 def pytest_configure() -> None:
-    """No network, quick logins (half a second otherwise, and the desk makes hundreds), quick cleaning, a test server
-    for many at once."""
-    hypothesis_settings.register_profile(
-        "suite", deadline=None
-    )  # 200 ms say more about the machine than the code
+    """No network, no waiting for what no test is about, no limits that a busy machine breaks."""
+    hypothesis_settings.register_profile("suite", deadline=None)  # 200 ms a case say more about the machine
     hypothesis_settings.load_profile("suite")
+    # Half a second a login otherwise, and the desk's tests make hundreds.
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     settings.WHITENOISE_AUTOREFRESH = True  # no reading of 150 files for each test's client
     WSGIServer.request_queue_size = 128  # Django's test server drops the eleventh who comes while it is busy

@@ -27,7 +27,7 @@ def template() -> str:
     with made.with_suffix(".lock").open("w") as lock:  # the other workers of xdist wait here
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not made.exists():
-            _maintain("DROP DATABASE IF EXISTS {} WITH (FORCE)", TEMPLATE)
+            drop(TEMPLATE)
             _maintain("CREATE DATABASE {}", TEMPLATE)
             migrate(url(TEMPLATE))
             made.touch()

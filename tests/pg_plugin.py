@@ -7,6 +7,7 @@ names another server instead, TEST_PG_BIN other binaries. Under xdist the contro
 import atexit
 import os
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 
@@ -36,6 +37,10 @@ def pytest_load_initial_conftests() -> None:
     if "PYTEST_XDIST_WORKER" in os.environ:
         return
     os.environ.update(ENVIRONMENT)
+    if (
+        signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    ):  # a shell's background job, and so are all it starts
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     scratch = Path(tempfile.mkdtemp(prefix="connector-test-"))
     scratch.chmod(0o755)
     os.environ["DATA_DIR"] = str(scratch / "data")

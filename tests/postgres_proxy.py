@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.db import connection, connections
-from django.db.backends.postgresql.base import DatabaseWrapper
+
+from connector.postgresql.base import DatabaseWrapper
 
 READY = b"Z"
 

@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,23 +16,16 @@ import pytest
 from django.conf import settings
 from django.db import connection
 
+from tests import databases
+from tests.waiting import WAITS_FOR_ME, answers, eventually, free_port
+
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = [pytest.mark.process, pytest.mark.slow]
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-    return port
-
-
 def database_url() -> str:
-    """The test database's, as a URL for another process."""
-    found = connection.settings_dict
-    host, port = found["HOST"], found["PORT"]
-    parameters = f"host={host}" + (f"&port={port}" if port else "")
-    user = f"{found['USER']}:{found['PASSWORD']}" if found["PASSWORD"] else found["USER"]
-    return f"postgresql://{user}@/{found['NAME']}?{parameters}"
+    """The test database's, for another process."""
+    return databases.url(connection.settings_dict["NAME"])
 
 
 def serve(port: int, *arguments: str, **environ: str) -> subprocess.Popen[str]:
@@ -60,26 +52,9 @@ def get(port: int, path: str) -> tuple[int, bytes]:
     return answer.status, answer.read()
 
 
-def wait_until_it_answers(port: int, *, seconds: float = 90) -> None:
-    end = time.monotonic() + seconds
-    while True:
-        try:
-            assert get(port, "/healthz")[0] == 200
-        except ConnectionError:
-            assert time.monotonic() < end, "the server did not come up"
-            threading.Event().wait(0.1)
-        else:
-            return
-
-
-def wait_until_nobody_listens(port: int, *, seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while True:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)):
-                return
-        assert time.monotonic() < end, "somebody still listens"
-        threading.Event().wait(0.1)
+def somebody_listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.fixture
@@ -90,7 +65,7 @@ def port() -> int:
 @pytest.fixture
 def server(transactional_db: None, port: int) -> Iterator[subprocess.Popen[str]]:
     process = serve(port, WEB_WORKERS="2")
-    wait_until_it_answers(port)
+    eventually(lambda: answers(f"http://127.0.0.1:{port}/healthz"))
     yield process
     kill_group(process)
 
@@ -111,13 +86,11 @@ def test_its_processes_have_pools_that_heal_and_share_their_counters(
 ) -> None:
     status, body = get(port, "/readyz")
     assert (status, b'"migrated": true' in body) == (503, True)
-    until = time.monotonic() + 30
-    while (opened := others()) != 2 * settings.WEB_THREADS:  # a pool is opened by its process's first request
-        assert time.monotonic() < until, f"{opened} connections"
-        get(port, "/readyz")
+    # A pool is opened by its process's first request.
+    eventually(lambda: get(port, "/readyz") and others() == 2 * settings.WEB_THREADS)
 
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT pg_terminate_backend(pid, 10_000) {OTHERS}")
+        cursor.execute(f"SELECT pg_terminate_backend(pid, 10000) {OTHERS}")
         assert cursor.fetchall() == [(True,)] * 2 * settings.WEB_THREADS  # they are gone, not just told to go
 
     for _ in range(20):
@@ -127,24 +100,23 @@ def test_its_processes_have_pools_that_heal_and_share_their_counters(
     assert "connector_ready 0.0" in lines
 
     server.kill()
-    wait_until_nobody_listens(port)  # no process stays behind
+    eventually(lambda: not somebody_listens(port))  # no process stays behind
 
 
 def test_a_request_in_flight_is_answered_after_sigterm(server: subprocess.Popen[str], port: int) -> None:
-    answers: list[tuple[int, bytes]] = []
+    answered: list[tuple[int, bytes]] = []
     with psycopg.connect(database_url()) as blocker:
         blocker.execute("LOCK TABLE messaging_slot IN ACCESS EXCLUSIVE MODE")
-        client = threading.Thread(target=lambda: answers.append(get(port, "/readyz")))
+        client = threading.Thread(target=lambda: answered.append(get(port, "/readyz")))
         client.start()
-        while not blocker.execute("SELECT 1 FROM pg_locks WHERE NOT granted").fetchone():
-            threading.Event().wait(0.05)
+        eventually(lambda: blocker.execute(WAITS_FOR_ME).fetchone())
         server.send_signal(signal.SIGTERM)
-        wait_until_nobody_listens(port)
-        assert answers == []
+        eventually(lambda: not somebody_listens(port))
+        assert answered == []
     client.join(timeout=30)
     assert server.wait(timeout=30) == 0
-    assert [status for status, _ in answers] == [503]
-    assert b"no pump is alive" in answers[0][1]
+    assert [status for status, _ in answered] == [503]
+    assert b"no pump is alive" in answered[0][1]
 
 
 @pytest.mark.django_db

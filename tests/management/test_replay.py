@@ -24,7 +24,7 @@ from messaging.management.commands import replay as command
 from messaging.models import Event, Message, Replay
 from messaging.services import replay
 from messaging.types import EventState, MessageState, Outcome
-from tests import factories
+from tests import databases, factories
 
 pytestmark = pytest.mark.django_db
 
@@ -242,15 +242,10 @@ def test_without_a_worker_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_ctrl_c_leaves_the_replay_running() -> None:
     make_dead()
-    settings = database.settings_dict
-    url = (
-        f"postgresql://{settings['USER']}:{settings['PASSWORD']}@/{settings['NAME']}?host={settings['HOST']}"
-    )
-    url += f"&port={settings['PORT']}" if settings["PORT"] else ""
     process = subprocess.Popen(
         [sys.executable, "-u", "manage.py", "replay", "callbacks", "--yes"],
         cwd=Path(__file__).parents[2],
-        env={**os.environ, "DATABASE_URL": url},
+        env={**os.environ, "DATABASE_URL": databases.url(database.settings_dict["NAME"])},
         stdout=subprocess.PIPE,
         text=True,
     )

@@ -489,14 +489,18 @@ def test_an_idle_connection_is_not_used_again(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_connection_that_the_server_closed_is_not_used_again() -> None:
+    closed = threading.Semaphore(0)
+
     def once(server: Server, conn: socket.socket) -> None:
         server.read_request(conn)
         conn.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        conn.shutdown(socket.SHUT_RDWR)
+        closed.release()
 
     with serving(once) as server:
         for _ in range(3):
             _answered(_get(server.url()))
-            time.sleep(0.05)  # for the server's FIN
+            assert closed.acquire(timeout=10)
     assert server.connections == 3
 
 

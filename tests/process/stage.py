@@ -9,17 +9,14 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
 from urllib.request import urlopen
 from uuid import uuid4
 
@@ -28,10 +25,10 @@ import psycopg
 from connector import embedded
 from messaging.simulator.bloomreach import INBOUND
 from tests import databases
+from tests.waiting import answers, eventually, free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 KEY = "stage-carrier-key"
-START = 60.0  # seconds for a process to be ready on a busy machine
 
 ONBOARD = """
 from datetime import timedelta
@@ -45,24 +42,6 @@ for slug, port in {ports!r}.items():
         values={{"base_url": "{carrier}/accounts/" + slug, "api_key": "{key}", "capability": "{capability}"}})
     print("TENANT", slug, made.token_secret, made.callback_secret, port)
 """
-
-
-def free_port() -> int:
-    """A port of loopback that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
-
-
-def eventually(question: Callable[[], Any], *, within: float, what: str | Callable[[], str]) -> Any:
-    """The first truthy answer; AssertionError saying `what` when there is none within so many seconds."""
-    until = time.monotonic() + within
-    while time.monotonic() < until:
-        if answer := question():
-            return answer
-        time.sleep(0.05)
-    raise AssertionError(f"not within {within:g} s: {what() if callable(what) else what}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +113,7 @@ class Stage:
         """A web process that is ready; its address."""
         url = f"http://127.0.0.1:{port}"
         self.start(name, "web", PORT=str(port), PUBLIC_URL=url)
-        eventually(lambda: answers(f"{url}/healthz"), within=START, what=f"{name} listens")
+        eventually(lambda: answers(f"{url}/healthz"), what=f"{name} listens")
         return url
 
     def start_worker(self, name: str, public_url: str, **more: str) -> None:
@@ -144,7 +123,7 @@ class Stage:
     def start_carrier(self) -> None:
         """The stand-in carrier, with a ledger that survives it."""
         self.start("carrier", "carrier", "--ledger", str(self.directory / "carrier.jsonl"))
-        eventually(lambda: answers(f"{self.carrier_url}/counters"), within=START, what="the carrier listens")
+        eventually(lambda: answers(f"{self.carrier_url}/counters"), what="the carrier listens")
 
     def onboard(self, *slugs: str, **options: Any) -> list[Tenant]:
         """Tenants with a simulator account each. Options: capability, report_deadline (s), cap, rate (segments/s)."""
@@ -217,15 +196,6 @@ class Stage:
             f"== {path.name}\n" + "\n".join(path.read_text(errors="replace").splitlines()[-25:])
             for path in sorted(self.directory.glob("*.log"))
         )
-
-
-def answers(url: str) -> bool:
-    """Whether something answers 200 there."""
-    try:
-        with urlopen(url, timeout=2) as answer:
-            return bool(answer.status == 200)
-    except (URLError, ConnectionError, TimeoutError):
-        return False
 
 
 @contextmanager

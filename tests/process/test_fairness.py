@@ -10,7 +10,8 @@ import pytest
 
 from messaging.simulator.listener import Listener, Reply
 from tests.process.load import Load
-from tests.process.stage import Stage, Tenant, eventually, free_port
+from tests.process.stage import Stage, Tenant
+from tests.waiting import eventually, free_port
 
 pytestmark = [pytest.mark.process, pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(300)]
 

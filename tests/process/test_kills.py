@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
-from tests.process.stage import Stage, Tenant, free_port
+from tests.process.stage import Stage, Tenant
+from tests.waiting import eventually, free_port
 
 pytestmark = [pytest.mark.process, pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -15,19 +14,21 @@ CAP = 16  # calls in flight on each account's queue
 CAMPAIGN = ("--sms", "450", "--mms", "50", "--rate", "50", "--patience", "200")
 
 
+CALLS = """
+SELECT (SELECT count(*) FROM messaging_message WHERE state = 1),
+       (SELECT count(*) FROM messaging_attempt WHERE outcome = 'taken')
+"""
+
+
 def _wait_for_calls(running: Stage) -> None:
     """Until the worker of the moment has finished some calls and holds others: a kill must hit it at work."""
-    (before,) = running.rows("SELECT count(*) FROM messaging_attempt WHERE outcome = 'taken'")[0]
-    until = time.monotonic() + 60
-    while time.monotonic() < until:
-        flying, taken = running.rows(
-            "SELECT (SELECT count(*) FROM messaging_message WHERE state = 1),"
-            " (SELECT count(*) FROM messaging_attempt WHERE outcome = 'taken')"
-        )[0]
-        if flying and taken >= before + 20:
-            return
-        time.sleep(0.02)
-    raise AssertionError("the worker does not work")
+    ((_, before),) = running.rows(CALLS)
+
+    def at_work() -> bool:
+        ((flying, taken),) = running.rows(CALLS)
+        return bool(flying and taken >= before + 20)
+
+    eventually(at_work, what="the worker works")
 
 
 def _messages(running: Stage, tenant: Tenant, condition: str) -> int:

@@ -10,7 +10,8 @@ import pytest
 from connector import embedded
 from tests import databases
 from tests.process.load import CALLBACK, Load
-from tests.process.stage import Stage, eventually, free_port, server, stage
+from tests.process.stage import Stage, server, stage
+from tests.waiting import eventually, free_port
 
 pytestmark = [pytest.mark.process, pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -28,31 +29,30 @@ def postgres() -> Iterator[Path]:
 
 
 @pytest.fixture
-def running_on_it(postgres: Path) -> Iterator[Stage]:
+def running_alone(postgres: Path) -> Iterator[Stage]:
     """A carrier, and that server."""
     databases.migrate(embedded.url(postgres))
     with stage(embedded.url(postgres)) as made:
         yield made
 
 
-def test_a_restarted_database_costs_nothing_but_time(running_on_it: Stage, postgres: Path) -> None:
-    running = running_on_it
-    (tenant,) = running.onboard("shop", report_deadline=120)
-    url = running.start_web("web", free_port())
-    running.start_worker("worker", url)
-    campaign = running.simulate(
+def test_a_restarted_database_costs_nothing_but_time(running_alone: Stage, postgres: Path) -> None:
+    (tenant,) = running_alone.onboard("shop", report_deadline=120)
+    url = running_alone.start_web("web", free_port())
+    running_alone.start_worker("worker", url)
+    campaign = running_alone.simulate(
         url, tenant, "--sms", "450", "--mms", "50", "--rate", "50", "--patience", "200"
     )
     for sent in (100, 300):
-        eventually(lambda sent=sent: _sent(running) >= sent, within=120, what=f"{sent} messages sent")
+        eventually(lambda sent=sent: _sent(running_alone) >= sent, within=120, what=f"{sent} messages sent")
         embedded.stop(postgres)
         embedded.start(postgres)
-    verdict = running.verdict(campaign)
+    verdict = running_alone.verdict(campaign)
     assert verdict["exit"] == 0, verdict
-    account = running.reconcile()
+    account = running_alone.reconcile()
     assert (account["exit"], account["unaccounted"]) == (0, 0)
-    assert running.carrier_state()["twice"] == 0
-    assert running.rows("SELECT count(*) FROM messaging_message WHERE state < 10") == [(0,)]
+    assert running_alone.carrier_state()["twice"] == 0
+    assert running_alone.rows("SELECT count(*) FROM messaging_message WHERE state < 10") == [(0,)]
 
 
 def test_a_rolling_restart_under_load_answers_only_200_and_leaves_no_doubt(running: Stage) -> None:

@@ -1,7 +1,6 @@
 """Two pumps that apply the reports on two parts of one message at the same moment."""
 
 import threading
-import time
 from datetime import UTC, datetime
 
 import pytest
@@ -11,8 +10,7 @@ from messaging.models import Message, Report
 from messaging.services import reports
 from messaging.types import Effect, MessageState, Outcome, uuid7
 from tests.factories import make_attempt, make_message
-
-WAITING = "SELECT count(*) FROM pg_locks WHERE NOT granted"  # live, unlike pg_stat_activity in a transaction
+from tests.waiting import WAITS_FOR_ME, eventually
 
 
 def part_delivered(attempt, part: int) -> None:
@@ -32,15 +30,10 @@ def part_delivered(attempt, part: int) -> None:
     )
 
 
-def second_pump_waits() -> bool:
-    until = time.monotonic() + 10
-    while time.monotonic() < until:
-        with connection.cursor() as cursor:
-            cursor.execute(WAITING)
-            if cursor.fetchone()[0]:
-                return True
-        time.sleep(0.01)
-    return False
+def somebody_waits() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(WAITS_FOR_ME)
+        return cursor.fetchone() is not None
 
 
 @pytest.mark.django_db(transaction=True)
@@ -61,7 +54,7 @@ def test_the_last_part_makes_it_delivered_whoever_applies_it() -> None:
     with transaction.atomic():
         assert reports.apply(limit=1) == 1
         other.start()
-        assert second_pump_waits()
+        eventually(somebody_waits)
     other.join(10)
     assert applied == [1]
     assert Message.objects.get(id=message.id).standing is MessageState.DELIVERED

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,6 +18,7 @@ from messaging.simulator.listener import Call, Listener, Reply
 from messaging.simulator.orders import Order, order
 from messaging.simulator.scenarios import DEFAULT
 from messaging.types import Channel
+from tests.waiting import eventually
 
 SECRET = "callback-secret-for-tests"
 
@@ -61,13 +62,6 @@ def one(request_id: str = "r-1", *, copies: int = 1, channel: Channel = Channel.
         request_id=request_id, channel=channel, scenario=DEFAULT, recipient="00421900000100",
         callback_url="http://127.0.0.1:1/c", copies=copies,
     )  # fmt: skip
-
-
-def eventually(question: Callable[[], bool]) -> None:
-    until = time.monotonic() + 10
-    while not question():
-        assert time.monotonic() < until
-        time.sleep(0.01)
 
 
 def story_of(bloomreach: Bloomreach, sent: Order) -> Story:

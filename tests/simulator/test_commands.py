@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from django.core.management import CommandError, call_command
 from connector import embedded
 from connector.management.commands.run import refuse_taken_ports
 from messaging.simulator.listener import port_is_free
+from tests.waiting import eventually, free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -63,12 +63,6 @@ def test_a_taken_port_is_said_with_its_variable(settings, monkeypatch: pytest.Mo
     refuse_taken_ports()
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
-
-
 @pytest.fixture
 def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
     place = tmp_path / "data"
@@ -88,9 +82,8 @@ def test_the_demo_plays_serves_and_leaves_nothing_behind(environment: dict[str, 
     with output.open("wb") as out:
         demo = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=out, stderr=out)
     try:
-        while "Still serving" not in output.read_text():
-            assert demo.poll() is None, output.read_text()
-            time.sleep(0.2)
+        eventually(lambda: demo.poll() is not None or "Still serving" in output.read_text(), within=200)
+        assert demo.poll() is None, output.read_text()
         children = children_of(demo.pid)
         demo.send_signal(signal.SIGTERM)
         assert demo.wait(60) == 0, output.read_text()

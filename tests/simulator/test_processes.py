@@ -4,8 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ import pytest
 from messaging.simulator import processes
 from messaging.simulator.listener import port_is_free
 from messaging.simulator.processes import Child, ChildDied
-from tests.simulator.test_commands import free_port
+from tests.waiting import eventually, free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = {"DEBUG": "1", "DEMO": "1"}
@@ -28,13 +27,6 @@ def carrier(tmp_path: Path) -> Iterator[Child]:
     eventually(lambda: not port_is_free(port))
     yield child
     processes.stop([child], grace=5)
-
-
-def eventually(question: Callable[[], bool]) -> None:
-    until = time.monotonic() + 60
-    while not question():
-        assert time.monotonic() < until
-        time.sleep(0.05)
 
 
 @pytest.mark.process

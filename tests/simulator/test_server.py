@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import socket
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +30,7 @@ from messaging.types import (
 )
 from messaging.vendors.base import BadSignature
 from messaging.vendors.simulator import Simulator
+from tests.waiting import eventually
 
 ADAPTER = Simulator()
 KEY = "carrier-key-for-tests"
@@ -261,10 +261,7 @@ def test_a_caller_that_hangs_up_frees_its_thread(tmp_path: Path) -> None:
         for n in range(5):
             with pytest.raises(Unanswered):
                 send(account(listener), outgoing("24", reference=f"ref-{n}"), timeout=0.2)
-        until = time.monotonic() + 5
-        while threading.active_count() > before and time.monotonic() < until:
-            time.sleep(0.05)
-        assert threading.active_count() <= before
+        eventually(lambda: threading.active_count() <= before)
 
 
 def test_it_listens_on_loopback_alone(tmp_path: Path) -> None:

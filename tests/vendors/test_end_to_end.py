@@ -15,8 +15,9 @@ from messaging.simulator.listener import Call, Listener, Reply
 from messaging.types import Channel
 from messaging.vendors import registry
 from tests.process.load import post_json
-from tests.process.stage import Stage, Tenant, database, eventually, free_port, stage
+from tests.process.stage import Stage, Tenant, database, stage
 from tests.vendors.stand_ins import StandIn, stand_in
+from tests.waiting import eventually, free_port
 
 pytestmark = [pytest.mark.process, pytest.mark.slow, pytest.mark.timeout(300)]
 
