@@ -12,6 +12,8 @@ from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID
 
+from connector.failures import is_machine_path
+
 # What every record has; the rest of its attributes came with `extra`.
 STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 TEXTS = frozenset({"text", "body", "content", "subject", "fallback_text", "custom_data", "payload"})
@@ -38,6 +40,7 @@ def configure(options: dict[str, Any]) -> None:
             "version": 1,
             "disable_existing_loggers": False,
             "formatters": {"line": {"()": formatter, "pii": options["pii"]}},
+            "filters": {"people": {"()": lambda: is_about_people}},
             "handlers": {
                 "stderr": {"class": "logging.StreamHandler", "formatter": "line"},
                 "none": {"class": "logging.NullHandler"},
@@ -45,12 +48,20 @@ def configure(options: dict[str, Any]) -> None:
             "root": {"handlers": ["stderr"], "level": options["level"]},
             "loggers": {
                 "django": {"handlers": [], "propagate": True},
+                "django.request": {"filters": ["people"]},
                 "django.server": {"handlers": [], "propagate": True},
                 # With a handler of its own it would not add its plain-text one.
                 "django-q": {"handlers": ["none"], "propagate": True},
             },
         }
     )
+
+
+def is_about_people(record: logging.LogRecord) -> bool:
+    """False for Django's line about a refused request of a machine: it has no reason, where our counters do, and a
+    hook's path is its secret. Faults of ours are logged where they are caught."""
+    request = getattr(record, "request", None)
+    return request is None or not is_machine_path(request.path_info)
 
 
 def masked(text: str, *, pii: bool) -> str:

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from prometheus_client import Counter
 
+requests_refused = Counter(
+    "connector_requests_refused_total",
+    "Bloomreach's requests that were refused, by the answer's code.",
+    ["code"],
+)
 hooks_refused = Counter(
     "connector_hooks_refused_total", "Vendor calls that were refused, and stored nowhere.", ["reason"]
 )

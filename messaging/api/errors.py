@@ -14,6 +14,7 @@ from rest_framework.exceptions import APIException
 
 from accounts.authentication import Denied
 from accounts.limits import TooManyRequests
+from messaging import counters
 from messaging.request_body import BodyTooLarge, BodyUnreadable
 from messaging.services.intake import NoConnection, RequestIdConflict
 from messaging.services.verify import CredentialsRefused
@@ -53,7 +54,8 @@ def error(
     request_id: str | None = None,
     retry_after: int | None = None,
 ) -> HttpResponse:
-    """An error answer."""
+    """An error answer, counted."""
+    counters.requests_refused.labels(code).inc()
     return answer(status, envelope(code, message, fields, request_id), retry_after=retry_after)
 
 

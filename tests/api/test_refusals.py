@@ -10,6 +10,7 @@ import pytest
 from django.db import IntegrityError
 from django.test import Client
 from django.utils import timezone
+from prometheus_client import REGISTRY
 
 from accounts.models import ApiToken, TenantStatus
 from messaging.models import Content, Message
@@ -234,6 +235,16 @@ def test_without_a_token(caller: Caller, path: str):
     assert (answer.status_code, error["code"]) == (401, "token_missing")
     assert error["message"] == "No token was sent. Send the account's token in the header Chan-Token."
     assert nothing_stored()
+
+
+def test_refusals_are_counted_by_their_code(caller: Caller):
+    def refused() -> float:
+        return REGISTRY.get_sample_value("connector_requests_refused_total", {"code": "token_missing"}) or 0
+
+    before = refused()
+    caller.client.post("/sms/send", SMS, content_type=JSON)
+    caller.client.get("/mms/verify")
+    assert refused() == before + 2
 
 
 def test_with_an_unknown_token(caller: Caller):

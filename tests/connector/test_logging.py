@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from django.test import Client
 
 from connector.logging import ConsoleFormatter, JsonFormatter, masked
 
@@ -94,3 +95,13 @@ def test_the_console_line_masks_as_well() -> None:
     record = logging.makeLogRecord({"name": "x", "levelname": "INFO", "msg": "to 421900000123", "lane": "l"})
     text = ConsoleFormatter(pii=False).format(record)
     assert text.endswith("INFO    x: to *** lane=l")
+
+
+@pytest.mark.django_db
+def test_the_address_of_a_hook_is_not_logged(client: Client, caplog: pytest.LogCaptureFixture) -> None:
+    """It is a secret where the vendor signs nothing. People's pages are logged as Django does it."""
+    for path in ("/hooks/simulator/guessed", "/sms/send", "/readyz", "/nothing"):
+        assert client.get(path).status_code >= 400
+    assert [(one.name, one.getMessage()) for one in caplog.records] == [
+        ("django.request", "Not Found: /nothing")
+    ]
