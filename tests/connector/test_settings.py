@@ -83,6 +83,14 @@ def test_values_of_the_wrong_form_are_all_named(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("command", ["web", "worker", "reconcile"])
+def test_what_skips_other_checks_runs_ours(tmp_path: Path, command: str) -> None:
+    done = run([command], tmp_path, **PRODUCTION | {"FIELD_KEY": "not-a-key"})
+    assert done.returncode == 1
+    assert "connector.E004" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_production_settings(tmp_path: Path) -> None:
     found = json.loads(run(SHOW, tmp_path, **PRODUCTION).stdout)
     assert found["url"] == "https://connector.example"

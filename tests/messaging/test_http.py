@@ -11,6 +11,7 @@ import tracemalloc
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -23,7 +24,10 @@ from messaging.types import CallFailure, HttpRequest, HttpResponse
 from tests.messaging.servers import Server, certificate, dripping, reply, serving
 
 Serve = Callable[[Server, socket.socket], None]
-DEADLINE = 1.2
+DEADLINE = 1.0
+LATE = (
+    4.0  # what a busy machine may add; what hangs here hangs for ten seconds, and what drips drips for ever
+)
 OK = b"HTTP/1.1 200 OK\r\n"
 
 
@@ -47,6 +51,18 @@ def _get(url: str, **overrides: object) -> HttpResponse | CallFailure:
 def _failed(outcome: HttpResponse | CallFailure) -> CallFailure:
     assert isinstance(outcome, CallFailure), outcome
     return outcome
+
+
+def _expired(
+    url: str, *, body: bytes = b"", deadline: float = DEADLINE, late: float = LATE, **overrides: Any
+) -> CallFailure:
+    """A call that ends at its deadline: not before, and not much later."""
+    request = HttpRequest("POST" if body else "GET", url, {}, body)
+    started = time.monotonic()
+    failure = _failed(http.call(request, deadline=deadline, **overrides))
+    seconds = time.monotonic() - started
+    assert deadline - 0.02 < failure.seconds <= seconds < deadline + late
+    return failure
 
 
 def _answered(outcome: HttpResponse | CallFailure) -> HttpResponse:
@@ -235,7 +251,7 @@ def test_after_the_request_was_written_the_outcome_is_unknown(handler: Serve, co
         failure = _failed(http.call(HttpRequest("POST", server.url("/?key=s3cret"), {}, b"x"), deadline=5))
     assert (failure.code, failure.sent, len(server.requests)) == (code, True, 1)
     assert "s3cret" not in failure.text
-    assert failure.seconds < 2
+    assert failure.seconds < 5
 
 
 def _closed_port() -> int:
@@ -265,8 +281,7 @@ def test_a_listener_that_accepts_nobody_is_not_sent() -> None:
         for filler in fillers:
             filler.setblocking(False)
             filler.connect_ex(listener.getsockname())
-        started = time.monotonic()
-        failure = _failed(_get(f"http://127.0.0.1:{listener.getsockname()[1]}/", deadline=DEADLINE))
+        failure = _expired(f"http://127.0.0.1:{listener.getsockname()[1]}/")
         for filler in fillers:
             filler.close()
     assert (failure.code, failure.text, failure.sent) == (
@@ -274,7 +289,6 @@ def test_a_listener_that_accepts_nobody_is_not_sent() -> None:
         "no connection: no answer in time",
         False,
     )
-    assert time.monotonic() - started == pytest.approx(DEADLINE, abs=0.8)
 
 
 @pytest.mark.parametrize(
@@ -331,14 +345,6 @@ SLOW = [
 ]
 
 
-def _expired(url: str, **overrides: object) -> CallFailure:
-    started = time.monotonic()
-    failure = _failed(_get(url, deadline=DEADLINE, **overrides))
-    assert time.monotonic() - started == pytest.approx(DEADLINE, abs=0.8)
-    assert failure.seconds == pytest.approx(DEADLINE, abs=0.8)
-    return failure
-
-
 @pytest.mark.parametrize("handler", SLOW)
 def test_the_deadline_holds_for_the_whole_exchange(handler: Serve) -> None:
     with serving(handler) as server:
@@ -371,12 +377,12 @@ def test_a_slow_connect_leaves_less_time_for_the_handshake(monkeypatch: pytest.M
     real = exchange._connect
 
     def slow(answer: addresses.Answer, timeout: float) -> socket.socket:
-        time.sleep(DEADLINE - 0.1)
+        time.sleep(2.9)
         return real(answer, timeout)
 
     monkeypatch.setattr(exchange, "_connect", slow)
     with serving(dripping(b"", b"", 1)) as server:
-        failure = _expired(server.url().replace("http:", "https:"))
+        failure = _expired(server.url().replace("http:", "https:"), deadline=3, late=2.5)  # not 2.9 + 3
     assert (failure.code, failure.sent) == ("timeout", False)
 
 
@@ -410,11 +416,8 @@ def test_a_server_that_does_not_read_is_cut() -> None:
     def handler(server: Server, conn: socket.socket) -> None:
         server.stopping.wait(10)
 
-    started = time.monotonic()
     with serving(handler) as server:
-        request = HttpRequest("POST", server.url(), {}, b"x" * 30_000_000)
-        failure = _failed(http.call(request, deadline=DEADLINE))
-        assert time.monotonic() - started == pytest.approx(DEADLINE, abs=0.8)
+        failure = _expired(server.url(), body=b"x" * 30_000_000)
     assert (failure.code, failure.sent) == ("timeout", True)
 
 
@@ -453,18 +456,18 @@ def test_an_address_that_swallows_leaves_time_for_the_next(monkeypatch: pytest.M
             (socket.AF_INET, ("127.0.0.1", server.port)),
         ]
         monkeypatch.setattr(exchange, "resolve", lambda *args, **kwargs: found)
-        answer = _answered(_get(f"http://two.example:{server.port}/", deadline=2.0))
+        answer = _answered(_get(f"http://two.example:{server.port}/", deadline=4.0))
         for filler in fillers:
             filler.close()
-    assert answer.seconds == pytest.approx(1.0, abs=0.3)
+    assert 2.0 - 0.02 < answer.seconds < 4.0
 
 
 def test_the_next_call_of_the_thread_has_its_own_deadline() -> None:
     with serving(reply()) as server, serving(dripping(b"", b"", 1)) as slow:
         _expired(slow.url())
+        assert _answered(_get(server.url(), deadline=2.0)).status == 200
+        time.sleep(2.1)  # what the connection was given before is over
         assert _answered(_get(server.url())).status == 200
-        time.sleep(0.7)  # longer than the first call's deadline, on the same pooled connection
-        assert _answered(_get(server.url(), deadline=0.6)).status == 200
     assert server.connections == 1
 
 
@@ -509,7 +512,7 @@ def test_a_failed_connection_is_not_used_again() -> None:
         while server.read_request(conn):
             if len(server.requests) == 1:
                 conn.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab")
-                server.stopping.wait(DEADLINE + 0.3)
+                server.stopping.wait(DEADLINE + 3)
                 conn.sendall(b"cde")
             else:
                 conn.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
