@@ -23,9 +23,9 @@ lifeline.end_with_server()
 INSERT = """
 WITH m AS (
   INSERT INTO messaging_message (id, tenant_id, channel, dedupe_key, request_id, connection_id, lane_id,
-    sender, recipient, send_as, is_test, segments, country, state, due_at, attempts, expires_at, created_at)
+    sender, send_from, recipient, send_as, is_test, segments, country, state, due_at, attempts, expires_at, created_at)
   SELECT %(id)s, %(tenant)s, 'sms', %(request_id)s::text, %(request_id)s::text, %(connection)s, %(lane)s,
-    %(from)s, %(to)s, 'sms', false, 1, '', 0, clock.now, 0, clock.now + interval '4 hours', clock.now
+    %(from)s, '', %(to)s, 'sms', false, 1, '', 0, clock.now, 0, clock.now + interval '4 hours', clock.now
   FROM (SELECT clock_timestamp() AS now) clock
   RETURNING id, created_at)
 INSERT INTO messaging_content (message_id, created_at, text, subject, fallback_text, custom_data,
