@@ -11,11 +11,11 @@ from messaging.types import MessageState
 
 # The scenarios whose stories are told at the end, the best first, and what is special about them.
 TOLD = (
-    ("24", "a call that timed out after the carrier had taken the message, and was resolved"),
+    ("24", "a call whose answer never came, although the carrier had taken the message: resolved"),
     ("30", "a report that came before the answer to the send"),
     ("41", "an MMS that the device could not take, delivered as SMS"),
     ("40", "an MMS that the device could not take, delivered as SMS"),
-    ("25", "a call that timed out before the carrier had taken the message, and was sent again"),
+    ("25", "a call that never reached the carrier, in doubt at first, and was sent again"),
 )
 STORIES = 3
 
