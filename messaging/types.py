@@ -128,10 +128,10 @@ class Outgoing:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """One attempt that the vendor took."""
+    """One attempt that the vendor took, or may have taken."""
 
     reference: str
-    vendor_id: str
+    vendor_id: str  # empty while the outcome is unknown, or when the vendor gives none
     channel: Channel
     recipient: str = field(repr=False)
     sent_at: datetime  # UTC

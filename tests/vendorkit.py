@@ -411,7 +411,7 @@ class VendorKit:
         messages = [self.outgoing()] + ([self.mms()] if self.carries_mms() else [])
         requests = [self.adapter.build([message], account) for message in messages]
         requests += [one for one in (self.adapter.credential_check(account),) if one]
-        requests += [one for one in (self.adapter.look_up(REFERENCE, account),) if one]
+        requests += [one for one in (self.adapter.look_up(self.sent(), account),) if one]
         requests += [one for one in (self.adapter.token_request(account),) if one]
         for request in requests:
             mirror = response(400, request.body, dict(request.headers))
@@ -461,7 +461,7 @@ class VendorKit:
     @pytest.mark.parametrize("body", GARBAGE)
     def test_a_garbled_look_up_cannot_tell(self, body: bytes) -> None:
         for status in (200, 404, 500):
-            found = self.adapter.parse_look_up(REFERENCE, response(status, body), self.account())
+            found = self.adapter.parse_look_up(self.doubted(), response(status, body), self.account())
             assert found.presence is Presence.CANNOT_TELL, status
 
     @pytest.mark.parametrize("body", GARBAGE)
@@ -472,12 +472,16 @@ class VendorKit:
 
     def test_look_ups(self, look_up: LookUp) -> None:
         answer = response(look_up.status, look_up.body)
-        assert self.adapter.parse_look_up(REFERENCE, answer, self.account()) == look_up.expected
+        assert self.adapter.parse_look_up(self.doubted(), answer, self.account()) == look_up.expected
 
     def test_polls(self, poll: Poll) -> None:
         assert self.adapter.poll(self.sent(), self.account()) is not None
         answer = response(poll.status, poll.body)
         assert self.adapter.parse_poll(self.sent(), answer, self.account()) == poll.expected
+
+    def doubted(self) -> Sent:
+        """An attempt whose answer never came: the vendor's id is not known."""
+        return self.sent(vendor_id="")
 
     def sent(self, **changed: Any) -> Sent:
         plain = Sent(REFERENCE, self.sent_id, Channel.SMS, RECIPIENT, datetime(2026, 1, 15, 10, tzinfo=UTC))

@@ -7,7 +7,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from messaging.redaction import words
-from messaging.types import Account, CallFailure, Found, HttpResponse, Outcome, Outgoing, Presence, SendResult
+from messaging.types import (
+    Account,
+    CallFailure,
+    Found,
+    HttpResponse,
+    Outcome,
+    Outgoing,
+    Presence,
+    SendResult,
+    Sent,
+)
 from messaging.vendors.base import Adapter
 
 log = logging.getLogger(__name__)
@@ -32,14 +42,12 @@ def read_send(
     return tuple(replace(result, text=words(result.text, secrets=secrets)) for result in results)
 
 
-def read_look_up(
-    adapter: Adapter, account: Account, reference: str, answer: HttpResponse | CallFailure
-) -> Found:
+def read_look_up(adapter: Adapter, account: Account, sent: Sent, answer: HttpResponse | CallFailure) -> Found:
     """What a look-up found; an answer that cannot be read cannot tell."""
     if isinstance(answer, CallFailure):
         return Found(Presence.CANNOT_TELL)
     try:
-        found = adapter.parse_look_up(reference, answer, account)
+        found = adapter.parse_look_up(sent, answer, account)
     except Exception:
         log.exception("look-up could not be read", extra={"vendor": adapter.key})
         return Found(Presence.CANNOT_TELL)

@@ -30,6 +30,7 @@ from messaging.types import (
     Outgoing,
     Presence,
     SendResult,
+    Sent,
     UnknownPolicy,
 )
 from messaging.vendors import registry
@@ -49,7 +50,8 @@ WITH d AS (
 u AS (
   UPDATE messaging_message m SET due_at = clock_timestamp() + make_interval(secs => %(row_lease)s)
   FROM d WHERE m.id = d.id RETURNING m.*)
-SELECT u.id AS message_id, u.connection_id, u.channel, u.send_as, u.recipient, a.id AS attempt_id, a.frozen,
+SELECT u.id AS message_id, u.connection_id, u.channel, u.send_as, u.recipient,
+       a.id AS attempt_id, a.created_at AS sent_at, a.frozen,
        coalesce(nullif(a.sender, ''), u.sender) AS sender,
        l.paused_at IS NOT NULL OR l.open_until > clock_timestamp() AS is_held,
        a.absences, extract(epoch FROM clock_timestamp() - a.created_at)::float8 AS age,
@@ -115,13 +117,17 @@ def _doubt(row: Any, connection: Connection) -> Doubt:
         resend = bool(window and stored and row.age < window.total_seconds() - 2 * settings.CALL_DEADLINE)
         # Asking changes nothing, so it comes first; but an answer that never tells must not use up the window.
         asked = row.absences >= ABSENCES or (resend and row.age > ASK_FIRST * settings.LOOKUP_GAP)
-        question = None if asked else adapter.look_up(str(row.attempt_id), account)
+        question = None if asked else adapter.look_up(_sent(row), account)
         if question is None and resend and stored:
             return Doubt(row, connection, adapter, account, exchanges.thawed(stored), resend=True)
         return Doubt(row, connection, adapter, account, question)
     except Exception:  # an adapter's bug must not keep the other doubts from being asked about
         log.exception("look-up could not be built", extra={"vendor": connection.vendor})
         return Doubt(row, connection, adapter, account, blocked=True)
+
+
+def _sent(row: Any) -> Sent:
+    return Sent(str(row.attempt_id), "", Channel(row.send_as), row.recipient, row.sent_at)
 
 
 def dial(doubt: Doubt, *, deadline: float) -> Asked:
@@ -175,7 +181,7 @@ def record(asked: Sequence[Asked]) -> None:
             said.append(evidence.Answer(row.message_id, row.attempt_id, _resent(one)))
             is_absent = False
         else:
-            found = answers.read_look_up(*_reader(one.doubt), str(row.attempt_id), one.answer)
+            found = answers.read_look_up(*_reader(one.doubt), _sent(row), one.answer)
             is_absent = found.presence is Presence.ABSENT
             said += _evidence(one.doubt, found)
         if is_absent:

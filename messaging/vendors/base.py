@@ -158,21 +158,21 @@ class Adapter(ABC):
         outcome = Outcome.UNKNOWN if failure.sent else Outcome.TEMPORARY
         return SendResult(outcome, code=failure.code, text=failure.text)
 
-    def look_up(self, reference: str, account: Account) -> HttpRequest | None:
-        """The call that asks the vendor for an attempt by our reference; None: it cannot be asked."""
+    def look_up(self, sent: Sent, account: Account) -> HttpRequest | None:
+        """The call that asks whether the vendor took an attempt, by our reference; None: it cannot be asked."""
         return None
 
-    def parse_look_up(self, reference: str, response: HttpResponse, account: Account) -> Found:
+    def parse_look_up(self, sent: Sent, response: HttpResponse, account: Account) -> Found:
         """Found, absent, or cannot tell. Only a positive 'no such message' is absent."""
         return Found(Presence.CANNOT_TELL)
 
     def poll(self, sent: Sent, account: Account) -> HttpRequest | None:
         """The call that asks for the status of a message that the vendor took; None: it only reports by itself."""
-        return self.look_up(sent.reference, account)
+        return self.look_up(sent, account)
 
     def parse_poll(self, sent: Sent, response: HttpResponse, account: Account) -> Report | None:
         """What the vendor says of it now; None: nothing that could be read."""
-        return self.parse_look_up(sent.reference, response, account).report
+        return self.parse_look_up(sent, response, account).report
 
     def credential_check(self, account: Account) -> HttpRequest | None:
         """A call that proves the credentials without sending; None: the vendor has none."""

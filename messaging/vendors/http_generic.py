@@ -28,6 +28,7 @@ from messaging.types import (
     Presence,
     Report,
     SendResult,
+    Sent,
     Status,
 )
 from messaging.vendors import http_checks, http_settings, meanings, reading, writing
@@ -106,14 +107,14 @@ class HttpGeneric(Adapter):
             return (_taken(body, response, settings),)
         return (_refused(body, response, settings),)
 
-    def look_up(self, reference: str, account: Account) -> HttpRequest | None:
+    def look_up(self, sent: Sent, account: Account) -> HttpRequest | None:
         if account.settings["doubt"] != LOOK_UP:
             return None
-        values = {**_shared(account), "reference": reference, "reference_hex": UUID(reference).hex}
+        values = {**_shared(account), "reference": sent.reference, "reference_hex": UUID(sent.reference).hex}
         headers = _headers(account, values, strict=False)
         return HttpRequest("GET", _url("look_up_url", account, values), headers)
 
-    def parse_look_up(self, reference: str, response: HttpResponse, account: Account) -> Found:
+    def parse_look_up(self, sent: Sent, response: HttpResponse, account: Account) -> Found:
         body, settings = Body.of(response.body), account.settings
         there, gone = holds(settings["found_when"], body), holds(settings["absent_when"], body)
         if response.status >= 500 or there is gone:
@@ -121,7 +122,7 @@ class HttpGeneric(Adapter):
         if gone:
             return Found(Presence.ABSENT)
         vendor_id, word = find(settings["look_up_id"], body), find(settings["look_up_status"], body)
-        report = _told(word, settings, vendor_id=vendor_id, reference=reference) if word else None
+        report = _told(word, settings, vendor_id=vendor_id, reference=sent.reference) if word else None
         return Found(Presence.FOUND, vendor_id, report)
 
     def credential_check(self, account: Account) -> HttpRequest | None:

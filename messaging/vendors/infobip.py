@@ -178,25 +178,22 @@ class Infobip(Adapter):
         told = {_id(item): item for item in reading.items(answer, "messages")}
         return tuple(_result(told.get(message.reference.lower(), {}), response) for message in batch)
 
-    def look_up(self, reference: str, account: Account) -> HttpRequest | None:
-        """Among the SMS: an attempt's id does not tell its channel, so an MMS is not found and waits for its report."""
-        return _logs(Channel.SMS, reference, account)
+    def look_up(self, sent: Sent, account: Account) -> HttpRequest | None:
+        message_id = quote(sent.vendor_id or sent.reference, safe="")
+        return _request("GET", f"{LOGS[sent.channel]}?messageId={message_id}", account)
 
-    def parse_look_up(self, reference: str, response: HttpResponse, account: Account) -> Found:
-        results = reading.json_object(response.body).get("results")
-        if response.status != 200 or not isinstance(results, list):
+    def parse_look_up(self, sent: Sent, response: HttpResponse, account: Account) -> Found:
+        answer = reading.json_object(response.body)
+        results = reading.items(answer, "results")
+        if response.status != 200 or not isinstance(answer.get("results"), list):
             return Found(Presence.CANNOT_TELL)
-        if not results:
+        if not answer["results"]:
             return Found(Presence.ABSENT)  # no proof: how soon a message is in the logs is not documented
-        entry = _entry(response, reference)
-        return Found(Presence.FOUND, _id(entry), _report(entry)) if entry else Found(Presence.CANNOT_TELL)
-
-    def poll(self, sent: Sent, account: Account) -> HttpRequest | None:
-        return _logs(sent.channel, sent.vendor_id or sent.reference, account)
-
-    def parse_poll(self, sent: Sent, response: HttpResponse, account: Account) -> Report | None:
-        entry = _entry(response, sent.vendor_id or sent.reference)
-        return replace(_report(entry), reference=sent.reference) if entry else None
+        message_id = (sent.vendor_id or sent.reference).lower()
+        entry = next((one for one in results if _id(one) == message_id and one.get("status")), None)
+        if entry is None:
+            return Found(Presence.CANNOT_TELL)
+        return Found(Presence.FOUND, _id(entry), replace(_report(entry), reference=sent.reference))
 
     def credential_check(self, account: Account) -> HttpRequest | None:
         """Asks for a bulk that does not exist: the API needs the scope of sending for that, and sends nothing."""
@@ -234,10 +231,6 @@ def _request(method: str, path: str, account: Account, body: Any = None) -> Http
     base = str(account.settings.get("base_url") or DEFAULT_BASE_URL)
     headers = {"Authorization": f"App {account.secrets['api_key']}"}
     return writing.json_request(method, f"{base}{path}", body, headers)
-
-
-def _logs(channel: Channel, message_id: str, account: Account) -> HttpRequest:
-    return _request("GET", f"{LOGS[channel]}?messageId={quote(message_id, safe='')}", account)
 
 
 def _message(message: Outgoing, account: Account) -> dict[str, Any]:
@@ -324,14 +317,6 @@ def _fault(answer: Mapping[str, Any]) -> tuple[str, str]:
     places = [reading.text(one, "property") for one in reading.items(answer, "violations")]
     about = f" ({', '.join(places[:5])})" if any(places) else ""
     return reading.text(answer, "errorCode"), reading.text(answer, "description") + about
-
-
-def _entry(response: HttpResponse, message_id: str) -> Mapping[str, Any] | None:
-    """What the logs hold of that message."""
-    if response.status != 200:
-        return None
-    entries = reading.items(reading.json_object(response.body), "results")
-    return next((one for one in entries if _id(one) == message_id.lower() and one.get("status")), None)
 
 
 def _id(item: Mapping[str, Any]) -> str:

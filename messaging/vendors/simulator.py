@@ -23,6 +23,7 @@ from messaging.types import (
     Presence,
     Report,
     SendResult,
+    Sent,
     Status,
 )
 from messaging.vendors import meanings, reading, writing
@@ -122,19 +123,19 @@ class Simulator(Adapter):
             return (_taken(answer, response),)
         return (_refused(response, reading.part(answer, "error")),)
 
-    def look_up(self, reference: str, account: Account) -> HttpRequest | None:
+    def look_up(self, sent: Sent, account: Account) -> HttpRequest | None:
         if _capability(account) != LOOK_UP:
             return None
-        return _request("GET", f"/messages?reference={quote(reference, safe='')}", account)
+        return _request("GET", f"/messages?reference={quote(sent.reference, safe='')}", account)
 
-    def parse_look_up(self, reference: str, response: HttpResponse, account: Account) -> Found:
+    def parse_look_up(self, sent: Sent, response: HttpResponse, account: Account) -> Found:
         found = reading.json_object(response.body).get("messages")
         if response.status != 200 or not isinstance(found, list):
             return Found(Presence.CANNOT_TELL)
         if not found:
             return Found(Presence.ABSENT)
         message = found[0] if isinstance(found[0], dict) else {}
-        if message.get("reference") != reference:
+        if message.get("reference") != sent.reference:
             return Found(Presence.CANNOT_TELL)
         # The parts of a long message differ, and only their reports tell them apart.
         report = _report(message) if message.get("parts") == 1 else None

@@ -14,7 +14,7 @@ from messaging.models.statement import change
 from messaging.services import circuit, evidence, resolve, sweep
 from messaging.services.resolve import Doubt
 from messaging.states import EXPIRED_HERE, UNCERTAIN
-from messaging.types import MessageState, Outcome, Report, Status, UnknownPolicy
+from messaging.types import Channel, MessageState, Outcome, Report, Sent, Status, UnknownPolicy
 from messaging.vendors import registry
 from messaging.vendors.simulator import Simulator
 from tests import factories
@@ -369,7 +369,7 @@ def test_a_question_that_cannot_be_built_holds_up_nobody(
     vendor: Vendor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Broken(Strange):
-        def look_up(self, reference: str, account: Any) -> Any:
+        def look_up(self, sent: Sent, account: Any) -> Any:
             raise KeyError("reference")
 
     monkeypatch.setitem(registry.ADAPTERS, "strange", Broken(url=vendor.url))
@@ -381,6 +381,27 @@ def test_a_question_that_cannot_be_built_holds_up_nobody(
     vendor.will(200, said(other))
     pump()
     assert (fresh(broken).standing, fresh(other).standing) == (S.UNCERTAIN, S.DELIVERED)
+
+
+@pytest.mark.parametrize("channel", list(Channel))
+def test_the_vendor_is_asked_about_the_attempt_as_it_was_sent(
+    vendor: Vendor, monkeypatch: pytest.MonkeyPatch, channel: Channel
+) -> None:
+    asked: list[Sent] = []
+
+    class Curious(Strange):
+        def look_up(self, sent: Sent, account: Any) -> Any:
+            asked.append(sent)
+
+    monkeypatch.setitem(registry.ADAPTERS, "strange", Curious(url=vendor.url))
+    account = factories.make_connection(vendor="strange")
+    message = factories.make_message(
+        connection=account, state=S.UNCERTAIN, attempts=1, channel=channel, send_as=channel
+    )
+    attempt = factories.make_attempt(message, outcome=Outcome.UNKNOWN, send_as=channel)
+    due_now(message)
+    pump()
+    assert asked == [Sent(str(attempt.id), "", channel, message.recipient, only_attempt(message).created_at)]
 
 
 def test_an_exception_while_reading_a_look_up_cannot_tell(

@@ -543,14 +543,14 @@ class TestHomeGrown(VendorKit):
         ]
 
     def test_what_a_look_up_asks(self) -> None:
-        request = self.adapter.look_up(REFERENCE, self.account())
+        request = self.adapter.look_up(self.doubted(), self.account())
         assert request is not None
         assert (request.method, request.url) == (
             "GET",
             f"https://sms.example/api/v2/messages?ref={REFERENCE}",
         )
         assert request.headers["Authorization"] == "Bearer the key of the tests"
-        assert self.adapter.look_up(REFERENCE, self.account(doubt="report")) is None
+        assert self.adapter.look_up(self.doubted(), self.account(doubt="report")) is None
 
     def test_a_header_about_a_message_is_left_out_of_the_credential_check(self) -> None:
         request = self.adapter.credential_check(self.account())

@@ -631,11 +631,12 @@ def test_every_wrong_setting_is_named() -> None:
 
 @pytest.mark.parametrize("channel", list(Channel))
 def test_the_status_is_asked_of_the_channels_own_logs(channel: Channel) -> None:
-    request = ADAPTER.poll(TestInfobip().sent(channel=channel), TestInfobip.account())
-    assert request is not None
-    assert (
-        request.url == f"https://api.infobip.com/{channel}/{3 if channel == 'sms' else 2}/logs?messageId=v-1"
-    )
+    logs = f"https://api.infobip.com/{channel}/{3 if channel == 'sms' else 2}/logs"
+    taken = TestInfobip().sent(channel=channel)
+    polled = ADAPTER.poll(taken, TestInfobip.account())
+    asked = ADAPTER.look_up(replace(taken, vendor_id=""), TestInfobip.account())
+    assert polled is not None and asked is not None
+    assert (polled.url, asked.url) == (f"{logs}?messageId=v-1", f"{logs}?messageId={REFERENCE}")
 
 
 def test_without_a_proof_the_secret_address_is_the_proof() -> None:

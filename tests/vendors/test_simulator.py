@@ -21,6 +21,7 @@ from messaging.types import (
     Presence,
     Report,
     SendResult,
+    Sent,
     Status,
 )
 from messaging.vendors.base import BadPayload, BadSignature, SettingsError
@@ -92,6 +93,10 @@ def test_an_mms_carries_its_subject_and_media() -> None:
     assert body["media"] == [{"url": "https://media.example/a.jpg", "type": "image/jpeg"}]
 
 
+def doubted(reference: str = "ref-1") -> Sent:
+    return Sent(reference, "", Channel.SMS, "+421900000100", datetime(2026, 1, 15, tzinfo=UTC))
+
+
 @pytest.mark.parametrize(
     ("capability", "window", "asks"),
     [
@@ -106,7 +111,7 @@ def test_the_capability_says_how_doubt_is_resolved(
     chosen = account(capability)
     assert ADAPTER.resend_window(chosen) == window
     assert json.loads(ADAPTER.build([outgoing()], chosen).body)["idempotent"] is (window is not None)
-    assert (ADAPTER.look_up("ref-1", chosen) is not None) is asks
+    assert (ADAPTER.look_up(doubted(), chosen) is not None) is asks
 
 
 ERRORS = [
@@ -193,13 +198,13 @@ DELIVERED = {"id": "c1", "reference": "ref-1", "status": "DELIVRD", "parts": 1}
     ],
 )
 def test_look_up(answer: HttpResponse, presence: Presence, status: Status | None) -> None:
-    found: Found = ADAPTER.parse_look_up("ref-1", answer, account())
+    found: Found = ADAPTER.parse_look_up(doubted(), answer, account())
     assert found.presence is presence
     assert (found.report.status if found.report else None) is status
 
 
 def test_look_up_asks_by_reference() -> None:
-    request = ADAPTER.look_up("a b&c", account())
+    request = ADAPTER.look_up(doubted("a b&c"), account())
     assert request is not None
     assert (request.method, request.url) == (
         "GET",

@@ -823,7 +823,7 @@ def test_every_wrong_field_is_named() -> None:
 
 
 def test_a_look_up_asks_for_our_reference_of_a_week() -> None:
-    request = ADAPTER.look_up(REFERENCE, account())
+    request = ADAPTER.look_up(TestSinch().doubted(), account())
     assert request is not None
     address = urlsplit(request.url)
     assert (
@@ -838,11 +838,17 @@ def test_a_look_up_asks_for_our_reference_of_a_week() -> None:
     assert (request.method, request.headers["Authorization"]) == ("GET", "Bearer a token of the tests")
 
 
-def test_absence_is_no_proof_and_not_even_absence_beside_the_mms_api() -> None:
+def test_absence_is_no_proof() -> None:
     assert ADAPTER.absence_is_proof is False
     nothing = response(200, {"count": 0, "batches": []})
-    assert ADAPTER.parse_look_up(REFERENCE, nothing, account()).presence is Presence.ABSENT
-    assert ADAPTER.parse_look_up(REFERENCE, nothing, account(**BY_MMS_API)).presence is Presence.CANNOT_TELL
+    assert ADAPTER.parse_look_up(TestSinch().doubted(), nothing, account()).presence is Presence.ABSENT
+
+
+def test_what_went_through_the_mms_api_cannot_be_asked_for() -> None:
+    mms = replace(TestSinch().doubted(), channel=Channel.MMS)
+    assert ADAPTER.look_up(mms, account()) is not None
+    assert ADAPTER.look_up(mms, account(**BY_MMS_API)) is None
+    assert ADAPTER.look_up(TestSinch().doubted(), account(**BY_MMS_API)) is not None
 
 
 def test_a_poll_asks_for_the_batchs_report() -> None:

@@ -607,7 +607,7 @@ class TestTwilio(VendorKit):
 
     def test_an_attempt_cannot_be_looked_up_but_a_sent_message_can_be_asked_for(self) -> None:
         account = self.account()
-        assert self.adapter.look_up(REFERENCE, account) is None
+        assert self.adapter.look_up(self.doubted(), account) is None
         assert self.adapter.poll(self.sent(vendor_id=""), account) is None
         request = self.adapter.poll(self.sent(vendor_id=SID), account)
         assert request is not None

@@ -142,21 +142,25 @@ class Sinch(Adapter):
             return (SendResult(Outcome.TAKEN, vendor_id) if vendor_id else meanings.unreadable(response),)
         return (xms.refused(answer, response),)
 
-    def look_up(self, reference: str, account: Account) -> HttpRequest | None:
+    def look_up(self, sent: Sent, account: Account) -> HttpRequest | None:
+        if _by_mms_api(
+            sent.channel, account
+        ):  # its messages are not among the batches, and it cannot be asked
+            return None
         since = xms.instant(time.time() - LOOK_BACK)
-        return _call("GET", "/batches", account, client_reference=reference, start_date=since, page_size="10")
+        return _call(
+            "GET", "/batches", account, client_reference=sent.reference, start_date=since, page_size="10"
+        )
 
-    def parse_look_up(self, reference: str, response: HttpResponse, account: Account) -> Found:
+    def parse_look_up(self, sent: Sent, response: HttpResponse, account: Account) -> Found:
         answer = reading.json_object(response.body)
         if response.status != 200 or not isinstance(answer.get("batches"), list):
             return Found(Presence.CANNOT_TELL)
         for batch in reading.items(answer, "batches"):
-            if reading.text(batch, "client_reference") == reference and reading.text(batch, "id"):
+            if reading.text(batch, "client_reference") == sent.reference and reading.text(batch, "id"):
                 return Found(Presence.FOUND, reading.text(batch, "id"))
         nothing = reading.number(answer, "count") == 0 and not answer["batches"]
-        # An MMS that went through the MMS API is not among the batches.
-        surely = nothing and account.settings.get("mms") != JSON
-        return Found(Presence.ABSENT if surely else Presence.CANNOT_TELL)
+        return Found(Presence.ABSENT if nothing else Presence.CANNOT_TELL)
 
     def poll(self, sent: Sent, account: Account) -> HttpRequest | None:
         if not sent.vendor_id or _by_mms_api(sent.channel, account):
