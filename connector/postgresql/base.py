@@ -29,8 +29,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
 def closed_by_server(connection: psycopg.Connection[Any]) -> bool:
     """Whether an idle connection has ended at the other side. No round trip: reads only what has arrived."""
     arrived = select.poll()
-    arrived.register(connection.pgconn.socket, select.POLLIN)
     try:
+        arrived.register(connection.pgconn.socket, select.POLLIN)
         while arrived.poll(0):
             connection.pgconn.consume_input()  # a notice, a farewell; the end itself is an error
     except psycopg.OperationalError:

@@ -144,7 +144,7 @@ class Infobip(Adapter):
     about = About(
         inbound=frozenset({Channel.SMS, Channel.MMS}),
         proof="secret URL; HTTP Basic or a secret header, if set",
-        doubt="look-up (SMS), report; sending again, if set",
+        doubt="look-up, report; sending again, if set",
         fallback="vendor",
         stop="Infobip's blocklist, if the account has that service",
     )

@@ -143,14 +143,10 @@ class Sinch(Adapter):
         return (xms.refused(answer, response),)
 
     def look_up(self, sent: Sent, account: Account) -> HttpRequest | None:
-        if _by_mms_api(
-            sent.channel, account
-        ):  # its messages are not among the batches, and it cannot be asked
-            return None
-        since = xms.instant(time.time() - LOOK_BACK)
-        return _call(
-            "GET", "/batches", account, client_reference=sent.reference, start_date=since, page_size="10"
-        )
+        if _by_mms_api(sent.channel, account):
+            return None  # its messages are not among the batches, and no search for them is known
+        since, reference = xms.instant(time.time() - LOOK_BACK), sent.reference
+        return _call("GET", "/batches", account, client_reference=reference, start_date=since, page_size="10")
 
     def parse_look_up(self, sent: Sent, response: HttpResponse, account: Account) -> Found:
         answer = reading.json_object(response.body)
