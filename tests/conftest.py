@@ -32,15 +32,26 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Tests with real processes come first, in two of the workers: they wait more than they work, and two at once are
-    what two cores carry. Each worker gets one stretch of the list, and takes from the others when it is done."""
+    """Long tests come first, in two of the workers: they wait more than they work, and two at once are what two cores
+    carry; the longest before the others, or one of them would end the run alone. Each worker gets one stretch of the
+    list, and takes from the others when it is done."""
     workers = getattr(config, "workerinput", {}).get("workercount", 1)
     if workers < 2:
         return
-    long = [item for item in items if item.get_closest_marker("process")]
-    short = [item for item in items if not item.get_closest_marker("process")]
+    long = [item for item in items if _is_long(item)]
+    short = [item for item in items if not _is_long(item)]
+    long.sort(key=_time_out, reverse=True)
     stretch = max(len(items) // workers - len(long[::2]), 0)
     items[:] = [*long[::2], *short[:stretch], *long[1::2], *short[stretch:]]
+
+
+def _is_long(item: pytest.Item) -> bool:
+    return any(item.get_closest_marker(name) for name in ("process", "slow"))
+
+
+def _time_out(item: pytest.Item) -> float:
+    marker = item.get_closest_marker("timeout")
+    return float(marker.args[0]) if marker else 0.0
 
 
 @pytest.fixture(scope="session")

@@ -663,6 +663,7 @@ def test_given_back_claims_do_not_blame_an_event(bloomreach: Listener) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(200)
 # One transaction would drag along what each probe leaves of 500 rows.
 @pytest.mark.django_db(transaction=True)
 def test_ten_thousand_events_for_a_url_that_answers_404(bloomreach: Listener, settings: LazySettings) -> None:
