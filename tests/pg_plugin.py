@@ -37,9 +37,7 @@ def pytest_load_initial_conftests() -> None:
     if "PYTEST_XDIST_WORKER" in os.environ:
         return
     os.environ.update(ENVIRONMENT)
-    if (
-        signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-    ):  # a shell's background job, and so are all it starts
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in a shell's background job, and in all it starts
         signal.signal(signal.SIGINT, signal.default_int_handler)
     scratch = Path(tempfile.mkdtemp(prefix="connector-test-"))
     scratch.chmod(0o755)

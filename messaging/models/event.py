@@ -54,7 +54,7 @@ class Event(models.Model):
     lease_until = models.DateTimeField(null=True)
     tries = models.SmallIntegerField(default=0, db_default=0)
     batch_cap = models.SmallIntegerField(default=BATCH_CAP, db_default=BATCH_CAP)
-    first_try_at = models.DateTimeField(null=True)
+    first_try_at = models.DateTimeField(null=True)  # when its first failed POST was recorded
     last_post = models.UUIDField(null=True)
     last_error = models.CharField(max_length=300, blank=True, db_default="")
     acked_at = models.DateTimeField(null=True)

@@ -65,7 +65,7 @@ d AS MATERIALIZED (
 u AS (
   UPDATE messaging_event e SET state = 1, lease = (%(leases)s::uuid[])[d.rn],
          lease_until = clock_timestamp() + make_interval(secs => %(row_lease)s),
-         first_try_at = coalesce(e.first_try_at, clock_timestamp()), last_post = (%(leases)s::uuid[])[d.rn]
+         last_post = (%(leases)s::uuid[])[d.rn]
   FROM d WHERE e.id = d.id RETURNING e.*),
 s AS (UPDATE messaging_lane lane SET served_at = clock_timestamp() WHERE lane.id = ANY(%(lanes)s))
 SELECT u.id, u.lease, u.lane_id, lane.key AS lane_key, u.url, u.kind, u.generation, u.status, u.occurred_at, u.error,
@@ -86,10 +86,11 @@ WHERE lease = %(lease)s AND id = ANY(%(ids)s)
 """
 
 # One row per event: when it is due again, or dead (due null), and how many may go along next time. Tries are counted
-# here and not when claimed: a POST lost with its worker, and a refusal of others' company, say nothing about an event.
+# and dated here and not when claimed: a POST that is given back, or lost with its worker, says nothing about an event.
+# A batch's refusal is dated, since what its halves bring shows who is at fault, and counted for none.
 PUT_OFF = """
 UPDATE messaging_event e SET state = CASE WHEN v.wait IS NULL THEN 3 ELSE 0 END, tries = tries + %(counted)s,
-       lease = NULL, lease_until = NULL,
+       first_try_at = coalesce(e.first_try_at, clock_timestamp()), lease = NULL, lease_until = NULL,
        due_at = clock_timestamp() + make_interval(secs => coalesce(v.wait, 0)), batch_cap = v.batch_cap,
        last_error = %(error)s
 FROM unnest(%(id)s::uuid[], %(wait)s::float8[], %(batch_cap)s::int2[]) AS v(id, wait, batch_cap)
@@ -97,12 +98,11 @@ WHERE e.id = v.id AND e.lease = %(lease)s
 """
 
 RELEASE = """
-UPDATE messaging_event SET state = 0, lease = NULL, lease_until = NULL,
-       first_try_at = CASE WHEN tries > 0 THEN first_try_at END
+UPDATE messaging_event SET state = 0, lease = NULL, lease_until = NULL
 WHERE lease = ANY(%(leases)s) AND state = 1 AND (%(ids)s::uuid[] IS NULL OR id = ANY(%(ids)s))
 """
 
-# Whether the lane took anything since the event was first tried: then the event itself is at fault.
+# Whether the lane took anything since the event was first refused: then the event itself is at fault.
 BLAME = """
 SELECT e.id FROM messaging_event e JOIN messaging_lane l ON l.id = e.lane_id
 WHERE e.id = ANY(%(ids)s) AND l.ok_at > e.first_try_at

@@ -25,9 +25,8 @@ from tests.messaging.servers import Server, certificate, dripping, reply, servin
 
 Serve = Callable[[Server, socket.socket], None]
 DEADLINE = 1.0
-LATE = (
-    4.0  # what a busy machine may add; what hangs here hangs for ten seconds, and what drips drips for ever
-)
+# What a busy machine may add: what hangs here hangs for ten seconds, and what drips drips for ever.
+LATE = 4.0
 OK = b"HTTP/1.1 200 OK\r\n"
 
 

@@ -633,6 +633,24 @@ def test_posts_lost_with_their_worker_and_refused_company_are_no_tries(bloomreac
     assert (poison.state, poison.tries) == (S.DUE, 1)
 
 
+def test_a_lost_post_does_not_blame_an_event(bloomreach: Listener) -> None:
+    """What the destination took after it says nothing about an event that it had not seen."""
+    lane = factories.callback_lane(factories.make_tenant())
+    event = make_event(bloomreach, lane=lane)
+    assert callbacks.claim(leases=[uuid7()])
+    make_event(bloomreach, lane=lane)
+    tell()
+    Event.objects.filter(pk=event.pk).update(lease_until=LONG_AGO)
+    assert sweep.lost_posts() == 1
+    bloomreach.answer = lambda post: 404
+    for _ in range(5):
+        pass_time()
+        tell()
+
+    event.refresh_from_db()
+    assert (event.state, event.tries) == (S.DUE, 5)
+
+
 def test_a_destination_that_refuses_everything_is_at_fault_itself(bloomreach: Listener) -> None:
     lane = factories.callback_lane(factories.make_tenant())
     make_event(bloomreach, lane=lane)

@@ -49,11 +49,8 @@ class ElksStandIn(StandIn):
             return f"to {form['to']}"
         if not NUMBER.fullmatch(form["from"]) and not NAME.fullmatch(form["from"]):
             return f"from {form['from']}"
-        return (
-            ""
-            if form["message"] and form["whendelivered"].startswith(f"{self.hook_url}?")
-            else "message or hook"
-        )
+        hooked = form["whendelivered"].startswith(f"{self.hook_url}?")
+        return "" if form["message"] and hooked else "message or hook"
 
     def reports(self, taken: Taken) -> list[HookCall]:
         sent = {"id": taken.vendor_id, "status": "sent"}
