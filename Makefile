@@ -19,7 +19,7 @@ LIKE_PRODUCTION := ENV_FILE= DEBUG=0 DEMO=0 TRUSTED_PROXIES=1 PUBLIC_URL=https:/
 	DATABASE_URL=postgresql://nobody@127.0.0.1:1/none FIELD_KEY=dGVzdHMgb25seSwgdGhpcnR5LXR3byBieXRlcyBsb24= \
 	SECRET_KEY=0123456789-abcdefghijklmnopqrstuvwxyz-ABCDEFGHIJKLMNOPQRSTUVWXYZ
 
-.PHONY: help setup run test bench vendors lint check check-system
+.PHONY: help setup run test fast bench vendors format lint lock shell psql check check-system
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -40,8 +40,25 @@ bench: setup ## measure /sms/send against its floor; QUICK=1 for a short one
 test: setup ## the test suite, on an embedded PostgreSQL or on DATABASE_URL
 	@$(SUITE)
 
+fast: setup ## the suite without real processes and without rates
+	@$(PY) -m pytest -q -n 4 --dist worksteal -m "not process and not alone and not slow" $(ARGS)
+
+shell: setup .env ## a Python shell with the project's models, on its database (make run serves it)
+	@$(PY) manage.py shell $(ARGS)
+
+psql: setup .env ## psql on that database; ARGS="-c 'select 1'"
+	@$(PY) manage.py dbshell -- $(ARGS)
+
 vendors: setup ## write the vendors' table into docs/vendors/README.md
 	@$(LIKE_PRODUCTION) $(PY) manage.py vendors --write docs/vendors/README.md
+
+format: setup ## put the code into its format, and mend what ruff can
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+lock: setup ## write requirements.lock: the exact versions, with hashes, for a deployment
+	$(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-header --upgrade requirements.txt -o requirements.lock
 
 lint: setup ## style, format, types, import contracts, migrations, deployment checks
 	$(PY) -m ruff check .
