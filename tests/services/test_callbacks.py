@@ -597,6 +597,16 @@ def test_a_refused_batch_is_halved_and_due_soon(bloomreach: Listener) -> None:
     assert 0 < wait_of(Event.objects.all()[0]) <= 1
 
 
+@pytest.mark.parametrize("status", [401, 403, 408, 429, 500])
+def test_what_says_nothing_about_the_events_halves_no_batch(bloomreach: Listener, status: int) -> None:
+    make_events(bloomreach, 2)
+    bloomreach.answer = lambda post: status
+    for tries in range(1, callbacks.ALONE_TRIES + 2):
+        pass_time()
+        tell()
+        assert set(Event.objects.values_list("batch_cap", "state", "tries")) == {(500, S.DUE, tries)}
+
+
 def test_an_event_alone_dies_after_three_tries_when_the_lane_takes_others(bloomreach: Listener) -> None:
     tenant = factories.make_tenant()
     lane = factories.callback_lane(tenant)

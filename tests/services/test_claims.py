@@ -224,6 +224,16 @@ def test_more_lanes_than_one_claim_looks_at() -> None:
     assert got == {made.lane_id: 2 for made in lanes}
 
 
+def test_the_least_recently_served_lanes_come_first() -> None:
+    lanes = [account() for _ in range(claims.LANES_AT_ONCE + 1)]
+    for age, one in enumerate(lanes):
+        fill(one, 3)
+        Lane.objects.filter(pk=one.lane_id).update(served_at=datetime.now(UTC) - age * HOUR)
+    first, second = shares(claim(free=claims.LANES_AT_ONCE)), shares(claim(free=1))
+    assert first == {made.lane_id: 1 for made in lanes[1:]}
+    assert second == {lanes[0].lane_id: 1}
+
+
 def test_full_lanes_do_not_stand_in_the_way_of_one_with_room() -> None:
     for _ in range(2 * claims.LANES_AT_ONCE):
         full = account(cap=1)
