@@ -1,4 +1,4 @@
-"""Requests per second of one tenant, over all processes; off unless the tenant has a rate (architecture 4).
+"""Requests per second of one tenant, over all processes; off unless the tenant has a rate.
 
 A bucket row in the database is drawn from in blocks of half a second's worth, which each process spends from
 memory: requests pay no statement of their own, and the limit is off by what processes hold unspent, at most.

@@ -107,7 +107,7 @@ class Tenant(models.Model):
         return self.slug
 
     def inbound_url(self, channel: str) -> str:
-        """Where inbound messages of the channel are posted; empty: nowhere (contract 7)."""
+        """Where inbound messages of the channel are posted; empty: nowhere (contract 6)."""
         return self.inbound_url_mms if channel == "mms" else self.inbound_url_sms
 
     @property

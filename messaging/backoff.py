@@ -1,4 +1,4 @@
-"""Every retry delay of the house, in seconds (architecture 4). Pure: chance and the clock are handed in."""
+"""Every retry delay of the house, in seconds. Pure: chance and the clock are handed in."""
 
 from __future__ import annotations
 

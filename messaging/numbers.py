@@ -66,7 +66,7 @@ def digits(value: str) -> str:
 
 
 def same_number(a: str, b: str) -> bool:
-    """Whether two sender ids are one: numbers in any writing, names in any case (contract 7)."""
+    """Whether two sender ids are one: numbers in any writing, names in any case (contract 6)."""
     return _identity(a) == _identity(b)
 
 

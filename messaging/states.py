@@ -1,4 +1,4 @@
-"""Which evidence moves a message where. One pure table; rows, locks and clocks are elsewhere (architecture 3)."""
+"""Which evidence moves a message where. One pure table; rows, locks and clocks are elsewhere (ADR 5)."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ class Status(StrEnum):
 
 
 class UnknownPolicy(StrEnum):
-    """What becomes of an unknown outcome that nothing else resolves (architecture 1.5)."""
+    """What becomes of an unknown outcome that nothing else resolves (ADR 6)."""
 
     AT_MOST_ONCE = "at_most_once"  # wait for a report until the deadline, then failed/uncertain
     AT_LEAST_ONCE = "at_least_once"  # send once more

@@ -1,4 +1,4 @@
-"""The contract with Bloomreach: every name and shape, in both directions, in one module (contract 3-7).
+"""The contract with Bloomreach: every name and shape, in both directions, in one module (contract 3-6).
 
 What the public pages leave open is decided here, so that the full schema is one edit away. The rules of
 single fields are in fields.py.
@@ -175,7 +175,7 @@ def inbound_event(
     media: Sequence[Mapping[str, Any]],
     message_id: UUID,
 ) -> dict[str, Any]:
-    """One inbound event (contract 7): its `from` is a legal `to` of an answer, its `to` a legal `from`."""
+    """One inbound event (contract 6): its `from` is a legal `to` of an answer, its `to` a legal `from`."""
     return {
         "event_id": str(event_id),
         "channel": str(channel),

@@ -1,4 +1,4 @@
-"""What vendors call: a hook stores the call and answers; pumps read it later (architecture 2).
+"""What vendors call: a hook stores the call and answers; pumps read it later.
 
 Never a 4xx for a fault of ours: vendors do not repeat those. What breaks here leaves as 503 with Retry-After.
 """

@@ -12,7 +12,7 @@ from messaging.models.lane import Lane
 from messaging.models.message import Message
 from messaging.types import EventKind, EventState, uuid7
 
-BATCH_CAP = 500  # events in one POST (architecture 4)
+BATCH_CAP = 500  # events in one POST (architecture "Callbacks")
 
 
 class EventQuerySet(models.QuerySet["Event"]):

@@ -1,4 +1,4 @@
-"""A lane: all the work towards one destination, with its cap, rate, pause and circuit (architecture 1.6)."""
+"""A lane: all the work towards one destination, with its cap, rate, pause and circuit (architecture "Lanes")."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ class MessageQuerySet(models.QuerySet["Message"]):
 
 
 class Message(models.Model):
-    """One accepted send request and where it stands. Every index serves a named query (schema notes below)."""
+    """One accepted send request and where it stands. Every index serves a query, named beside it."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, db_index=False)

@@ -1,4 +1,4 @@
-"""A slot: the right to run one pump. A slot without a beat gets a new pump (architecture 2)."""
+"""A slot: the right to run one pump. A slot without a beat gets a new pump (architecture "The worker")."""
 
 from __future__ import annotations
 

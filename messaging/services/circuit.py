@@ -1,4 +1,4 @@
-"""A lane's circuit: many faults in a row stop the calls, one probe starts them again (architecture 4, "lane")."""
+"""A lane's circuit: many faults in a row stop the calls, one probe starts them again (architecture "Lanes")."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which messages are sent next: claims over lanes, and what is given back (schema "dispatch claim")."""
+"""Which messages are sent next: claims over lanes, and what is given back (ADR 4)."""
 
 from __future__ import annotations
 

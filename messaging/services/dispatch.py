@@ -1,4 +1,4 @@
-"""Call and record: claimed messages on their way to the vendors (architecture 1.3)."""
+"""Call and record: claimed messages on their way to the vendors (architecture "Claim, call, record")."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def dial(call: Call, *, deadline: float) -> Dialled:
         return Dialled(call, call.results)
     claimed_at = min(item.claimed_at for item in call.batch)
     if time.monotonic() - claimed_at > settings.ROW_LEASE - deadline - settings.DIAL_MARGIN:
-        # The lease may run out before the answer comes: somebody else would call it lost (architecture 1.4).
+        # The lease may run out before the answer comes: somebody else would call it lost (architecture "Evidence").
         late = SendResult(Outcome.NOT_DIALLED, code="too_late", text="the claim was too old to dial")
         return Dialled(call, (late,) * len(call.batch))
     answer = calls.call(call.adapter, call.account, call.request, deadline=deadline)

@@ -1,6 +1,6 @@
 """Evidence enters rows here and nowhere else: lock the messages, ask states.py, write what changed, owe events.
 
-Callers hold a transaction. All times are the database's (architecture 1.9).
+Callers hold a transaction. All times are the database's.
 """
 
 from __future__ import annotations
@@ -225,7 +225,7 @@ def _tell(
     attempt: HeldAttempt,
     told: _Told,
 ) -> None:
-    """Owes Bloomreach what the verdict changed (contract 6)."""
+    """Owes Bloomreach what the verdict changed (contract 5)."""
     if verdict.state is MessageState.SENT and message.row.report_sent:
         owed.append(Owed(message, EventKind.SENT, "sent", told.occurred_at))
     if verdict.state is None or not verdict.state.is_final:

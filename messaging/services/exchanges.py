@@ -1,4 +1,4 @@
-"""Raw exchanges: what went over the wire, redacted and capped, kept until retention drops it (architecture 1.7)."""
+"""Raw exchanges: what went over the wire, redacted and capped, kept until retention drops it."""
 
 from __future__ import annotations
 

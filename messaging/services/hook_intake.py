@@ -1,4 +1,4 @@
-"""A vendor's call is proved, stored and queued in one statement. Nothing is read from it here (architecture 2)."""
+"""A vendor's call is proved, stored and queued in one statement. Nothing is read from it here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Inbound messages (MO): stored once, then owed to the tenant's inbound URL like any other event (contract 7)."""
+"""Inbound messages (MO): stored once, then owed to the tenant's inbound URL like any other event (contract 6)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A pump: serves all lanes for a while, as a rolling window (architecture 1.3, 1.6).
+"""A pump: serves all lanes for a while, as a rolling window (architecture "Claim, call, record").
 
 Threads hold the calls and touch no database; the pump's own thread claims and records. What is in doubt after a kill
 is the calls that were really in flight.

@@ -1,4 +1,4 @@
-"""Proves what architecture 1.8 promises: accepted = final + in progress, and each event acknowledged, pending or dead.
+"""Proves the promise of the README: accepted = final + in progress, and each event acknowledged, pending or dead.
 
 Reads only, in short statements: messages page by page along their ids, everything else in one pass. Each statement
 sees one moment, and the pipeline writes what belongs together in one transaction, so a busy system proves too.

@@ -1,4 +1,4 @@
-"""Unknown outcomes: ask, send the same bytes again, wait for a report, or follow the policy (architecture 1.5)."""
+"""Unknown outcomes: ask, send the same bytes again, wait for a report, or follow the policy (ADR 6)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Slots: which pumps run, and how a silent one is replaced (architecture 2, "How django-q2 is used")."""
+"""Slots: which pumps run, and how a silent one is replaced (ADR 2)."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def callback_url(port: int) -> str:
 
 
 def inbound_url(port: int) -> str:
-    """Where it takes inbound messages: as pasted from the screen, with the project (contract 7)."""
+    """Where it takes inbound messages: as pasted from the screen, with the project (contract 6)."""
     return f"http://{HOST}:{port}{INBOUND}?project_token=demo"
 
 

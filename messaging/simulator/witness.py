@@ -72,7 +72,7 @@ def records(tenant: Tenant, *, since: datetime, request_ids: Collection[str]) ->
 
 
 def _record(row: Message) -> Record:
-    # Contract 6: an unconfirmed message is closed inside, and a refused test was answered at once.
+    # Contract 5: an unconfirmed message is closed inside, and a refused test was answered at once.
     silent = row.standing is MessageState.UNCONFIRMED and not row.connection.fail_unconfirmed
     owes = row.standing.is_final and not silent and row.standing is not MessageState.REFUSED
     return Record(row.id, row.request_id, row.send_as, row.standing, row.error_code, row.attempts, owes)

@@ -1,4 +1,4 @@
-"""The API rate limit of a tenant, over all processes (architecture 4)."""
+"""The API rate limit of a tenant, over all processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the accept path costs on the wire (architecture 1.2): counted at PostgreSQL's own socket."""
+"""What the accept path costs on the wire (architecture "Accepting"): counted at PostgreSQL's own socket."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What vendors call: proved, stored, queued, and nothing else (architecture 2)."""
+"""What vendors call: proved, stored, queued, and nothing else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A slow or dead destination occupies its own queue and nothing more (architecture 1.6)."""
+"""A slow or dead destination occupies its own queue and nothing more (architecture "Lanes")."""
 
 from __future__ import annotations
 

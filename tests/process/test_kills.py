@@ -1,4 +1,4 @@
-"""Promises under SIGKILL: accepted is never forgotten, nothing is sent twice, doubt is bounded (architecture 1.8)."""
+"""Promises under SIGKILL: accepted is never forgotten, nothing is sent twice, doubt is bounded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Telling Bloomreach: bodies, signatures, batches, order, retries, and who is at fault (contract 5, 7)."""
+"""Telling Bloomreach: bodies, signatures, batches, order, retries, and who is at fault (contract 5, 6)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Delivery reports: early, twice, out of order, in parts, unreadable, and about nobody we know (architecture 3)."""
+"""Delivery reports: early, twice, out of order, in parts, unreadable, and about nobody we know."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Unknown outcomes: what is asked, what is believed, and when we give up (architecture 1.5)."""
+"""Unknown outcomes: what is asked, what is believed, and when we give up (ADR 6)."""
 
 from __future__ import annotations
 
