@@ -14,7 +14,7 @@ BOX_MARGIN = 10  # seconds for a pump to record its last calls after its box has
 
 @register("connector")
 def check_times(**kwargs: Any) -> list[CheckMessage]:
-    """The times' order: box + call + 10 < queue time-out < queue retry; lease > call + 5 (architecture "Claim, call, record")."""
+    """The times' order: box + call + 10 < queue time-out < queue retry; lease > call + 5 (ADR 2)."""
     found: list[CheckMessage] = []
     queue = settings.Q_CLUSTER
     pump = settings.PUMP_BOX + settings.CALL_DEADLINE + BOX_MARGIN

@@ -55,7 +55,7 @@ except EnvValidationError as _error:
     raise ImproperlyConfigured(f"Not started, settings of the wrong form: {_error.error_messages}") from None
 PUBLIC_URL = PUBLIC_URL.rstrip("/")
 
-# One knob for the times: CALL_DEADLINE, seconds for a whole exchange (architecture "Claim, call, record"; checked in checks.py).
+# One knob for the times: CALL_DEADLINE, seconds for a whole exchange (checked in checks.py).
 ROW_LEASE = 4 * CALL_DEADLINE
 DIAL_MARGIN = CALL_DEADLINE / 3  # of the lease, kept for recording: a claim too old for that is not dialled
 UNCERTAIN_WAIT = 2 * CALL_DEADLINE

@@ -1,4 +1,4 @@
-"""The worker: keeps its slots filled, sweeps, and restarts its cluster when the pumps fall silent (architecture "The worker")."""
+"""The worker: keeps its slots filled, sweeps, and restarts its cluster when the pumps fall silent (ADR 2)."""
 
 from __future__ import annotations
 
