@@ -1,11 +1,9 @@
 """Partitioned tables, and how the hot ones are vacuumed (the figures behind it: docs/adr/0003)."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db import migrations
-
-from messaging import partitions
 
 CONTENT = """
 CREATE TABLE messaging_content (
@@ -58,11 +56,16 @@ ALTER TABLE messaging_inbox RESET (autovacuum_vacuum_scale_factor, autovacuum_va
 """
 
 
+WEEK = "CREATE TABLE IF NOT EXISTS {0}_{1:%Y_%m_%d} PARTITION OF {0} FOR VALUES FROM ('{1} 00:00+00') TO ('{2} 00:00+00')"
+
+
 def first_weeks(apps: Any, schema_editor: Any) -> None:
-    """Rows of the first weeks need partitions before any worker makes them."""
-    for table in partitions.TABLES:
-        for monday in partitions.weeks(datetime.now(UTC).date()):
-            schema_editor.execute(partitions.create(table, monday))
+    """Rows of the first weeks need partitions before any worker makes them. A worker makes all later ones."""
+    today = datetime.now(UTC).date()
+    monday = today - timedelta(days=today.weekday())
+    for table in ("messaging_content", "messaging_raw"):
+        for start in (monday, monday + timedelta(weeks=1), monday + timedelta(weeks=2)):
+            schema_editor.execute(WEEK.format(table, start, start + timedelta(weeks=1)))
 
 
 class Migration(migrations.Migration):
