@@ -52,8 +52,9 @@ def _floor(customer: Customer) -> Iterator[Server]:
         "FLOOR_CONNECTION": str(customer.connection),
         "FLOOR_LANE": str(customer.lane),
     }
-    # PORT of this process's settings is the floor's: the options are then exactly those of `manage.py web`.
-    command = ["-m", "granian", *web.server_arguments()[:-1], "bench.floor:application"]
+    # PORT of this process's settings is the floor's: the options are then those of `manage.py web`.
+    threads = ["--interface", "wsgi", "--blocking-threads", str(settings.WEB_THREADS)]
+    command = ["-m", "granian", *web.server_arguments(), *threads, "bench.floor:application"]
     with servers.running("floor", command, port=settings.PORT, ready="/", more=environment) as server:
         yield server
 

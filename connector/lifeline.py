@@ -10,7 +10,10 @@ PR_SET_PDEATHSIG = 1
 
 
 def end_with_server() -> None:
-    """In a process below `manage.py web`: get SIGTERM when that process dies (Linux only)."""
+    """In a process below `manage.py web`: get SIGKILL when that process dies (Linux only).
+
+    A SIGTERM would ask for the requests in flight to be answered, and a server process may wait for them for ever.
+    """
     server = os.environ.get(SERVER)
     if server is None:
         return
@@ -18,6 +21,6 @@ def end_with_server() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if not sys.platform.startswith("linux"):
         return
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != int(server):  # it died before the call above
         sys.exit("The web server that started this process is gone.")

@@ -115,7 +115,7 @@ if not _pooler:
     _options["prepare_threshold"] = 3  # hand-written statements are planned once per connection
     _options["options"] = _startup  # poolers refuse start-up options; there the database role carries them
 if _pool_size:
-    _options["pool"] = {"min_size": _pool_size, "max_size": _pool_size, "timeout": 2}
+    _options["pool"] = {"min_size": WEB_THREADS, "max_size": _pool_size, "timeout": 2}
 DATABASES: dict[str, Any] = {
     "default": {
         **dj_database_url.parse(

@@ -14,6 +14,7 @@ from rest_framework.views import APIView
 from accounts import limits
 from accounts.authentication import authenticate
 from messaging import wire
+from messaging.api import patience
 from messaging.api.errors import BadBody, answer, error, handle
 from messaging.request_body import read_body
 from messaging.services import intake
@@ -67,12 +68,16 @@ class SendView(MachineView):
 
     def post(self, request: Request) -> HttpResponse:
         principal = authenticate(SentHeaders(request.META))
-        limits.spend(principal.tenant)
+        if not patience.was_moved(request.META):
+            limits.spend(principal.tenant)
         body = _json_object(request._request)
         send_request = type(self).parse(
             body, callback_hosts=principal.tenant.callback_hosts, demo=settings.DEMO
         )
         self.request_id = send_request.request_id
+        if send_request.request_id is None and not patience.may_wait(request.META):
+            patience.move(request.META)
+            return HttpResponse()
         accepted = intake.accept(principal=principal, request=send_request)
         return self._answer(accepted)
 

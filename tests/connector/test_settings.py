@@ -105,7 +105,7 @@ def test_production_settings(tmp_path: Path) -> None:
 def test_the_web_process_has_a_pool_and_a_statement_timeout(tmp_path: Path) -> None:
     found = json.loads(run(SHOW, tmp_path, **PRODUCTION, DB_POOL="4", TRUSTED_PROXIES="1").stdout)
     assert found["age"] == 0
-    assert found["options"]["pool"] == {"min_size": 4, "max_size": 4, "timeout": 2}
+    assert found["options"]["pool"] == {"min_size": 2, "max_size": 4, "timeout": 2}
     assert found["options"]["options"].endswith("-c statement_timeout=5s")
     assert found["redirect"] is True
 

@@ -8,7 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from connector import lifeline, metrics
+from connector import lifeline, metrics, threads
 
 DRAIN_SECONDS = 20  # requests end within 5 s of database and 3 s of vendor time
 RELOAD_SECONDS = 5  # what a new process gets to start, on SIGHUP, before the old one leaves
@@ -35,13 +35,14 @@ class Command(BaseCommand):
         metrics.prepare(settings.METRICS_DIR)
         environ = os.environ | {
             "DJANGO_SETTINGS_MODULE": "connector.settings",
-            # One pooled connection for each blocking thread; only this process may have a pool.
-            "DB_POOL": str(settings.WEB_THREADS),
+            # A pooled connection for each thread of a process; only these processes may have a pool.
+            "DB_POOL": str(settings.WEB_THREADS + threads.OTHERS),
             lifeline.SERVER: str(os.getpid()),
             metrics.SHARED: str(settings.METRICS_DIR),
         }
         os.chdir(settings.BASE_DIR)
-        os.execve(sys.executable, [sys.executable, "-m", "granian", *server_arguments()], environ)  # noqa: S606
+        arguments = [*server_arguments(), "--interface", "rsgi", "connector.serving:application"]
+        os.execve(sys.executable, [sys.executable, "-m", "granian", *arguments], environ)  # noqa: S606
 
 
 def refuse_taken_port(host: str, port: int) -> None:
@@ -58,17 +59,14 @@ def refuse_taken_port(host: str, port: int) -> None:
 
 
 def server_arguments() -> list[str]:
-    """granian's options. Beyond `backpressure` requests per process the others wait in the backlog."""
+    """granian's options. Beyond `backpressure` connections per process the others wait in the backlog."""
     options = {
-        "--interface": "wsgi",
         "--host": settings.HOST,
         "--port": settings.PORT,
         "--http": 1,
         "--workers": settings.WEB_WORKERS,
-        "--blocking-threads": settings.WEB_THREADS,
-        "--blocking-threads-idle-timeout": 600,
         "--backlog": 2048,
-        "--backpressure": 64 * settings.WEB_THREADS,
+        "--backpressure": 4096,
         "--http1-header-read-timeout": 10_000,
         "--respawn-interval": RELOAD_SECONDS,
         "--workers-kill-timeout": DRAIN_SECONDS,
@@ -76,4 +74,4 @@ def server_arguments() -> list[str]:
     }
     flags = ["--no-ws", "--no-access-log", "--respawn-failed-workers"]
     pairs = [part for name, value in options.items() for part in (name, str(value))]
-    return [*pairs, *flags, "connector.wsgi:application"]
+    return [*pairs, *flags]
