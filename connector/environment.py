@@ -2,11 +2,13 @@
 
 import os
 import secrets
+from ipaddress import ip_network
 from pathlib import Path
 
 from cryptography.fernet import Fernet
 from django.core.exceptions import ImproperlyConfigured
 from dotenv import dotenv_values, load_dotenv
+from environs import ValidationError
 
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 REMEDIES = {
@@ -32,6 +34,17 @@ def refuse_missing(*, debug: bool) -> None:
             f"Not started: {', '.join(missing)} must be set in the environment or in .env "
             f"(or DEBUG=1 for a development system with generated keys).\n{listed}"
         )
+
+
+def refuse_no_networks(texts: list[str]) -> None:
+    """Raise ValidationError naming what is no network."""
+    for text in texts:
+        try:
+            ip_network(text.strip())
+        except ValueError:
+            raise ValidationError(
+                f"{text.strip()!r} is no network; write 10.20.0.0/16, with commas between"
+            ) from None
 
 
 def load_development_keys(data_dir: Path) -> None:

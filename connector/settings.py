@@ -2,6 +2,7 @@
 
 import os
 from datetime import timedelta
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -40,6 +41,10 @@ LOG_PII: bool = env.bool("LOG_PII", False)
 SECRET_KEY: str = env.str("SECRET_KEY")
 FIELD_KEYS: list[str] = env.list("FIELD_KEY", subcast=str)
 PUBLIC_URL: str = env.str("PUBLIC_URL", f"http://127.0.0.1:{PORT}")
+# Private networks in which vendors' gateways may stand; nothing private is dialled beside them.
+_allowed_networks: list[str] = env.list(
+    "ALLOWED_NETWORKS", [], subcast=str, validate=environment.refuse_no_networks
+)
 STATIC_ROOT: str | None = env.str("STATIC_ROOT", None)
 _pooler: bool = env.bool("DATABASE_POOLER", False)
 _pool_size: int = env.int("DB_POOL", 0, validate=validate.Range(0, 256))
@@ -54,6 +59,7 @@ try:
 except EnvValidationError as _error:
     raise ImproperlyConfigured(f"Not started, settings of the wrong form: {_error.error_messages}") from None
 PUBLIC_URL = PUBLIC_URL.rstrip("/")
+ALLOWED_NETWORKS = tuple(ip_network(text.strip()) for text in _allowed_networks)
 
 # One knob for the times: CALL_DEADLINE, seconds for a whole exchange (checked in checks.py).
 ROW_LEASE = 4 * CALL_DEADLINE

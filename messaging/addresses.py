@@ -43,6 +43,12 @@ _PRIVATE_V6 = tuple(
     IPv6Network(block) for block in ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")
 )  # with Teredo and 6to4, which carry an IPv4 address to a relay that may believe anything
 _NAT64 = IPv6Network("64:ff9b::/96")
+# What clouds offer their own machines: credentials, agents. Some stand in public space; none is ever a vendor's.
+_CLOUD_SERVICES = frozenset(
+    ipaddress.ip_address(address)
+    for address in ("169.254.169.254", "168.63.129.16", "100.100.100.200", "192.0.0.192", "fd00:ec2::254")
+)
+LABEL_MAX, HOST_MAX = 63, 253  # characters of one part of a name, and of a whole name (RFC 1035, 2.3.4)
 
 
 class AddressError(ValueError):
@@ -68,7 +74,7 @@ class Destination:
 
 @dataclass(frozen=True, slots=True)
 class AddressGuard:
-    """Which addresses a customer's URL may lead to: public ones, loopback in demos, and named networks."""
+    """Which addresses a URL may lead to: public ones, loopback in demos, and named networks."""
 
     allow_loopback: bool = False
     allowed_networks: tuple[Network, ...] = ()
@@ -76,6 +82,8 @@ class AddressGuard:
     def permits(self, address: str) -> bool:
         """Whether one IP address may be dialled. IPv4 inside IPv6 is judged as what it carries."""
         ip = _carried(ipaddress.ip_address(address.partition("%")[0]))
+        if ip in _CLOUD_SERVICES:
+            return False
         if any(ip in network for network in self.allowed_networks):
             return True
         return self.allow_loopback if ip.is_loopback else _is_public(ip)
@@ -106,10 +114,25 @@ def destination(url: str) -> Destination:
     return _destination(parts.scheme, parts.hostname or "", port)
 
 
-def host_allowed(host: str, allowed: Iterable[str]) -> bool:
-    """Whether a destination's host is one of the allowed names or below one of them."""
-    names = [name.lower().strip(".") for name in allowed]
-    return any(host == name or host.endswith(f".{name}") for name in names if name)
+def undialable(url: str, *, guard: AddressGuard) -> str:
+    """Why an address that an operator enters could never be dialled, in words; "" when it may be.
+
+    A name is judged when it is dialled, since its addresses may change; http needs a network that is allowed.
+    """
+    try:
+        found = destination(url)
+    except AddressError as error:
+        return str(error)
+    try:
+        if not guard.permits(found.host):
+            return (
+                "the URL leads to a private address; the deployment's ALLOWED_NETWORKS may allow its network"
+            )
+    except ValueError:
+        pass  # a name
+    if found.scheme == "http" and not (guard.allow_loopback or guard.allowed_networks):
+        return "the URL must begin with https:// (http is only for networks in the deployment's ALLOWED_NETWORKS)"
+    return ""
 
 
 def resolve(host: str, port: int, *, timeout: float) -> tuple[Answer, ...]:
@@ -130,6 +153,10 @@ def _destination(scheme: str, host: str, port: int | None) -> Destination:
     host = host.rstrip(".")
     if not host or ".." in host:
         raise AddressError("the URL names no host")
+    if len(host) > HOST_MAX or max(map(len, host.split("."))) > LABEL_MAX:
+        raise AddressError(
+            f"the URL's host name is too long (at most {LABEL_MAX} characters between dots, {HOST_MAX} in all)"
+        )
     if port is not None and not 0 < port < 65536:
         raise AddressError("the URL's port is out of range")
     return Destination(scheme, host, port or (443 if scheme == "https" else 80))

@@ -43,14 +43,15 @@ def call(
     request: HttpRequest,
     *,
     deadline: float,
-    guard: AddressGuard | None = None,
+    guard: AddressGuard | None,
     max_body: int = MAX_BODY,
     ca_bundle: Path | None = None,
 ) -> HttpResponse | CallFailure:
     """One exchange within `deadline` seconds, from the name look-up to the last byte of the body.
 
     Any status is an answer, redirects too. Header names fit in any case; a longer body is cut (`truncated`).
-    `guard` is for URLs that customers give, None dials anything; `ca_bundle` replaces the public authorities.
+    `guard` judges the address; None dials any, for what a person at a terminal names. `ca_bundle` replaces the
+    public authorities.
     """
     started = time.monotonic()
     with exchange(deadline=deadline, guard=guard) as current:

@@ -24,6 +24,7 @@ ENVIRONMENT = {
     "SECRET_KEY": "for tests only: not a secret, long enough for the deployment checks",
     "FIELD_KEY": "dGVzdHMgb25seSwgdGhpcnR5LXR3byBieXRlcyBsb24=",
     "PUBLIC_URL": "https://connector.example",
+    "ALLOWED_NETWORKS": "127.0.0.0/8",  # where the vendors' stand-ins listen
     "CALL_DEADLINE": "2",
     "LOG_LEVEL": "INFO",
 }

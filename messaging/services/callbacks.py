@@ -19,7 +19,7 @@ from accounts.models import Tenant
 from messaging import backoff, callback_url, http, signing, wire
 from messaging.models.raw import RawKind
 from messaging.models.statement import change, fetch
-from messaging.services import circuit, exchanges
+from messaging.services import circuit, exchanges, guards
 from messaging.types import CallFailure, EventKind, HttpRequest, HttpResponse
 
 log = logging.getLogger(__name__)
@@ -269,9 +269,7 @@ def _attempt(post: Post, secret: Any, deadline: float) -> tuple[HttpRequest, Htt
     except (SealError, ValueError) as error:  # sealed with another key, or empty: an operator can repair both
         return request, CallFailure("no_signature", str(error), sent=False)
     request = HttpRequest("POST", post.url, {**headers, "Authorization": token}, post.body)
-    return request, http.call(
-        request, deadline=deadline, guard=http.AddressGuard(allow_loopback=settings.DEMO)
-    )
+    return request, http.call(request, deadline=deadline, guard=guards.for_callbacks())
 
 
 def _forbidden(post: Post) -> str:

@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass, field, replace
 
 from messaging import http
+from messaging.services import guards
 from messaging.types import Account, CallFailure, HttpRequest, HttpResponse, Token
 from messaging.vendors.base import Adapter
 
@@ -40,7 +41,7 @@ def call(
     until = time.monotonic() + deadline
     asking = adapter.token_request(account)
     if asking is None:
-        return http.call(request, deadline=deadline)
+        return http.call(request, deadline=deadline, guard=guards.for_vendors())
     held = _of(asking)
     token = _token(adapter, held, asking, until)
     if not isinstance(token, str):
@@ -78,7 +79,8 @@ def _token(
     try:
         if held.until > time.monotonic():
             return held.value
-        answer = http.call(asking, deadline=max(until - time.monotonic(), 0.001))
+        left = max(until - time.monotonic(), 0.001)
+        answer = http.call(asking, deadline=left, guard=guards.for_vendors())
         if isinstance(answer, CallFailure):
             return replace(answer, text=f"no access token: {answer.text}", sent=False)
         token = adapter.parse_token(answer) if answer.status < 300 else None
@@ -109,4 +111,5 @@ def _drop(held: _Held, token: str) -> None:
 
 def _with(token: str, request: HttpRequest, until: float) -> HttpResponse | CallFailure:
     headers = {**request.headers, "Authorization": f"Bearer {token}"}
-    return http.call(replace(request, headers=headers), deadline=max(until - time.monotonic(), 0.001))
+    left = max(until - time.monotonic(), 0.001)
+    return http.call(replace(request, headers=headers), deadline=left, guard=guards.for_vendors())

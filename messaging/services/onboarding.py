@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets as randomness
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -12,10 +13,16 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 
 from accounts.models import DEFAULT_HEADER, ApiToken, Tenant
+from messaging.addresses import undialable
 from messaging.models import Connection, Lane, Message
 from messaging.models.lane import DEFAULT_CALLBACK_CAP
+from messaging.services import guards
 from messaging.types import LaneKind, MessageState
 from messaging.vendors import registry
+from messaging.vendors.base import Adapter, SettingsError
+
+# The part of a template that says where it leads, where that part is fixed.
+WHOLE_HOST = re.compile(r"([a-z][a-z0-9+.-]*://[^/?#{}\s]+)(?:[/?#].*)?\Z", re.IGNORECASE | re.DOTALL)
 
 ENDPOINTS = (
     ("Send SMS", "POST", "/sms/send"),
@@ -206,10 +213,28 @@ def _has_work(connection: Connection) -> bool:
 def store_settings(connection: Connection, values: Mapping[str, str]) -> None:
     """Puts the vendor's settings on the connection, secrets apart, unsaved. Raises SettingsError."""
     adapter = registry.adapter(connection.vendor)
-    cleaned = adapter.clean(values)
+    problems = _wrong_addresses(adapter, values)
+    try:
+        cleaned = adapter.clean(values)
+    except SettingsError as error:
+        raise SettingsError({**problems, **error.problems}) from None
+    if problems:
+        raise SettingsError(problems)
     hidden = {setting.name for setting in adapter.settings if setting.secret}
     connection.settings = {name: value for name, value in cleaned.items() if name not in hidden}
     connection.secrets = {name: value for name, value in cleaned.items() if name in hidden}
+
+
+def _wrong_addresses(adapter: Adapter, values: Mapping[str, str]) -> dict[str, str]:
+    """Addresses that could never be dialled, by setting. A template whose host is a variable is judged when dialled."""
+    guard = guards.for_vendors()
+    problems = {}
+    for setting in adapter.settings:
+        text = str(values.get(setting.name) or "").strip()
+        fixed = WHOLE_HOST.match(text) if setting.name.endswith("url") else None
+        if fixed and (problem := undialable(f"{fixed[1]}/", guard=guard)):
+            problems[setting.name] = f"{setting.label}: {problem}"
+    return problems
 
 
 def refuse_channels(connection: Connection, channels: Iterable[str]) -> None:

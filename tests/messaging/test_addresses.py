@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from messaging import addresses, exchange, http
-from messaging.addresses import AddressError, AddressGuard, Destination, ResolveError
+from messaging.addresses import AddressError, AddressGuard, Destination, ResolveError, undialable
 from messaging.types import CallFailure, HttpRequest, HttpResponse
 from tests.messaging.servers import reply, serving
 
@@ -260,22 +260,6 @@ def test_no_destination(url: str, problem: str) -> None:
     assert "s3cret" not in str(raised.value)
 
 
-@pytest.mark.parametrize(
-    ("host", "allowed"),
-    [
-        pytest.param("bloomreach.co", True, id="the name"),
-        pytest.param("acme.api.bloomreach.co", True, id="below the name"),
-        pytest.param("evilbloomreach.co", False, id="ends alike"),
-        pytest.param("bloomreach.co.evil.example", False, id="begins alike"),
-        pytest.param("co", False, id="above the name"),
-        pytest.param("hooks.acme.example", True, id="capitals and dots in the list"),
-        pytest.param("", False, id="empty"),
-    ],
-)
-def test_host_allowed(host: str, allowed: bool) -> None:
-    assert addresses.host_allowed(host, ["bloomreach.co", ".Acme.Example.", ""]) is allowed
-
-
 def test_answers_are_remembered_for_ten_seconds(dialled: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     now = [1000.0]
     monkeypatch.setattr(addresses.time, "monotonic", lambda: now[0])
@@ -301,3 +285,58 @@ def test_the_memory_is_bounded(dialled: list[str], monkeypatch: pytest.MonkeyPat
         monkeypatch.setitem(NAMES, f"n{number}.example", [PUBLIC])
         addresses.resolve(f"n{number}.example", 80, timeout=5)
     assert len(addresses._memory.futures) <= 3
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "169.254.169.254",
+        "168.63.129.16",
+        "100.100.100.200",
+        "192.0.0.192",
+        "fd00:ec2::254",
+        "::ffff:168.63.129.16",
+    ],
+)
+def test_the_clouds_own_services_are_never_dialled(address: str) -> None:
+    everything = (ipaddress.ip_network("0.0.0.0/0"), ipaddress.ip_network("::/0"))
+    assert AddressGuard(allow_loopback=True, allowed_networks=everything).permits(address) is False
+
+
+PRIVATE = AddressGuard(allowed_networks=(ipaddress.ip_network("10.20.0.0/16"),))
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        pytest.param("ftp://gateway.example", "begin with https://", id="ftp"),
+        pytest.param("http://gateway.example", "http is only for networks", id="http"),
+        pytest.param("https://user:word@gateway.example", "user name or password", id="credentials"),
+        pytest.param("https://127.0.0.1/x", "private address", id="loopback"),
+        pytest.param("https://[::1]/x", "private address", id="IPv6 loopback"),
+        pytest.param("https://[::ffff:10.0.0.1]/x", "private address", id="mapped"),
+        pytest.param("https://10.0.0.1:8443", "private address", id="private"),
+        pytest.param("https://169.254.169.254/latest", "private address", id="metadata"),
+        pytest.param("https://168.63.129.16/", "private address", id="a cloud's service in public space"),
+        pytest.param(f"https://{'a' * 64}.example", "too long", id="a long label"),
+        pytest.param(f"https://{'a.' * 130}example", "too long", id="a long name"),
+        pytest.param("https://gateway.example:0", "port is out of range", id="port 0"),
+        pytest.param("https://gateway.example:65536", "port is out of range", id="port 65536"),
+        pytest.param("https://a..example", "names no host", id="an empty label"),
+    ],
+)
+def test_addresses_that_could_never_be_dialled(url: str, words: str) -> None:
+    assert words in undialable(url, guard=AddressGuard())
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://10.20.1.1",
+        "http://10.20.1.1:13013",
+        "http://kannel.internal:13013",
+        "https://gateway.example/x",
+    ],
+)
+def test_addresses_that_may_be_dialled_in_a_network_of_ones_own(url: str) -> None:
+    assert undialable(url, guard=PRIVATE) == ""

@@ -44,7 +44,7 @@ def authority(tmp_path: Path) -> tuple[Path, ssl.SSLContext]:
 
 
 def _get(url: str, **overrides: object) -> HttpResponse | CallFailure:
-    return http.call(HttpRequest("GET", url), **{"deadline": 5.0, **overrides})  # type: ignore[arg-type]
+    return http.call(HttpRequest("GET", url), **{"deadline": 5.0, "guard": None, **overrides})  # type: ignore[arg-type]
 
 
 def _failed(outcome: HttpResponse | CallFailure) -> CallFailure:
@@ -58,7 +58,7 @@ def _expired(
     """A call that ends at its deadline: not before, and not much later."""
     request = HttpRequest("POST" if body else "GET", url, {}, body)
     started = time.monotonic()
-    failure = _failed(http.call(request, deadline=deadline, **overrides))
+    failure = _failed(http.call(request, deadline=deadline, guard=None, **overrides))
     seconds = time.monotonic() - started
     assert deadline - 0.02 < failure.seconds <= seconds < deadline + late
     return failure
@@ -77,7 +77,7 @@ def test_a_call_goes_out_as_it_was_written_and_comes_back_whole() -> None:
         request = HttpRequest(
             "POST", server.url("/x?a=%2F&b=c+d"), {"X-Key": "v", "user-agent": "mine"}, b"\x00body"
         )
-        answer = _answered(http.call(request, deadline=5))
+        answer = _answered(http.call(request, deadline=5, guard=None))
 
     assert (answer.status, answer.body, answer.truncated) == (201, b'{"a": 1}', False)
     assert (answer.headers["retry-after"], answer.headers["Retry-After"]) == ("7", "7")
@@ -247,7 +247,9 @@ def _then(answer: bytes, *, reset: bool) -> Serve:
 )
 def test_after_the_request_was_written_the_outcome_is_unknown(handler: Serve, code: str) -> None:
     with serving(handler) as server:
-        failure = _failed(http.call(HttpRequest("POST", server.url("/?key=s3cret"), {}, b"x"), deadline=5))
+        failure = _failed(
+            http.call(HttpRequest("POST", server.url("/?key=s3cret"), {}, b"x"), deadline=5, guard=None)
+        )
     assert (failure.code, failure.sent, len(server.requests)) == (code, True, 1)
     assert "s3cret" not in failure.text
     assert failure.seconds < 5
@@ -309,7 +311,9 @@ def test_a_listener_that_accepts_nobody_is_not_sent() -> None:
 def test_what_cannot_be_written_is_not_sent(request_: HttpRequest, code: str) -> None:
     with serving(reply()) as server:
         url = request_.url.replace("{port}", str(server.port))
-        failure = _failed(http.call(HttpRequest(request_.method, url, request_.headers), deadline=5))
+        failure = _failed(
+            http.call(HttpRequest(request_.method, url, request_.headers), deadline=5, guard=None)
+        )
     assert (failure.code, failure.sent, server.requests) == (code, False, [])
     assert "s3cret" not in failure.text
 
@@ -599,7 +603,7 @@ def test_a_server_without_tls_is_not_sent_to(words: bytes) -> None:
 def test_simulated_answers() -> None:
     responses.post("https://api.example/x", body=b"made up", status=202, headers={"X-A": "b"})
     answer = _answered(
-        http.call(HttpRequest("POST", "https://api.example/x", {"K": "v"}, b"body"), deadline=5)
+        http.call(HttpRequest("POST", "https://api.example/x", {"K": "v"}, b"body"), deadline=5, guard=None)
     )
     assert (answer.status, answer.body, answer.headers["x-a"], answer.truncated) == (
         202,
