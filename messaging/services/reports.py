@@ -6,7 +6,6 @@ due. A crash repeats nothing; what cannot be read is parked for a person, what m
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import logging
@@ -22,8 +21,8 @@ from messaging import backoff, counters
 from messaging.models import Connection
 from messaging.models.statement import change, fetch
 from messaging.redaction import words
-from messaging.services import evidence, evidence_rows, inbound
-from messaging.types import Channel, Effect, HookRequest, Inbound, Outcome, Report, Status
+from messaging.services import evidence, evidence_rows, inbound, stored_calls
+from messaging.types import Channel, Effect, Inbound, Outcome, Report, Status
 from messaging.vendors import registry
 from messaging.vendors.base import BadPayload
 
@@ -34,7 +33,7 @@ REFUSED = (DataError, IntegrityError, ValueError)  # by the database, or by its 
 SMALLINT = 32767
 
 TAKE_CALLS = """
-SELECT i.raw_id, i.raw_at, i.connection_id, n.vendor, n.tenant_id, w.request
+SELECT i.raw_id, i.raw_at, i.connection_id, n.vendor, n.tenant_id, w.request, w.call
 FROM messaging_inbox i
 JOIN messaging_connection n ON n.id = i.connection_id
 JOIN messaging_raw w ON w.id = i.raw_id AND w.at = i.raw_at
@@ -134,7 +133,9 @@ def _read(rows: Sequence[Any]) -> int:
     for row in rows:
         account = connections[row.connection_id].account_without_secrets()
         try:
-            items = registry.adapter(row.vendor).parse_hook(_hook(json.loads(row.request)), account)
+            items = registry.adapter(row.vendor).parse_hook(
+                stored_calls.opened(row.call, request=row.request), account
+            )
         except BadPayload as error:
             _park(row, str(error))
             continue
@@ -156,20 +157,6 @@ def _park(row: Any, why: str) -> None:
     counters.parked.labels(vendor=row.vendor).inc()
     log.error("vendor call parked", extra={"vendor": row.vendor, "raw": str(row.raw_id), "why": why})
     change(PARK, {"id": row.raw_id, "why": why[:300]})
-
-
-def _hook(stored: dict[str, Any]) -> HookRequest:
-    """The call as the hook stored it."""
-    encoded = stored["body"]
-    body = base64.b64decode(encoded) if stored.get("base64") else encoded.encode()
-    return HookRequest(
-        method=stored["method"],
-        url=stored.get("url", ""),
-        path=stored["path"],
-        query=stored["query"],
-        headers=stored["headers"],
-        body=body,
-    )
 
 
 def _store(reports: Sequence[tuple[Any, Report]]) -> None:

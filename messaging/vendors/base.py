@@ -6,7 +6,7 @@ Adapters translate; they never retry, log or touch a database.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any, ClassVar
@@ -189,6 +189,10 @@ class Adapter(ABC):
     @abstractmethod
     def verify(self, hook: HookRequest, account: Account) -> None:
         """Raises BadSignature unless the vendor proves itself. The unguessable URL alone is the least proof."""
+
+    def proof_fields(self, account: Account) -> Collection[str]:
+        """Headers and query fields whose values prove a call: pages show none of them."""
+        return ()
 
     @abstractmethod
     def parse_hook(self, hook: HookRequest, account: Account) -> Sequence[Report | Inbound]:

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import hmac
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qsl
@@ -148,6 +148,9 @@ class HttpGeneric(Adapter):
             expected = secret
         if not secret or not hmac.compare_digest(expected.encode(), given.encode()):
             raise BadSignature(f"{name} does not hold the proof")
+
+    def proof_fields(self, account: Account) -> Collection[str]:
+        return (str(account.settings["proof_name"]),) if account.settings["proof"] != URL else ()
 
     def parse_hook(self, hook: HookRequest, account: Account) -> Sequence[Report | Inbound]:
         entries = _entries(hook, str(account.settings["hook_items"]))

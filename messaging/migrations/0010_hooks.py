@@ -1,0 +1,12 @@
+"""Vendors' calls are kept to the byte, sealed (a new column of a table that Django does not manage)."""
+
+from django.db import migrations
+
+ADD_CALL = "ALTER TABLE messaging_raw ADD COLUMN call text NOT NULL DEFAULT ''"
+DROP_CALL = "ALTER TABLE messaging_raw DROP COLUMN call"
+
+
+class Migration(migrations.Migration):
+    dependencies = [("messaging", "0004_routing")]
+
+    operations = [migrations.RunSQL(ADD_CALL, DROP_CALL)]
