@@ -226,6 +226,17 @@ class Inbound:
 
 
 @dataclass(frozen=True, slots=True)
+class Unreadable:
+    """One entry of a vendor's call that could not be read. What else is in the call counts."""
+
+    reason: str  # for people, without the entry's content
+    error: Exception = field(repr=False)
+
+
+Said = Report | Inbound | Unreadable  # one thing that a vendor's call tells
+
+
+@dataclass(frozen=True, slots=True)
 class Found:
     """Result of a look-up by our reference."""
 

@@ -73,6 +73,7 @@ def test_vendors_know_neither_django_nor_rows_nor_each_other() -> None:
         "base",
         "registry",
         "meanings",
+        "entries",
         "reading",
         "writing",
         "http_templates",

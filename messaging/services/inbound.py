@@ -56,6 +56,11 @@ ON CONFLICT (connection_id, vendor_id, part) DO NOTHING RETURNING id, tenant_id
 """
 
 
+def wrong(message: Inbound) -> str:
+    """Why an inbound message cannot be told, in words; "" when it can. Nobody can answer one without a sender."""
+    return "" if _number(message.sender) else "an inbound message without a sender"
+
+
 def store(messages: Sequence[tuple[Any, Inbound]]) -> None:
     """Stores what is new and owes the events. Each message comes with its inbox row; in the caller's transaction."""
     if not messages:

@@ -22,8 +22,8 @@ from messaging.models import Connection
 from messaging.models.statement import change, fetch
 from messaging.redaction import words
 from messaging.services import evidence, evidence_rows, inbound, stored_calls
-from messaging.types import Channel, Effect, Inbound, Outcome, Report, Status
-from messaging.vendors import registry
+from messaging.types import Account, Channel, Effect, Inbound, Outcome, Report, Said, Status, Unreadable
+from messaging.vendors import entries, registry
 from messaging.vendors.base import BadPayload
 
 log = logging.getLogger(__name__)
@@ -103,54 +103,96 @@ LOCK_LONG = "SELECT id FROM messaging_message WHERE id = ANY(%(ids)s) ORDER BY i
 PARTS = "SELECT attempt_id, part, status FROM messaging_report WHERE attempt_id = ANY(%(ids)s)"
 
 
+@dataclass(slots=True)
+class _Call:
+    """A stored call, read: what it tells, and why some of it could not be read or stored."""
+
+    row: Any
+    told: list[Report | Inbound]
+    faults: list[str]
+
+
 def read_inbox(*, limit: int = BATCH) -> int:
     """Turns stored vendor calls into reports and inbound messages. Returns how many calls left the queue."""
     try:
         with transaction.atomic():
-            return _read(fetch(TAKE_CALLS, {"limit": limit}))
+            calls = _take(limit)
+            _store(calls)
+            _finish(calls)
+            return len(calls)
     except REFUSED:
-        # One call holds what a table refuses; one at a time, it alone is parked.
+        # Something that a call tells holds what a table refuses; one at a time, it alone is left out.
         log.exception("a batch of vendor calls could not be stored")
         return sum(_read_one() for _ in range(limit))
 
 
 def _read_one() -> int:
     with transaction.atomic():
-        rows = fetch(TAKE_CALLS, {"limit": 1})
-        try:
-            with transaction.atomic():
-                return _read(rows)
-        except REFUSED as error:
-            _park(rows[0], f"could not be stored ({type(error).__name__})")
-            return 1
+        calls = _take(1)
+        for call in calls:
+            told, call.told = call.told, []
+            for one in told:
+                try:
+                    with transaction.atomic():
+                        _store([_Call(call.row, [one], [])])
+                except REFUSED as error:
+                    call.faults.append(f"could not be stored ({type(error).__name__})")
+                else:
+                    call.told.append(one)
+        _finish(calls)
+        return len(calls)
 
 
-def _read(rows: Sequence[Any]) -> int:
-    reports: list[tuple[Any, Report]] = []
-    messages: list[tuple[Any, Inbound]] = []
-    done: list[UUID] = []
+def _take(limit: int) -> list[_Call]:
+    rows = fetch(TAKE_CALLS, {"limit": limit})
     connections = Connection.objects.in_bulk({row.connection_id for row in rows})
-    for row in rows:
-        account = connections[row.connection_id].account_without_secrets()
-        try:
-            items = registry.adapter(row.vendor).parse_hook(
-                stored_calls.opened(row.call, request=row.request), account
-            )
-        except BadPayload as error:
-            _park(row, str(error))
-            continue
-        except Exception as error:  # an adapter's bug must not hold up the queue
-            log.exception("vendor call could not be read", extra={"vendor": row.vendor})
-            _park(row, f"could not be read ({type(error).__name__})")
-            continue
-        reports += [(row, item) for item in items if isinstance(item, Report)]
-        messages += [(row, item) for item in items if isinstance(item, Inbound)]
-        done.append(row.raw_id)
-    _store(reports)
-    inbound.store(messages)
-    if done:
+    return [_read(row, connections[row.connection_id].account_without_secrets()) for row in rows]
+
+
+def _read(row: Any, account: Account) -> _Call:
+    call = _Call(row, [], [])
+    try:
+        hook = stored_calls.opened(row.call, request=row.request)
+        said = registry.adapter(row.vendor).parse_hook(hook, account)
+    except BadPayload as error:
+        said = [Unreadable(str(error), error)]
+    except Exception as error:  # an adapter's bug must not hold up the queue
+        log.exception("vendor call could not be read", extra={"vendor": row.vendor})
+        call.faults.append(entries.why(error))
+        return call
+    for one in said:
+        if isinstance(one, Unreadable) and not isinstance(one.error, BadPayload):
+            log.error("vendor call could not be read", exc_info=one.error, extra={"vendor": row.vendor})
+        if wrong := _wrong(one):
+            call.faults.append(wrong)
+        elif not isinstance(one, Unreadable):
+            call.told.append(one)
+    return call
+
+
+def _wrong(one: Said) -> str:
+    """Why something that a call tells can go no further; "" when it can."""
+    if isinstance(one, Unreadable):
+        return one.reason
+    return inbound.wrong(one) if isinstance(one, Inbound) else ""
+
+
+def _store(calls: Sequence[_Call]) -> None:
+    told = [(call.row, one) for call in calls for one in call.told]
+    _store_reports([(row, one) for row, one in told if isinstance(one, Report)])
+    inbound.store([(row, one) for row, one in told if isinstance(one, Inbound)])
+
+
+def _finish(calls: Sequence[_Call]) -> None:
+    """Calls that were read whole leave the inbox; one with a fault stays, once, for a person and a replay."""
+    if done := [call.row.raw_id for call in calls if not call.faults]:
         change(DONE, {"ids": done})
-    return len(rows)
+    for call in calls:
+        if call.faults:
+            share = (
+                f"{len(call.faults)} of {len(call.faults) + len(call.told)} entries: " if call.told else ""
+            )
+            _park(call.row, share + "; ".join(dict.fromkeys(call.faults)))
 
 
 def _park(row: Any, why: str) -> None:
@@ -159,7 +201,7 @@ def _park(row: Any, why: str) -> None:
     change(PARK, {"id": row.raw_id, "why": why[:300]})
 
 
-def _store(reports: Sequence[tuple[Any, Report]]) -> None:
+def _store_reports(reports: Sequence[tuple[Any, Report]]) -> None:
     if not reports:
         return
     for row, report in reports:

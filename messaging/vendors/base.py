@@ -22,11 +22,11 @@ from messaging.types import (
     HookRequest,
     HttpRequest,
     HttpResponse,
-    Inbound,
     Outcome,
     Outgoing,
     Presence,
     Report,
+    Said,
     SendResult,
     Sent,
     Token,
@@ -195,8 +195,11 @@ class Adapter(ABC):
         return ()
 
     @abstractmethod
-    def parse_hook(self, hook: HookRequest, account: Account) -> Sequence[Report | Inbound]:
-        """Reports and inbound messages of one stored call; `account` is without secrets here. Raises BadPayload."""
+    def parse_hook(self, hook: HookRequest, account: Account) -> Sequence[Said]:
+        """Reports and inbound messages of one stored call; `account` is without secrets here. Raises BadPayload.
+
+        Lists are read by `entries.read_each`, so that one bad entry costs the others nothing.
+        """
 
     def hook_reply(self, account: Account) -> HookReply:
         """What the vendor wants to hear when its call is stored."""

@@ -20,10 +20,11 @@ from messaging.types import (
     Outcome,
     Outgoing,
     Report,
+    Said,
     SendResult,
     Status,
 )
-from messaging.vendors import meanings, reading, writing
+from messaging.vendors import entries, meanings, reading, writing
 from messaging.vendors.base import About, Adapter, BadPayload, Setting
 from messaging.vendors.meanings import Meaning
 
@@ -130,10 +131,10 @@ class Cm(Adapter):
     def verify(self, hook: HookRequest, account: Account) -> None:
         """CM.com signs nothing: the secret address is the proof."""
 
-    def parse_hook(self, hook: HookRequest, account: Account) -> Sequence[Report | Inbound]:
+    def parse_hook(self, hook: HookRequest, account: Account) -> Sequence[Said]:
         body = reading.json_object(hook.body)
         if "messages" in body:
-            return tuple(_report(entry) for entry in _reported(body))
+            return entries.read_each(_reported(body), _report)
         if "message" in body or "body" in body:
             return (_inbound(body),)
         raise BadPayload("neither a status report nor an incoming message")
@@ -199,12 +200,12 @@ def _refused(
     return meanings.refused(meaning, response, vendor_code=code, text=text)
 
 
-def _reported(body: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+def _reported(body: Mapping[str, Any]) -> Sequence[Any]:
     """`msg` is one object; a list is taken as well."""
-    entries = reading.items(reading.part(body, "messages"), "msg")
-    if not entries:
+    reported = entries.listed(reading.part(body, "messages"), "msg")
+    if not reported:
         raise BadPayload("a status report about no message")
-    return entries
+    return reported
 
 
 def _report(entry: Mapping[str, Any]) -> Report:

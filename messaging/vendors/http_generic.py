@@ -27,11 +27,12 @@ from messaging.types import (
     Outgoing,
     Presence,
     Report,
+    Said,
     SendResult,
     Sent,
     Status,
 )
-from messaging.vendors import http_checks, http_settings, meanings, reading, writing
+from messaging.vendors import entries, http_checks, http_settings, meanings, reading, writing
 from messaging.vendors.base import About, Adapter, BadPayload, BadSignature
 from messaging.vendors.http_checks import body_source, header_lines, joined
 from messaging.vendors.http_patterns import Body, at, find, holds, meaning_of, statuses, table
@@ -152,9 +153,9 @@ class HttpGeneric(Adapter):
     def proof_fields(self, account: Account) -> Collection[str]:
         return (str(account.settings["proof_name"]),) if account.settings["proof"] != URL else ()
 
-    def parse_hook(self, hook: HookRequest, account: Account) -> Sequence[Report | Inbound]:
-        entries = _entries(hook, str(account.settings["hook_items"]))
-        return tuple(_read(entry, account.settings) for entry in entries)
+    def parse_hook(self, hook: HookRequest, account: Account) -> Sequence[Said]:
+        told = _told_of(hook, str(account.settings["hook_items"]))
+        return entries.read_each(told, lambda entry: _read(entry, hook.query, account.settings))
 
     def hook_reply(self, account: Account) -> HookReply:
         return HookReply(200, str(account.settings["hook_reply"]).encode())
@@ -255,8 +256,8 @@ def _meaning(code: str, status: int, settings: Mapping[str, Any]) -> Meaning | N
     return MEANINGS.get(name)
 
 
-def _entries(hook: HookRequest, items: str) -> list[Mapping[str, Any]]:
-    """The fields of each thing that the call tells of, over those of its query."""
+def _told_of(hook: HookRequest, items: str) -> Sequence[Any]:
+    """The fields of each thing that the call tells of."""
     kind = hook.headers.get("content-type", "")
     if "json" in kind or hook.body.lstrip()[:1] in (b"{", b"["):
         said = reading.json_value(hook.body)
@@ -264,12 +265,16 @@ def _entries(hook: HookRequest, items: str) -> list[Mapping[str, Any]]:
         listed = said if isinstance(said, list) else [said]
         if said is None or (listed and not any(isinstance(entry, dict) for entry in listed)):
             raise BadPayload("no JSON object where the reports are said to be")
-        return [{**hook.query, **entry} for entry in listed if isinstance(entry, dict)]
+        return listed
     form = parse_qsl(hook.body.decode("utf-8", "replace"), keep_blank_values=True, errors="replace")
-    return [{**hook.query, **dict(form)}]
+    return [dict(form)]
 
 
-def _read(entry: Mapping[str, Any], settings: Mapping[str, Any]) -> Report | Inbound:
+def _read(told: Any, query: Mapping[str, str], settings: Mapping[str, Any]) -> Report | Inbound:
+    """One thing that a call tells; its fields go before those of the call's query."""
+    if not isinstance(told, dict):
+        raise BadPayload("an entry that is no JSON object")
+    entry = {**query, **told}
     body = Body("", entry)
     if holds(settings["inbound_when"], body):
         return _inbound(body, entry, settings)
