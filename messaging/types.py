@@ -215,7 +215,7 @@ class Report:
 class Inbound:
     """One message from a handset (MO)."""
 
-    vendor_id: str
+    vendor_id: str  # "": the vendor gives none, and the inbox tells repeats from new messages
     sender: str  # as the vendor wrote it
     recipient: str
     channel: Channel = Channel.SMS

@@ -11,7 +11,7 @@ import json
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -45,7 +45,7 @@ PARK = """
 UPDATE messaging_inbox SET parked_at = clock_timestamp(), parked_why = %(why)s, tries = tries + 1 WHERE raw_id = %(id)s
 """
 
-# The digest recognises what a vendor says twice: same ids, status, error and part.
+# The digest recognises what a vendor says twice: same ids, status, error, part and (where it is told) time.
 STORE = """
 INSERT INTO messaging_report (raw_id, raw_at, connection_id, vendor_id, reference, status, vendor_status, part, parts,
     code, vendor_code, text, segments, mms_unsupported, sent_as, occurred_at, digest, received_at, effect, due_at)
@@ -103,13 +103,16 @@ LOCK_LONG = "SELECT id FROM messaging_message WHERE id = ANY(%(ids)s) ORDER BY i
 PARTS = "SELECT attempt_id, part, status FROM messaging_report WHERE attempt_id = ANY(%(ids)s)"
 
 
+_Told = tuple[Any, Report] | inbound.Received  # each with its inbox row
+
+
 @dataclass(slots=True)
 class _Call:
     """A stored call, read: what it tells, and why some of it could not be read or stored."""
 
     row: Any
-    told: list[Report | Inbound]
-    faults: list[str]
+    told: list[_Told] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
 
 
 def read_inbox(*, limit: int = BATCH) -> int:
@@ -117,7 +120,7 @@ def read_inbox(*, limit: int = BATCH) -> int:
     try:
         with transaction.atomic():
             calls = _take(limit)
-            _store(calls)
+            _store([one for call in calls for one in call.told], calls)
             _finish(calls)
             return len(calls)
     except REFUSED:
@@ -134,7 +137,7 @@ def _read_one() -> int:
             for one in told:
                 try:
                     with transaction.atomic():
-                        _store([_Call(call.row, [one], [])])
+                        _store([one], calls)
                 except REFUSED as error:
                     call.faults.append(f"could not be stored ({type(error).__name__})")
                 else:
@@ -150,7 +153,7 @@ def _take(limit: int) -> list[_Call]:
 
 
 def _read(row: Any, account: Account) -> _Call:
-    call = _Call(row, [], [])
+    call = _Call(row)
     try:
         hook = stored_calls.opened(row.call, request=row.request)
         said = registry.adapter(row.vendor).parse_hook(hook, account)
@@ -160,13 +163,16 @@ def _read(row: Any, account: Account) -> _Call:
         log.exception("vendor call could not be read", extra={"vendor": row.vendor})
         call.faults.append(entries.why(error))
         return call
-    for one in said:
+    digest = stored_calls.digest(hook)
+    for place, one in enumerate(said):
         if isinstance(one, Unreadable) and not isinstance(one.error, BadPayload):
             log.error("vendor call could not be read", exc_info=one.error, extra={"vendor": row.vendor})
         if wrong := _wrong(one):
             call.faults.append(wrong)
-        elif not isinstance(one, Unreadable):
-            call.told.append(one)
+        elif isinstance(one, Inbound):
+            call.told.append(inbound.Received(row, place, digest, one))
+        elif isinstance(one, Report):
+            call.told.append((row, one))
     return call
 
 
@@ -177,10 +183,10 @@ def _wrong(one: Said) -> str:
     return inbound.wrong(one) if isinstance(one, Inbound) else ""
 
 
-def _store(calls: Sequence[_Call]) -> None:
-    told = [(call.row, one) for call in calls for one in call.told]
-    _store_reports([(row, one) for row, one in told if isinstance(one, Report)])
-    inbound.store([(row, one) for row, one in told if isinstance(one, Inbound)])
+def _store(told: Sequence[_Told], calls: Sequence[_Call]) -> None:
+    _store_reports([one for one in told if isinstance(one, tuple)])
+    messages = [one for one in told if isinstance(one, inbound.Received)]
+    inbound.store(messages, reading=[call.row.raw_id for call in calls])
 
 
 def _finish(calls: Sequence[_Call]) -> None:
@@ -247,6 +253,7 @@ def _digest(report: Report) -> bytes:
         report.vendor_status,
         report.vendor_code,
         report.part,
+        *((report.occurred_at.isoformat(),) if report.occurred_at else ()),
     )
     return hashlib.sha256(json.dumps(said).encode()).digest()
 

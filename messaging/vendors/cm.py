@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -238,7 +236,7 @@ def _inbound(body: Mapping[str, Any]) -> Inbound:
     text = text or reading.text(body, "message") or reading.text(body, "body")
     written = reading.text(body, "timeUtc")
     return Inbound(
-        vendor_id=_digest(sender, recipient, text, written),
+        vendor_id="",  # CM.com gives none
         sender=sender,
         recipient=recipient,
         text=text,
@@ -248,8 +246,3 @@ def _inbound(body: Mapping[str, Any]) -> Inbound:
 
 def _party(body: Mapping[str, Any], name: str) -> str:
     return reading.text(reading.part(body, name), "number") or reading.text(body, name)
-
-
-def _digest(*parts: str) -> str:
-    """Incoming messages have no id: one that CM.com repeats is known by what is in it."""
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]

@@ -8,7 +8,13 @@ from typing import Any
 from messaging.types import Inbound, Report, Said, Unreadable
 from messaging.vendors.base import BadPayload
 
-BUGS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)  # of `read`; the hook path logs them
+BUGS = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+)  # of `read`; the hook path logs them
 
 
 def listed(value: Any, name: str = "") -> Sequence[Any]:

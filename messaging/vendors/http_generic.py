@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import json
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -309,11 +308,10 @@ def _inbound(body: Body, entry: Mapping[str, Any], settings: Mapping[str, Any]) 
     text = find(settings["inbound_text"], body)
     if find(settings["inbound_coding"], body) == _UCS2_CODING:
         text = _from_hex(find(settings["inbound_hex"], body)) or text
-    digest = hashlib.sha256(json.dumps(entry, sort_keys=True, default=str).encode()).hexdigest()[:32]
     place = str(settings.get("inbound_media") or "")  # accounts that are older than this setting lack it
     media = _media(at(place, entry)) if place else ()
     return Inbound(
-        vendor_id=find(settings["inbound_id"], body) or digest,
+        vendor_id=find(settings["inbound_id"], body),
         sender=sender,
         recipient=find(settings["inbound_to"], body),
         channel=Channel.MMS if media else Channel.SMS,

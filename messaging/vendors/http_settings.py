@@ -134,7 +134,7 @@ _REPORTS = (
 )
 _INBOUND = (
     _line("inbound_when", "A call is an inbound message when", "A field that is there, or field=value."),
-    _line("inbound_id", "Its id", "Empty: known by what is in it."),
+    _line("inbound_id", "Its id", "Empty: only the same call within 90 s is a repeat."),
     _line("inbound_from", "Its sender", _FIELD),
     _line("inbound_to", "Its recipient", _FIELD),
     _line("inbound_text", "Its text", _FIELD),
