@@ -223,6 +223,9 @@ class Inbound:
     media: tuple[Media, ...] = field(repr=False, default=())
     part: int = 1
     occurred_at: datetime | None = None
+    guessed: bool = (
+        False  # the text has characters that could not be read for sure: alarmed, and told all the same
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from messaging.models.statement import change, fetch
 from messaging.redaction import words
 from messaging.services import evidence, evidence_rows, inbound, stored_calls
 from messaging.types import Account, Channel, Effect, Inbound, Outcome, Report, Said, Status, Unreadable
-from messaging.vendors import entries, registry
+from messaging.vendors import charsets, entries, registry
 from messaging.vendors.base import BadPayload
 
 log = logging.getLogger(__name__)
@@ -155,14 +155,17 @@ def _take(limit: int) -> list[_Call]:
 def _read(row: Any, account: Account) -> _Call:
     call = _Call(row)
     try:
-        hook = stored_calls.opened(row.call, request=row.request)
-        said = registry.adapter(row.vendor).parse_hook(hook, account)
+        adapter, hook = registry.adapter(row.vendor), stored_calls.opened(row.call, request=row.request)
+        legible = charsets.legible(hook, lambda fields: adapter.charsets(fields, account))
+        said = adapter.parse_hook(legible.hook, account)
     except BadPayload as error:
-        said = [Unreadable(str(error), error)]
+        call.faults.append(str(error))
+        return call
     except Exception as error:  # an adapter's bug must not hold up the queue
         log.exception("vendor call could not be read", extra={"vendor": row.vendor})
         call.faults.append(entries.why(error))
         return call
+    _tell_guesses(row, legible.guessed, said)
     digest = stored_calls.digest(hook)
     for place, one in enumerate(said):
         if isinstance(one, Unreadable) and not isinstance(one.error, BadPayload):
@@ -174,6 +177,16 @@ def _read(row: Any, account: Account) -> _Call:
         elif isinstance(one, Report):
             call.told.append((row, one))
     return call
+
+
+def _tell_guesses(row: Any, fields: Sequence[str], said: Sequence[Said]) -> None:
+    """An alarm for characters in no charset that was stated: what was read may be garbled, what came is kept."""
+    guessed = [*fields, *("text" for one in said if isinstance(one, Inbound) and one.guessed)]
+    if guessed:
+        counters.contract_drift.labels(vendor=row.vendor, word="charset").inc()
+        names = [evidence_rows.clip(name, 40) for name in guessed[:10]]
+        told = {"vendor": row.vendor, "raw": str(row.raw_id), "fields": names}
+        log.warning("characters in no stated charset", extra=told)
 
 
 def _wrong(one: Said) -> str:

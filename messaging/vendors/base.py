@@ -190,6 +190,13 @@ class Adapter(ABC):
     def verify(self, hook: HookRequest, account: Account) -> None:
         """Raises BadSignature unless the vendor proves itself. The unguessable URL alone is the least proof."""
 
+    def charsets(self, fields: Mapping[str, str], account: Account) -> Mapping[str, str]:
+        """The charsets that a call states beside its Content-Type: field -> name; `*` stands for all fields.
+
+        `fields`: those of query and form, read as UTF-8. `account` is without secrets here.
+        """
+        return {}
+
     def proof_fields(self, account: Account) -> Collection[str]:
         """Headers and query fields whose values prove a call: pages show none of them."""
         return ()

@@ -31,7 +31,7 @@ from messaging.types import (
     Sent,
     Status,
 )
-from messaging.vendors import entries, http_checks, http_settings, meanings, reading, writing
+from messaging.vendors import charsets, entries, http_checks, http_settings, meanings, reading, writing
 from messaging.vendors.base import About, Adapter, BadPayload, BadSignature
 from messaging.vendors.http_checks import body_source, header_lines, joined
 from messaging.vendors.http_patterns import Body, at, find, holds, meaning_of, statuses, table
@@ -49,7 +49,7 @@ from messaging.vendors.http_settings import (
 from messaging.vendors.http_templates import TemplateError, render
 from messaging.vendors.meanings import Meaning
 
-_UCS2_CODING = "8"  # SMPP data coding
+_UCS2_CODINGS = ("8", "2")  # of SMPP, of Kannel
 _MILLIS = 13  # digits of a Unix time in milliseconds
 
 
@@ -148,6 +148,15 @@ class HttpGeneric(Adapter):
             expected = secret
         if not secret or not hmac.compare_digest(expected.encode(), given.encode()):
             raise BadSignature(f"{name} does not hold the proof")
+
+    def charsets(self, fields: Mapping[str, str], account: Account) -> Mapping[str, str]:
+        settings = account.settings
+        stated = fields.get(http_settings.said(settings, "inbound_charset"), "")
+        coding = fields.get(http_settings.said(settings, "inbound_coding"), "")
+        if not charsets.name_of(stated) and coding in _UCS2_CODINGS and not settings["inbound_hex"]:
+            stated = charsets.UCS2
+        everywhere = {charsets.EVERY: str(settings.get("hook_charset") or "")}
+        return {**everywhere, str(settings["inbound_text"]): stated} if stated else everywhere
 
     def proof_fields(self, account: Account) -> Collection[str]:
         return (str(account.settings["proof_name"]),) if account.settings["proof"] != URL else ()
@@ -265,7 +274,7 @@ def _told_of(hook: HookRequest, items: str) -> Sequence[Any]:
         if said is None or (listed and not any(isinstance(entry, dict) for entry in listed)):
             raise BadPayload("no JSON object where the reports are said to be")
         return listed
-    form = parse_qsl(hook.body.decode("utf-8", "replace"), keep_blank_values=True, errors="replace")
+    form = parse_qsl(hook.body.decode("utf-8", "replace"), keep_blank_values=True)
     return [dict(form)]
 
 
@@ -305,9 +314,10 @@ def _inbound(body: Body, entry: Mapping[str, Any], settings: Mapping[str, Any]) 
     sender = find(settings["inbound_from"], body)
     if not sender:
         raise BadPayload("an inbound message without a sender")
-    text = find(settings["inbound_text"], body)
-    if find(settings["inbound_coding"], body) == _UCS2_CODING:
-        text = _from_hex(find(settings["inbound_hex"], body)) or text
+    text, guessed = find(settings["inbound_text"], body), False
+    if find(settings["inbound_coding"], body) in _UCS2_CODINGS:
+        said, guessed = _from_hex(find(settings["inbound_hex"], body))
+        text = said or text
     place = str(settings.get("inbound_media") or "")  # accounts that are older than this setting lack it
     media = _media(at(place, entry)) if place else ()
     return Inbound(
@@ -318,6 +328,7 @@ def _inbound(body: Body, entry: Mapping[str, Any], settings: Mapping[str, Any]) 
         text=text,
         media=media,
         occurred_at=_moment(find(settings["inbound_time"], body)),
+        guessed=guessed,
     )
 
 
@@ -333,11 +344,16 @@ def _media(said: Any) -> tuple[Media, ...]:
     )
 
 
-def _from_hex(written: str) -> str:
+def _from_hex(written: str) -> tuple[str, bool]:
+    """The text, and whether it is a guess."""
     try:
-        return bytes.fromhex(written).decode("utf-16-be", "replace")
+        raw = bytes.fromhex(written)
     except ValueError:
-        return ""
+        return "", bool(written)
+    try:
+        return raw.decode(charsets.UCS2), False
+    except UnicodeDecodeError:
+        return raw.decode(charsets.UCS2, "replace"), True
 
 
 def _moment(written: str) -> datetime | None:
