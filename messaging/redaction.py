@@ -92,8 +92,16 @@ def structured(text: str, *, secrets: Iterable[str], names: Iterable[str] = ()) 
 
 
 def words(text: str, *, secrets: Iterable[str] = ()) -> str:
-    """A vendor's words as operators and Bloomreach may read them: no secret, and nobody's number."""
-    return _NUMBER.sub("…", masked(text, secrets=secrets))
+    """A vendor's words as operators and Bloomreach may read them: no secret, and nobody's number.
+
+    Nobody's message is in them, so shorter secrets are masked too where they stand alone and are no words.
+    """
+    secrets = tuple(secrets)
+    text = masked(text, secrets=secrets)
+    for secret in whole(secrets):
+        if not secret.isalpha() and not _is_unmistakable(secret):
+            text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", MASK, text)
+    return _NUMBER.sub("…", text)
 
 
 def _is_unmistakable(secret: str) -> bool:

@@ -153,13 +153,14 @@ class HttpGeneric(Adapter):
         settings = account.settings
         stated = fields.get(http_settings.said(settings, "inbound_charset"), "")
         coding = fields.get(http_settings.said(settings, "inbound_coding"), "")
-        if not charsets.name_of(stated) and coding in _UCS2_CODINGS and not settings["inbound_hex"]:
+        if not charsets.name_of(stated) and coding in _UCS2_CODINGS and not settings.get("inbound_hex"):
             stated = charsets.UCS2
         everywhere = {charsets.EVERY: str(settings.get("hook_charset") or "")}
-        return {**everywhere, str(settings["inbound_text"]): stated} if stated else everywhere
+        return {**everywhere, str(settings.get("inbound_text")): stated} if stated else everywhere
 
     def proof_fields(self, account: Account) -> Collection[str]:
-        return (str(account.settings["proof_name"]),) if account.settings["proof"] != URL else ()
+        name = str(account.settings.get("proof_name") or "")
+        return (name,) if name else ()
 
     def parse_hook(self, hook: HookRequest, account: Account) -> Sequence[Said]:
         told = _told_of(hook, str(account.settings["hook_items"]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -104,3 +105,24 @@ def test_a_report_is_read_from_what_came() -> None:
         "DELIVRD",
         "DELIVRD-1",
     )
+
+
+def cm(*, at: str = "") -> dict[str, Any]:
+    """CM.com's older form: no id, and with a time to the second at most."""
+    said = {"from": "00421900000150", "to": "0015550100", "message": ""}
+    return {**said, "timeUtc": at} if at else said
+
+
+@pytest.mark.parametrize("at", ["", "2026-01-15T20:16:07"], ids=["no time", "in one second"])
+def test_what_a_handset_says_without_an_id_is_heard_as_often_as_it_is_said(at: str) -> None:
+    account = make_connection(vendor="cm", settings={"region": "global"})
+    for text in ("STOP", "START", "STOP", "STOP"):
+        call(account, body={**cm(at=at), "message": text})
+    assert texts() == ["STOP", "START", "STOP"]  # the last is a repeat, to the byte and at once
+    row = InboundMessage.objects.order_by("received_at").last()
+    assert row is not None
+    earlier = row.received_at - timedelta(minutes=2)
+    InboundMessage.objects.filter(pk=row.pk).update(received_at=earlier)
+    InboundMessage.objects.exclude(pk=row.pk).update(received_at=earlier - timedelta(seconds=1))
+    call(account, body={**cm(at=at), "message": "STOP"})
+    assert sorted(texts()) == ["START", "STOP", "STOP", "STOP"]

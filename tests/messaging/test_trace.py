@@ -259,6 +259,17 @@ def test_a_short_secret_is_masked_by_its_field_and_changes_no_text(body: str, sh
     assert (seen["request"]["body"], seen["response"]["body"]) == (shown, shown)
 
 
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        pytest.param("wrong password s3cr3t!", "wrong password ***!", id="alone"),
+        pytest.param("id as3cr3t-1", "id as3cr3t-1", id="a part of an id"),
+    ],
+)
+def test_a_short_secret_is_masked_in_a_vendors_words_where_it_stands_alone(said: str, shown: str) -> None:
+    assert redaction.words(said, secrets=["s3cr3t", "wrong", "1"]) == shown
+
+
 @pytest.mark.parametrize("secret", ["", "e", "t", "test", "greatest", "subscription"])
 def test_a_word_is_never_masked_within_a_text(secret: str) -> None:
     text = '{"text": "the greatest test of a subscription"}'
