@@ -38,9 +38,14 @@ def open_(sealed: str) -> bytes:
     return _open(_keys(), sealed) if sealed else b""
 
 
+def open_once(sealed: str) -> bytes:
+    """The same without the cache, for what is read once and may be large. Raises SealError."""
+    return _decrypt(_keys(), sealed) if sealed else b""
+
+
 def rotate(sealed: str) -> str:
     """The same content sealed anew under the first key; '' stays ''. Raises SealError."""
-    return seal(open_(sealed))
+    return seal(open_once(sealed))
 
 
 def _keys() -> tuple[str, ...]:
@@ -59,6 +64,10 @@ def _fernet(keys: tuple[str, ...]) -> MultiFernet:
 
 @lru_cache(maxsize=OPENED_MAX)
 def _open(keys: tuple[str, ...], sealed: str) -> bytes:
+    return _decrypt(keys, sealed)
+
+
+def _decrypt(keys: tuple[str, ...], sealed: str) -> bytes:
     try:
         return _fernet(keys).decrypt(sealed.encode("ascii", "replace"))
     except InvalidToken:

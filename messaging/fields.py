@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from messaging import callback_url as callback_urls
+from messaging import iri
 from messaging.numbers import NumberError, parse_recipient, parse_sender
 
 TEXT_MAX = 10_000  # characters of text, subject and fallback text, each
@@ -104,7 +105,11 @@ def callback_url(value: Any, *, optional: bool, hosts: tuple[str, ...], demo: bo
     """Where delivery reports go, at a host that the tenant allows."""
     if optional and (value is None or value == ""):
         return ""
-    url = string(value)
+    address = string(value)
+    try:
+        url = iri.encoded(address)
+    except ValueError:
+        raise FieldError("must be an absolute https:// URL whose host is a valid name") from None
     if wrong := callback_urls.problem(url, hosts=hosts, demo=demo):
         raise FieldError(wrong)
     return url

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from messaging import iri
 from messaging.fields import FieldError, string
 from messaging.types import Media
 
@@ -63,7 +64,18 @@ def _url(value: Any) -> str:
         raise FieldError(f"must not hold a URL longer than {URL_MAX} characters")
     if not _URL.fullmatch(value):
         raise FieldError("must name each file by an absolute http(s) URL without blanks")
-    return string(value)
+    return _encoded(string(value))
+
+
+def _encoded(url: str) -> str:
+    """As vendors need it: some fetch no address with letters beyond ASCII, or encode it in ways of their own."""
+    try:
+        url = iri.encoded(url)
+    except ValueError:
+        raise FieldError("must name each file by a URL whose host is a valid name") from None
+    if len(url) > URL_MAX:
+        raise FieldError(f"must not hold a URL longer than {URL_MAX} characters once it is percent-encoded")
+    return url
 
 
 def _word(item: dict[str, Any], key: str) -> str:

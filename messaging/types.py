@@ -215,7 +215,7 @@ class Report:
 class Inbound:
     """One message from a handset (MO)."""
 
-    vendor_id: str
+    vendor_id: str  # "": the vendor gives none, and the inbox tells repeats from new messages
     sender: str  # as the vendor wrote it
     recipient: str
     channel: Channel = Channel.SMS
@@ -223,6 +223,20 @@ class Inbound:
     media: tuple[Media, ...] = field(repr=False, default=())
     part: int = 1
     occurred_at: datetime | None = None
+    guessed: bool = (
+        False  # the text has characters that could not be read for sure: alarmed, and told all the same
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """One entry of a vendor's call that could not be read. What else is in the call counts."""
+
+    reason: str  # for people, without the entry's content
+    error: Exception = field(repr=False)
+
+
+Said = Report | Inbound | Unreadable  # one thing that a vendor's call tells
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Stored exchanges: each call over the wire as it was, secrets redacted."""
+"""Stored exchanges: each call over the wire as it was, secrets masked."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from django.utils.safestring import SafeString
 from messaging.admin.base import HistoryAdmin
 from messaging.admin.filters import ConnectionFilter, RawSinceFilter
 from messaging.models import Raw
+from messaging.services import stored_calls
 from messaging.services.timeline import readable
 
 
@@ -35,7 +36,7 @@ class RawAdmin(HistoryAdmin):
 
     @admin.display(description="request")
     def asked(self, raw: Raw) -> SafeString:
-        return format_html('<pre class="desk-raw">{}</pre>', readable(raw.request))
+        return format_html('<pre class="desk-raw">{}</pre>', readable(stored_calls.shown(raw)))
 
     @admin.display(description="answer")
     def answered(self, raw: Raw) -> SafeString:

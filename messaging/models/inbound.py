@@ -12,7 +12,7 @@ from messaging.types import Channel, uuid7
 
 
 class InboundMessage(models.Model):
-    """One inbound message, recognised by the vendor's id when it comes twice."""
+    """One inbound message, recognised by the vendor's id when it comes twice; without one, see services.repeats."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, db_index=False)
@@ -28,6 +28,9 @@ class InboundMessage(models.Model):
     received_at = models.DateTimeField()
     raw_id = models.UUIDField()
     raw_at = models.DateTimeField()
+    digest = models.BinaryField(
+        max_length=32, blank=True, default=b"", db_default=b""
+    )  # of the vendor's whole call
 
     class Meta:
         verbose_name = "inbound message"

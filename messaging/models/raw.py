@@ -1,4 +1,4 @@
-"""What went over the wire, kept as it was (secrets redacted), and the queue of vendor calls not yet applied."""
+"""What went over the wire, and the queue of vendor calls not yet applied."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import ClassVar
 from django.db import models
 from django.db.models.functions import Now
 
+from accounts.crypto import SealedTextField
 from messaging.models.connection import Connection
 from messaging.types import uuid7
 
@@ -21,7 +22,11 @@ class RawKind(models.TextChoices):
 
 
 class Raw(models.Model):
-    """One exchange, append-only. `request` and `response` are JSON text (JSON may hold what jsonb refuses)."""
+    """One exchange, append-only. `request` and `response` are JSON text (JSON may hold what jsonb refuses).
+
+    Our own calls are for people: secrets are masked before they are stored. A vendor's call is read again, so it is
+    stored to the byte and sealed in `call`; only calls that are older than that column have a masked text in `request`.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     at = models.DateTimeField()
@@ -30,6 +35,7 @@ class Raw(models.Model):
     owner = models.UUIDField(null=True)  # the attempt, for calls and look-ups
     request = models.TextField(blank=True)
     response = models.TextField(blank=True)
+    call = SealedTextField(blank=True, db_default="")  # a vendor's call, opened by services.stored_calls
 
     class Meta:
         managed = False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 from uuid import UUID
 
@@ -12,6 +12,7 @@ from psycopg.types.json import Jsonb
 from messaging import numbers
 from messaging.models import Lane
 from messaging.models.statement import change, fetch
+from messaging.services import repeats
 from messaging.services.evidence_rows import clip
 from messaging.types import EventKind, Inbound, uuid7
 
@@ -19,14 +20,15 @@ TEXT_MAX = 100_000  # characters of an inbound text; no handset sends that many
 
 STORE = """
 INSERT INTO messaging_inboundmessage (id, tenant_id, connection_id, channel, vendor_id, part, sender, recipient, text,
-    media, occurred_at, received_at, raw_id, raw_at)
+    media, occurred_at, received_at, raw_id, raw_at, digest)
 SELECT v.id, v.tenant_id, v.connection_id, v.channel, v.vendor_id, v.part, v.sender, v.recipient, v.text, v.media,
-       v.occurred_at, v.raw_at, v.raw_id, v.raw_at
+       v.occurred_at, v.raw_at, v.raw_id, v.raw_at, v.digest
 FROM unnest(%(id)s::uuid[], %(tenant_id)s::int8[], %(connection_id)s::int8[], %(channel)s::text[],
     %(vendor_id)s::text[], %(part)s::int2[], %(sender)s::text[], %(recipient)s::text[], %(text)s::text[],
-    %(media)s::jsonb[], %(occurred_at)s::timestamptz[], %(raw_id)s::uuid[], %(raw_at)s::timestamptz[])
+    %(media)s::jsonb[], %(occurred_at)s::timestamptz[], %(raw_id)s::uuid[], %(raw_at)s::timestamptz[],
+    %(digest)s::bytea[])
   AS v(id, tenant_id, connection_id, channel, vendor_id, part, sender, recipient, text, media, occurred_at, raw_id,
-       raw_at)
+       raw_at, digest)
 ON CONFLICT (connection_id, vendor_id, part) DO NOTHING RETURNING id
 """
 
@@ -56,12 +58,33 @@ ON CONFLICT (connection_id, vendor_id, part) DO NOTHING RETURNING id, tenant_id
 """
 
 
-def store(messages: Sequence[tuple[Any, Inbound]]) -> None:
-    """Stores what is new and owes the events. Each message comes with its inbox row; in the caller's transaction."""
-    if not messages:
-        return
-    new = fetch(STORE, _columns(messages))
-    _owe([row.id for row in new], tenant_ids={row.tenant_id for row, _ in messages})
+def wrong(message: Inbound) -> str:
+    """Why an inbound message cannot be told, in words; "" when it can. Nobody can answer one without a sender."""
+    return "" if _number(message.sender) else "an inbound message without a sender"
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """An inbound message, with its inbox row, its place in the vendor's call and the digest of that call."""
+
+    row: Any
+    place: int
+    digest: bytes
+    message: Inbound
+
+    @property
+    def vendor_id(self) -> str:
+        """The vendor's id; without one the call's own, so that reading it again stores nothing."""
+        return clip(self.message.vendor_id, 120) or f"unnamed {self.row.raw_id}/{self.place}"
+
+
+def store(messages: Sequence[Received], *, reading: Sequence[UUID]) -> None:
+    """Stores what is new and owes the events, in the transaction that takes the calls `reading` from the inbox."""
+    new = repeats.first_times([_candidate(one) for one in messages], reading=reading)
+    messages = [one for one, is_new in zip(messages, new, strict=True) if is_new]
+    if messages:
+        stored = fetch(STORE, _columns(messages))
+        _owe([row.id for row in stored], tenant_ids={one.row.tenant_id for one in messages})
 
 
 def opted_out(message_ids: Sequence[UUID]) -> None:
@@ -77,16 +100,25 @@ def _owe(ids: Sequence[UUID], *, tenant_ids: set[int]) -> None:
     change(OWE, {"kind": int(EventKind.INBOUND), "inbound_id": list(ids), "event_id": [uuid7() for _ in ids]})
 
 
-def _columns(messages: Sequence[tuple[Any, Inbound]]) -> dict[str, list[Any]]:
-    said = [message for _, message in messages]
+def _candidate(one: Received) -> repeats.Candidate:
+    row = one.row
+    sender, has_id = _number(one.message.sender), bool(clip(one.message.vendor_id, 120))
+    return repeats.Candidate(
+        row.tenant_id, row.connection_id, sender, row.raw_id, row.raw_at, one.digest, has_id
+    )
+
+
+def _columns(messages: Sequence[Received]) -> dict[str, list[Any]]:
+    said = [one.message for one in messages]
     return {
         "id": [uuid7() for _ in said],
-        "tenant_id": [row.tenant_id for row, _ in messages],
-        "connection_id": [row.connection_id for row, _ in messages],
-        "raw_id": [row.raw_id for row, _ in messages],
-        "raw_at": [row.raw_at for row, _ in messages],
+        "tenant_id": [one.row.tenant_id for one in messages],
+        "connection_id": [one.row.connection_id for one in messages],
+        "raw_id": [one.row.raw_id for one in messages],
+        "raw_at": [one.row.raw_at for one in messages],
+        "digest": [one.digest for one in messages],
         "channel": [str(message.channel) for message in said],
-        "vendor_id": [clip(message.vendor_id, 120) for message in said],
+        "vendor_id": [one.vendor_id for one in messages],
         "part": [min(max(message.part, 1), 32767) for message in said],
         "sender": [_number(message.sender) for message in said],
         "recipient": [_number(message.recipient) for message in said],

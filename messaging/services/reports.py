@@ -6,13 +6,12 @@ due. A crash repeats nothing; what cannot be read is parked for a person, what m
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -22,9 +21,9 @@ from messaging import backoff, counters
 from messaging.models import Connection
 from messaging.models.statement import change, fetch
 from messaging.redaction import words
-from messaging.services import evidence, evidence_rows, inbound
-from messaging.types import Channel, Effect, HookRequest, Inbound, Outcome, Report, Status
-from messaging.vendors import registry
+from messaging.services import evidence, evidence_rows, inbound, stored_calls
+from messaging.types import Account, Channel, Effect, Inbound, Outcome, Report, Said, Status, Unreadable
+from messaging.vendors import charsets, entries, registry
 from messaging.vendors.base import BadPayload
 
 log = logging.getLogger(__name__)
@@ -34,7 +33,7 @@ REFUSED = (DataError, IntegrityError, ValueError)  # by the database, or by its 
 SMALLINT = 32767
 
 TAKE_CALLS = """
-SELECT i.raw_id, i.raw_at, i.connection_id, n.vendor, n.tenant_id, w.request
+SELECT i.raw_id, i.raw_at, i.connection_id, n.vendor, n.tenant_id, w.request, w.call
 FROM messaging_inbox i
 JOIN messaging_connection n ON n.id = i.connection_id
 JOIN messaging_raw w ON w.id = i.raw_id AND w.at = i.raw_at
@@ -46,7 +45,7 @@ PARK = """
 UPDATE messaging_inbox SET parked_at = clock_timestamp(), parked_why = %(why)s, tries = tries + 1 WHERE raw_id = %(id)s
 """
 
-# The digest recognises what a vendor says twice: same ids, status, error and part.
+# The digest recognises what a vendor says twice: same ids, status, error, part and (where it is told) time.
 STORE = """
 INSERT INTO messaging_report (raw_id, raw_at, connection_id, vendor_id, reference, status, vendor_status, part, parts,
     code, vendor_code, text, segments, mms_unsupported, sent_as, occurred_at, digest, received_at, effect, due_at)
@@ -104,52 +103,115 @@ LOCK_LONG = "SELECT id FROM messaging_message WHERE id = ANY(%(ids)s) ORDER BY i
 PARTS = "SELECT attempt_id, part, status FROM messaging_report WHERE attempt_id = ANY(%(ids)s)"
 
 
+_Told = tuple[Any, Report] | inbound.Received  # each with its inbox row
+
+
+@dataclass(slots=True)
+class _Call:
+    """A stored call, read: what it tells, and why some of it could not be read or stored."""
+
+    row: Any
+    told: list[_Told] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+
+
 def read_inbox(*, limit: int = BATCH) -> int:
     """Turns stored vendor calls into reports and inbound messages. Returns how many calls left the queue."""
     try:
         with transaction.atomic():
-            return _read(fetch(TAKE_CALLS, {"limit": limit}))
+            calls = _take(limit)
+            _store([one for call in calls for one in call.told], calls)
+            _finish(calls)
+            return len(calls)
     except REFUSED:
-        # One call holds what a table refuses; one at a time, it alone is parked.
+        # Something that a call tells holds what a table refuses; one at a time, it alone is left out.
         log.exception("a batch of vendor calls could not be stored")
         return sum(_read_one() for _ in range(limit))
 
 
 def _read_one() -> int:
     with transaction.atomic():
-        rows = fetch(TAKE_CALLS, {"limit": 1})
-        try:
-            with transaction.atomic():
-                return _read(rows)
-        except REFUSED as error:
-            _park(rows[0], f"could not be stored ({type(error).__name__})")
-            return 1
+        calls = _take(1)
+        for call in calls:
+            told, call.told = call.told, []
+            for one in told:
+                try:
+                    with transaction.atomic():
+                        _store([one], calls)
+                except REFUSED as error:
+                    call.faults.append(f"could not be stored ({type(error).__name__})")
+                else:
+                    call.told.append(one)
+        _finish(calls)
+        return len(calls)
 
 
-def _read(rows: Sequence[Any]) -> int:
-    reports: list[tuple[Any, Report]] = []
-    messages: list[tuple[Any, Inbound]] = []
-    done: list[UUID] = []
+def _take(limit: int) -> list[_Call]:
+    rows = fetch(TAKE_CALLS, {"limit": limit})
     connections = Connection.objects.in_bulk({row.connection_id for row in rows})
-    for row in rows:
-        account = connections[row.connection_id].account_without_secrets()
-        try:
-            items = registry.adapter(row.vendor).parse_hook(_hook(json.loads(row.request)), account)
-        except BadPayload as error:
-            _park(row, str(error))
-            continue
-        except Exception as error:  # an adapter's bug must not hold up the queue
-            log.exception("vendor call could not be read", extra={"vendor": row.vendor})
-            _park(row, f"could not be read ({type(error).__name__})")
-            continue
-        reports += [(row, item) for item in items if isinstance(item, Report)]
-        messages += [(row, item) for item in items if isinstance(item, Inbound)]
-        done.append(row.raw_id)
-    _store(reports)
-    inbound.store(messages)
-    if done:
+    return [_read(row, connections[row.connection_id].account_without_secrets()) for row in rows]
+
+
+def _read(row: Any, account: Account) -> _Call:
+    call = _Call(row)
+    try:
+        adapter, hook = registry.adapter(row.vendor), stored_calls.opened(row.call, request=row.request)
+        legible = charsets.legible(hook, lambda fields: adapter.charsets(fields, account))
+        said = adapter.parse_hook(legible.hook, account)
+    except BadPayload as error:
+        call.faults.append(str(error))
+        return call
+    except Exception as error:  # an adapter's bug must not hold up the queue
+        log.exception("vendor call could not be read", extra={"vendor": row.vendor})
+        call.faults.append(entries.why(error))
+        return call
+    _tell_guesses(row, legible.guessed, said)
+    digest = stored_calls.digest(hook)
+    for place, one in enumerate(said):
+        if isinstance(one, Unreadable) and not isinstance(one.error, BadPayload):
+            log.error("vendor call could not be read", exc_info=one.error, extra={"vendor": row.vendor})
+        if wrong := _wrong(one):
+            call.faults.append(wrong)
+        elif isinstance(one, Inbound):
+            call.told.append(inbound.Received(row, place, digest, one))
+        elif isinstance(one, Report):
+            call.told.append((row, one))
+    return call
+
+
+def _tell_guesses(row: Any, fields: Sequence[str], said: Sequence[Said]) -> None:
+    """An alarm for characters in no charset that was stated: what was read may be garbled, what came is kept."""
+    guessed = [*fields, *("text" for one in said if isinstance(one, Inbound) and one.guessed)]
+    if guessed:
+        counters.contract_drift.labels(vendor=row.vendor, word="charset").inc()
+        names = [evidence_rows.clip(name, 40) for name in guessed[:10]]
+        told = {"vendor": row.vendor, "raw": str(row.raw_id), "fields": names}
+        log.warning("characters in no stated charset", extra=told)
+
+
+def _wrong(one: Said) -> str:
+    """Why something that a call tells can go no further; "" when it can."""
+    if isinstance(one, Unreadable):
+        return one.reason
+    return inbound.wrong(one) if isinstance(one, Inbound) else ""
+
+
+def _store(told: Sequence[_Told], calls: Sequence[_Call]) -> None:
+    _store_reports([one for one in told if isinstance(one, tuple)])
+    messages = [one for one in told if isinstance(one, inbound.Received)]
+    inbound.store(messages, reading=[call.row.raw_id for call in calls])
+
+
+def _finish(calls: Sequence[_Call]) -> None:
+    """Calls that were read whole leave the inbox; one with a fault stays, once, for a person and a replay."""
+    if done := [call.row.raw_id for call in calls if not call.faults]:
         change(DONE, {"ids": done})
-    return len(rows)
+    for call in calls:
+        if call.faults:
+            share = (
+                f"{len(call.faults)} of {len(call.faults) + len(call.told)} entries: " if call.told else ""
+            )
+            _park(call.row, share + "; ".join(dict.fromkeys(call.faults)))
 
 
 def _park(row: Any, why: str) -> None:
@@ -158,21 +220,7 @@ def _park(row: Any, why: str) -> None:
     change(PARK, {"id": row.raw_id, "why": why[:300]})
 
 
-def _hook(stored: dict[str, Any]) -> HookRequest:
-    """The call as the hook stored it."""
-    encoded = stored["body"]
-    body = base64.b64decode(encoded) if stored.get("base64") else encoded.encode()
-    return HookRequest(
-        method=stored["method"],
-        url=stored.get("url", ""),
-        path=stored["path"],
-        query=stored["query"],
-        headers=stored["headers"],
-        body=body,
-    )
-
-
-def _store(reports: Sequence[tuple[Any, Report]]) -> None:
+def _store_reports(reports: Sequence[tuple[Any, Report]]) -> None:
     if not reports:
         return
     for row, report in reports:
@@ -218,6 +266,7 @@ def _digest(report: Report) -> bytes:
         report.vendor_status,
         report.vendor_code,
         report.part,
+        *((report.occurred_at.isoformat(),) if report.occurred_at else ()),
     )
     return hashlib.sha256(json.dumps(said).encode()).digest()
 

@@ -15,6 +15,7 @@ from accounts.models import Tenant
 from messaging.models import Attempt, Event, InboundMessage, Message, Raw, Report
 from messaging.models.raw import RawKind
 from messaging.numbers import same_number
+from messaging.services import stored_calls
 from messaging.types import Channel, Effect, EventKind, EventState, MessageState, Outcome, Status
 
 Kind = Literal["accepted", "attempt", "look-up", "report", "callback", "inbound", "final"]
@@ -49,7 +50,7 @@ EVENT_WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """One side of an HTTP exchange, readable; secrets were redacted when it was stored."""
+    """One side of an HTTP exchange, readable; without secrets."""
 
     title: str
     text: str = field(repr=False)
@@ -122,7 +123,8 @@ def _raws(message: Message, ids: Iterable[UUID | None]) -> dict[UUID, Raw]:
     if not wanted:
         return {}
     since = message.created_at - _CLOCKS_APART
-    return {raw.id: raw for raw in Raw.objects.filter(id__in=wanted, at__gte=since)}
+    found = Raw.objects.filter(id__in=wanted, at__gte=since).select_related("connection")
+    return {raw.id: raw for raw in found}
 
 
 def _replies(message: Message, attempts: Sequence[Attempt]) -> list[InboundMessage]:
@@ -240,7 +242,7 @@ def _final(message: Message) -> Iterable[Entry]:
 
 
 def _exchanges(raw: Raw, question: str, answer: str) -> tuple[Exchange, ...]:
-    return (*_readable(question, raw.request), *_readable(answer, raw.response))
+    return (*_readable(question, stored_calls.shown(raw)), *_readable(answer, raw.response))
 
 
 def _readable(title: str, stored: str) -> tuple[Exchange, ...]:

@@ -22,11 +22,12 @@ from messaging.types import (
     Outcome,
     Outgoing,
     Report,
+    Said,
     SendResult,
     Sent,
     Status,
 )
-from messaging.vendors import meanings, reading, writing
+from messaging.vendors import entries, meanings, reading, writing
 from messaging.vendors.base import About, Adapter, BadPayload, BadSignature, Setting
 from messaging.vendors.meanings import Meaning
 
@@ -262,9 +263,9 @@ class Bandwidth(Adapter):
         if not password or not hmac.compare_digest(expected, given):
             raise BadSignature("the callback user or password is missing or wrong")
 
-    def parse_hook(self, hook: HookRequest, account: Account) -> Sequence[Report | Inbound]:
+    def parse_hook(self, hook: HookRequest, account: Account) -> Sequence[Said]:
         body = reading.json_value(hook.body)
-        return [_read(event) for event in (body if isinstance(body, list) else [body])]
+        return entries.read_each(body if isinstance(body, list) else [body], _read)
 
 
 def _basic(account: Account) -> dict[str, str]:

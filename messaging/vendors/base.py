@@ -6,7 +6,7 @@ Adapters translate; they never retry, log or touch a database.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any, ClassVar
@@ -22,11 +22,11 @@ from messaging.types import (
     HookRequest,
     HttpRequest,
     HttpResponse,
-    Inbound,
     Outcome,
     Outgoing,
     Presence,
     Report,
+    Said,
     SendResult,
     Sent,
     Token,
@@ -190,9 +190,23 @@ class Adapter(ABC):
     def verify(self, hook: HookRequest, account: Account) -> None:
         """Raises BadSignature unless the vendor proves itself. The unguessable URL alone is the least proof."""
 
+    def charsets(self, fields: Mapping[str, str], account: Account) -> Mapping[str, str]:
+        """The charsets that a call states beside its Content-Type: field -> name; `*` stands for all fields.
+
+        `fields`: those of query and form, read as UTF-8. `account` is without secrets here.
+        """
+        return {}
+
+    def proof_fields(self, account: Account) -> Collection[str]:
+        """Headers and query fields whose values prove a call: pages show none of them."""
+        return ()
+
     @abstractmethod
-    def parse_hook(self, hook: HookRequest, account: Account) -> Sequence[Report | Inbound]:
-        """Reports and inbound messages of one stored call; `account` is without secrets here. Raises BadPayload."""
+    def parse_hook(self, hook: HookRequest, account: Account) -> Sequence[Said]:
+        """Reports and inbound messages of one stored call; `account` is without secrets here. Raises BadPayload.
+
+        Lists are read by `entries.read_each`, so that one bad entry costs the others nothing.
+        """
 
     def hook_reply(self, account: Account) -> HookReply:
         """What the vendor wants to hear when its call is stored."""

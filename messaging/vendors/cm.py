@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,10 +18,11 @@ from messaging.types import (
     Outcome,
     Outgoing,
     Report,
+    Said,
     SendResult,
     Status,
 )
-from messaging.vendors import meanings, reading, writing
+from messaging.vendors import entries, meanings, reading, writing
 from messaging.vendors.base import About, Adapter, BadPayload, Setting
 from messaging.vendors.meanings import Meaning
 
@@ -130,10 +129,10 @@ class Cm(Adapter):
     def verify(self, hook: HookRequest, account: Account) -> None:
         """CM.com signs nothing: the secret address is the proof."""
 
-    def parse_hook(self, hook: HookRequest, account: Account) -> Sequence[Report | Inbound]:
+    def parse_hook(self, hook: HookRequest, account: Account) -> Sequence[Said]:
         body = reading.json_object(hook.body)
         if "messages" in body:
-            return tuple(_report(entry) for entry in _reported(body))
+            return entries.read_each(_reported(body), _report)
         if "message" in body or "body" in body:
             return (_inbound(body),)
         raise BadPayload("neither a status report nor an incoming message")
@@ -199,12 +198,12 @@ def _refused(
     return meanings.refused(meaning, response, vendor_code=code, text=text)
 
 
-def _reported(body: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+def _reported(body: Mapping[str, Any]) -> Sequence[Any]:
     """`msg` is one object; a list is taken as well."""
-    entries = reading.items(reading.part(body, "messages"), "msg")
-    if not entries:
+    reported = entries.listed(reading.part(body, "messages"), "msg")
+    if not reported:
         raise BadPayload("a status report about no message")
-    return entries
+    return reported
 
 
 def _report(entry: Mapping[str, Any]) -> Report:
@@ -237,7 +236,7 @@ def _inbound(body: Mapping[str, Any]) -> Inbound:
     text = text or reading.text(body, "message") or reading.text(body, "body")
     written = reading.text(body, "timeUtc")
     return Inbound(
-        vendor_id=_digest(sender, recipient, text, written),
+        vendor_id="",  # CM.com gives none
         sender=sender,
         recipient=recipient,
         text=text,
@@ -247,8 +246,3 @@ def _inbound(body: Mapping[str, Any]) -> Inbound:
 
 def _party(body: Mapping[str, Any], name: str) -> str:
     return reading.text(reading.part(body, name), "number") or reading.text(body, name)
-
-
-def _digest(*parts: str) -> str:
-    """Incoming messages have no id: one that CM.com repeats is known by what is in it."""
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]

@@ -12,6 +12,7 @@ from itertools import product
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from messaging.vendors import charsets
 from messaging.vendors import http_patterns as patterns
 from messaging.vendors import http_settings as known
 from messaging.vendors.http_patterns import PatternError
@@ -32,7 +33,7 @@ _PLACES = ("id_place", "error_place", "text_place", "parts_place", "look_up_id",
 _FIELDS = (
     *("hook_items", "report_status", "report_reference", "report_id", "report_error", "report_text"),
     *("report_time", "inbound_id", "inbound_from", "inbound_to", "inbound_text", "inbound_time"),
-    *("inbound_coding", "inbound_hex", "inbound_media"),
+    *("inbound_coding", "inbound_hex", "inbound_media", "inbound_charset"),
 )
 _CONDITIONS = ("success_when", "found_when", "absent_when", "inbound_when")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
@@ -84,6 +85,8 @@ def _places(values: Values) -> Iterator[tuple[str, str]]:
             yield name, "what is in a call is found by its path, not by a regular expression"
     for name in _FIELDS:
         yield from _try(name, patterns.check_place, values[name])
+    if values["hook_charset"] and not charsets.name_of(values["hook_charset"]):
+        yield "hook_charset", "this is no charset: write its name, such as ISO-8859-1 or windows-1250"
     yield from _try("success_status", patterns.statuses, values["success_status"])
 
 

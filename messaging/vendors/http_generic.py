@@ -5,8 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qsl
@@ -27,11 +26,12 @@ from messaging.types import (
     Outgoing,
     Presence,
     Report,
+    Said,
     SendResult,
     Sent,
     Status,
 )
-from messaging.vendors import http_checks, http_settings, meanings, reading, writing
+from messaging.vendors import charsets, entries, http_checks, http_settings, meanings, reading, writing
 from messaging.vendors.base import About, Adapter, BadPayload, BadSignature
 from messaging.vendors.http_checks import body_source, header_lines, joined
 from messaging.vendors.http_patterns import Body, at, find, holds, meaning_of, statuses, table
@@ -49,7 +49,7 @@ from messaging.vendors.http_settings import (
 from messaging.vendors.http_templates import TemplateError, render
 from messaging.vendors.meanings import Meaning
 
-_UCS2_CODING = "8"  # SMPP data coding
+_UCS2_CODINGS = ("8", "2")  # of SMPP, of Kannel
 _MILLIS = 13  # digits of a Unix time in milliseconds
 
 
@@ -149,9 +149,22 @@ class HttpGeneric(Adapter):
         if not secret or not hmac.compare_digest(expected.encode(), given.encode()):
             raise BadSignature(f"{name} does not hold the proof")
 
-    def parse_hook(self, hook: HookRequest, account: Account) -> Sequence[Report | Inbound]:
-        entries = _entries(hook, str(account.settings["hook_items"]))
-        return tuple(_read(entry, account.settings) for entry in entries)
+    def charsets(self, fields: Mapping[str, str], account: Account) -> Mapping[str, str]:
+        settings = account.settings
+        stated = fields.get(http_settings.said(settings, "inbound_charset"), "")
+        coding = fields.get(http_settings.said(settings, "inbound_coding"), "")
+        if not charsets.name_of(stated) and coding in _UCS2_CODINGS and not settings.get("inbound_hex"):
+            stated = charsets.UCS2
+        everywhere = {charsets.EVERY: str(settings.get("hook_charset") or "")}
+        return {**everywhere, str(settings.get("inbound_text")): stated} if stated else everywhere
+
+    def proof_fields(self, account: Account) -> Collection[str]:
+        name = str(account.settings.get("proof_name") or "")
+        return (name,) if name else ()
+
+    def parse_hook(self, hook: HookRequest, account: Account) -> Sequence[Said]:
+        told = _told_of(hook, str(account.settings["hook_items"]))
+        return entries.read_each(told, lambda entry: _read(entry, hook.query, account.settings))
 
     def hook_reply(self, account: Account) -> HookReply:
         return HookReply(200, str(account.settings["hook_reply"]).encode())
@@ -252,8 +265,8 @@ def _meaning(code: str, status: int, settings: Mapping[str, Any]) -> Meaning | N
     return MEANINGS.get(name)
 
 
-def _entries(hook: HookRequest, items: str) -> list[Mapping[str, Any]]:
-    """The fields of each thing that the call tells of, over those of its query."""
+def _told_of(hook: HookRequest, items: str) -> Sequence[Any]:
+    """The fields of each thing that the call tells of."""
     kind = hook.headers.get("content-type", "")
     if "json" in kind or hook.body.lstrip()[:1] in (b"{", b"["):
         said = reading.json_value(hook.body)
@@ -261,12 +274,16 @@ def _entries(hook: HookRequest, items: str) -> list[Mapping[str, Any]]:
         listed = said if isinstance(said, list) else [said]
         if said is None or (listed and not any(isinstance(entry, dict) for entry in listed)):
             raise BadPayload("no JSON object where the reports are said to be")
-        return [{**hook.query, **entry} for entry in listed if isinstance(entry, dict)]
-    form = parse_qsl(hook.body.decode("utf-8", "replace"), keep_blank_values=True, errors="replace")
-    return [{**hook.query, **dict(form)}]
+        return listed
+    form = parse_qsl(hook.body.decode("utf-8", "replace"), keep_blank_values=True)
+    return [dict(form)]
 
 
-def _read(entry: Mapping[str, Any], settings: Mapping[str, Any]) -> Report | Inbound:
+def _read(told: Any, query: Mapping[str, str], settings: Mapping[str, Any]) -> Report | Inbound:
+    """One thing that a call tells; its fields go before those of the call's query."""
+    if not isinstance(told, dict):
+        raise BadPayload("an entry that is no JSON object")
+    entry = {**query, **told}
     body = Body("", entry)
     if holds(settings["inbound_when"], body):
         return _inbound(body, entry, settings)
@@ -298,20 +315,21 @@ def _inbound(body: Body, entry: Mapping[str, Any], settings: Mapping[str, Any]) 
     sender = find(settings["inbound_from"], body)
     if not sender:
         raise BadPayload("an inbound message without a sender")
-    text = find(settings["inbound_text"], body)
-    if find(settings["inbound_coding"], body) == _UCS2_CODING:
-        text = _from_hex(find(settings["inbound_hex"], body)) or text
-    digest = hashlib.sha256(json.dumps(entry, sort_keys=True, default=str).encode()).hexdigest()[:32]
+    text, guessed = find(settings["inbound_text"], body), False
+    if find(settings["inbound_coding"], body) in _UCS2_CODINGS:
+        said, guessed = _from_hex(find(settings["inbound_hex"], body))
+        text = said or text
     place = str(settings.get("inbound_media") or "")  # accounts that are older than this setting lack it
     media = _media(at(place, entry)) if place else ()
     return Inbound(
-        vendor_id=find(settings["inbound_id"], body) or digest,
+        vendor_id=find(settings["inbound_id"], body),
         sender=sender,
         recipient=find(settings["inbound_to"], body),
         channel=Channel.MMS if media else Channel.SMS,
         text=text,
         media=media,
         occurred_at=_moment(find(settings["inbound_time"], body)),
+        guessed=guessed,
     )
 
 
@@ -327,11 +345,16 @@ def _media(said: Any) -> tuple[Media, ...]:
     )
 
 
-def _from_hex(written: str) -> str:
+def _from_hex(written: str) -> tuple[str, bool]:
+    """The text, and whether it is a guess."""
     try:
-        return bytes.fromhex(written).decode("utf-16-be", "replace")
+        raw = bytes.fromhex(written)
     except ValueError:
-        return ""
+        return "", bool(written)
+    try:
+        return raw.decode(charsets.UCS2), False
+    except UnicodeDecodeError:
+        return raw.decode(charsets.UCS2, "replace"), True
 
 
 def _moment(written: str) -> datetime | None:

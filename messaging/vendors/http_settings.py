@@ -134,7 +134,7 @@ _REPORTS = (
 )
 _INBOUND = (
     _line("inbound_when", "A call is an inbound message when", "A field that is there, or field=value."),
-    _line("inbound_id", "Its id", "Empty: known by what is in it."),
+    _line("inbound_id", "Its id", "Empty: only the same call within 90 s is a repeat."),
     _line("inbound_from", "Its sender", _FIELD),
     _line("inbound_to", "Its recipient", _FIELD),
     _line("inbound_text", "Its text", _FIELD),
@@ -142,8 +142,18 @@ _INBOUND = (
         "inbound_media", "Its files", "An address, a list of them, or of objects with url and content_type."
     ),
     _line("inbound_time", "Its time", "ISO 8601 with a zone, or Unix time."),
-    _line("inbound_coding", "Its data coding", "Where 8 means that the next field holds UTF-16BE."),
+    _line(
+        "inbound_coding",
+        "Its data coding",
+        "Where 8 (or 2) means UTF-16BE: in the next field, else in the text.",
+    ),
     _line("inbound_hex", "Its bytes in hexadecimal", _FIELD),
+    _line("inbound_charset", "Its charset", "The field that names the charset of the text."),
+    _line(
+        "hook_charset",
+        "Charset of the gateway's calls",
+        "Such as ISO-8859-1. Empty: as a call says, else UTF-8.",
+    ),
 )
 _PROOF = (
     _choice(
@@ -192,6 +202,8 @@ _KANNEL = {
     "inbound_to": "to",
     "inbound_text": "text",
     "inbound_time": "time",
+    "inbound_coding": "coding",
+    "inbound_charset": "charset",
 }
 _JASMIN = {
     "method": "POST",
@@ -266,6 +278,11 @@ def filled(values: Mapping[str, Any]) -> dict[str, Any]:
         defaults.setdefault("content_type", "application/json")
     given = {name: value for name, value in values.items() if str(value or "").strip()}
     return {**dict.fromkeys(values, ""), **_dedented(defaults), **given}
+
+
+def said(settings: Mapping[str, Any], name: str) -> str:
+    """A setting, or the preset's for an account that was saved before there was such a setting in it."""
+    return str(settings.get(name) or _PRESETS.get(str(settings.get("preset")), {}).get(name, ""))
 
 
 def _dedented(defaults: Mapping[str, str]) -> dict[str, str]:

@@ -24,11 +24,12 @@ from messaging.types import (
     Outgoing,
     Presence,
     Report,
+    Said,
     SendResult,
     Sent,
     Status,
 )
-from messaging.vendors import meanings, reading, writing
+from messaging.vendors import entries, meanings, reading, writing
 from messaging.vendors.base import About, Adapter, BadPayload, BadSignature, Setting
 from messaging.vendors.meanings import Meaning
 
@@ -216,9 +217,9 @@ class Infobip(Adapter):
             if expected and not hmac.compare_digest(expected.encode(), hook.headers.get(name, "").encode()):
                 raise BadSignature(f"the header {name} is missing or wrong")
 
-    def parse_hook(self, hook: HookRequest, account: Account) -> Sequence[Report | Inbound]:
+    def parse_hook(self, hook: HookRequest, account: Account) -> Sequence[Said]:
         body = reading.json_object(hook.body)
-        found = [said for item in reading.items(body, "results") if (said := _said(item))]
+        found = entries.read_each(entries.listed(body, "results"), _said)
         empty = (
             body.get("results") == [] or "notificationType" in body
         )  # the latter tells of a click on an address
@@ -328,10 +329,14 @@ def _group(status: Mapping[str, Any]) -> str:
     return GROUPS.get(number if number is not None else -1) or reading.text(status, "groupName").upper()
 
 
-def _said(item: Mapping[str, Any]) -> Report | Inbound | None:
+def _said(item: Mapping[str, Any]) -> Report | Inbound:
     if reading.part(item, "status"):
-        return _report(item) if _id(item) or reading.text(item, "callbackData") else None
-    return _inbound(item) if _id(item) and reading.text(item, "from") else None
+        if not (_id(item) or reading.text(item, "callbackData")):
+            raise BadPayload("a report without messageId and callbackData")
+        return _report(item)
+    if not (_id(item) and reading.text(item, "from")):
+        raise BadPayload("neither a report nor an inbound message with messageId and from")
+    return _inbound(item)
 
 
 def _report(item: Mapping[str, Any]) -> Report:

@@ -27,11 +27,12 @@ from messaging.types import (
     Outcome,
     Outgoing,
     Report,
+    Said,
     SendResult,
     Sent,
     Status,
 )
-from messaging.vendors import meanings, reading, writing
+from messaging.vendors import entries, meanings, reading, writing
 from messaging.vendors.base import About, Adapter, BadPayload, BadSignature, Setting
 from messaging.vendors.meanings import Meaning
 
@@ -218,7 +219,7 @@ class Telnyx(Adapter):
         except (ValueError, InvalidSignature):
             raise BadSignature("the signature does not fit the body") from None
 
-    def parse_hook(self, hook: HookRequest, account: Account) -> Sequence[Report | Inbound]:
+    def parse_hook(self, hook: HookRequest, account: Account) -> Sequence[Said]:
         event = reading.part(reading.json_object(hook.body), "data")
         kind, message = reading.text(event, "event_type"), reading.part(event, "payload")
         if not kind.startswith("message.") or not reading.text(message, "id"):
@@ -226,10 +227,11 @@ class Telnyx(Adapter):
         moment = reading.moment(reading.text(event, "occurred_at"))
         if kind == INBOUND:
             return (_inbound(message, moment),)
-        reports = _reports(message, reference=hook.query.get("ref", ""), moment=moment)
-        if not reports:
+        told = entries.listed(message, "to")
+        if not told:
             raise BadPayload("a report without a recipient")
-        return reports
+        reference = hook.query.get("ref", "")
+        return entries.read_each(told, lambda one: _report(one, message, reference=reference, moment=moment))
 
 
 def _request(
@@ -308,24 +310,28 @@ def _status(word: str, code: str) -> Status:
 
 def _reports(message: Mapping[str, Any], *, reference: str, moment: datetime | None) -> tuple[Report, ...]:
     """One for each recipient; we send to one."""
+    recipients = reading.items(message, "to")
+    return tuple(_report(one, message, reference=reference, moment=moment) for one in recipients)
+
+
+def _report(recipient: Any, message: Mapping[str, Any], *, reference: str, moment: datetime | None) -> Report:
+    if not isinstance(recipient, dict):
+        raise BadPayload("a recipient that is no JSON object")
     error = _first(message)
-    code = reading.text(error, "code")
+    word, code = reading.text(recipient, "status").lower(), reading.text(error, "code")
     kind = reading.text(message, "type").lower()
-    return tuple(
-        Report(
-            status=_status(word, code),
-            vendor_status=word,
-            vendor_id=reading.text(message, "id"),
-            reference=reference,
-            code=REPORT_CODES.get(code, ""),
-            vendor_code=code,
-            text=reading.text(error, "title"),
-            segments=reading.number(message, "parts") or None,
-            occurred_at=moment,
-            mms_unsupported=REFUSALS.get(code) is meanings.MMS_UNSUPPORTED,
-            sent_as=Channel(kind) if kind in tuple(Channel) else None,
-        )
-        for word in (reading.text(one, "status").lower() for one in reading.items(message, "to"))
+    return Report(
+        status=_status(word, code),
+        vendor_status=word,
+        vendor_id=reading.text(message, "id"),
+        reference=reference,
+        code=REPORT_CODES.get(code, ""),
+        vendor_code=code,
+        text=reading.text(error, "title"),
+        segments=reading.number(message, "parts") or None,
+        occurred_at=moment,
+        mms_unsupported=REFUSALS.get(code) is meanings.MMS_UNSUPPORTED,
+        sent_as=Channel(kind) if kind in tuple(Channel) else None,
     )
 
 

@@ -29,10 +29,11 @@ from messaging.types import (
     Outcome,
     Outgoing,
     Report,
+    Said,
     SendResult,
     Status,
 )
-from messaging.vendors import meanings, reading, writing
+from messaging.vendors import entries, meanings, reading, writing
 from messaging.vendors.base import About, Adapter, BadPayload, BadSignature, Setting
 from messaging.vendors.meanings import Meaning
 
@@ -209,10 +210,9 @@ class Vonage(Adapter):
             if not hmac.compare_digest(str(claims.get(name, "")).encode(), str(value).encode()):
                 raise BadSignature(f"the signature is of another {name}")
 
-    def parse_hook(self, hook: HookRequest, account: Account) -> Sequence[Report | Inbound]:
+    def parse_hook(self, hook: HookRequest, account: Account) -> Sequence[Said]:
         value = reading.json_value(hook.body)
-        entries = value if isinstance(value, list) else [value]
-        return tuple(_entry(entry) for entry in entries)
+        return entries.read_each(value if isinstance(value, list) else [value], _entry)
 
 
 @lru_cache(maxsize=256)

@@ -14,7 +14,7 @@ from django.test import Client
 from prometheus_client import REGISTRY
 
 from messaging.models import Connection, Inbox, Raw
-from messaging.services import hook_intake
+from messaging.services import hook_intake, stored_calls
 from messaging.types import Account, HookReply, HookRequest, HttpRequest, HttpResponse, Outgoing, SendResult
 from messaging.vendors import registry
 from messaging.vendors.base import Adapter, BadSignature
@@ -75,12 +75,18 @@ def nothing_stored() -> bool:
     return not Raw.objects.exists() and not Inbox.objects.exists()
 
 
-def stored() -> dict[str, Any]:
+def stored() -> HookRequest:
     """The one call that was stored, with its inbox row checked."""
     raw, inbox = Raw.objects.get(), Inbox.objects.get()
     assert (inbox.raw_id, inbox.raw_at, inbox.connection_id) == (raw.pk, raw.at, raw.connection_id)
     assert (raw.kind, inbox.tries, inbox.parked_at, inbox.due_at) == ("hook", 0, None, raw.at)
-    record: dict[str, Any] = json.loads(raw.request)
+    assert raw.request == ""
+    return stored_calls.opened(raw.call.ciphertext)
+
+
+def shown() -> dict[str, Any]:
+    """The same as people see it."""
+    record: dict[str, Any] = json.loads(stored_calls.shown(Raw.objects.get()))
     return record
 
 
@@ -107,22 +113,22 @@ def test_a_post_is_stored_whole_and_answered_as_the_vendor_wants(client: Client,
     assert (answer.status_code, answer.content, answer["Content-Type"]) == (202, b"<ok/>", "text/xml")
     record = stored()
     assert Raw.objects.get().connection_id == connection.pk
-    assert {key: record[key] for key in ("method", "path", "query", "body")} == {
-        "method": "POST",
-        "path": "dlr/sms",
-        "query": {"id": "2", "empty": ""},
-        "body": body.decode(),
-    }
-    assert record["headers"]["x-trace"] == "abc"
-    assert record["headers"]["content-type"] == "application/json"
-    assert record["url"] == "https://connector.example" + hook_path(connection, "/dlr/sms?id=1&empty=&id=2")
+    assert (record.method, record.path, record.query, record.body) == (
+        "POST",
+        "dlr/sms",
+        {"id": "2", "empty": ""},
+        body,
+    )
+    assert record.headers["x-trace"] == "abc"
+    assert record.headers["content-type"] == "application/json"
+    assert record.url == "https://connector.example" + hook_path(connection, "/dlr/sms?id=1&empty=&id=2")
 
 
 def test_a_get_is_stored_too(client: Client, connection: Connection):
     assert client.get(hook_path(connection, "?status=DELIVRD&to=421900000123")).status_code == 202
     record = stored()
-    assert (record["method"], record["body"]) == ("GET", "")
-    assert record["query"] == {"status": "DELIVRD", "to": "421900000123"}
+    assert (record.method, record.body) == ("GET", b"")
+    assert record.query == {"status": "DELIVRD", "to": "421900000123"}
 
 
 @pytest.mark.parametrize(
@@ -141,32 +147,54 @@ def test_signatures_cover_the_address_as_it_was_dialled(client: Client, connecti
 
 def test_a_body_that_is_no_text_is_kept_byte_for_byte(client: Client, connection: Connection):
     client.post(hook_path(connection), b"\xff\x00\xfe", content_type="application/octet-stream")
-    record = stored()
-    assert record["base64"] is True
-    assert base64.b64decode(record["body"]) == b"\xff\x00\xfe"
+    assert stored().body == b"\xff\x00\xfe"
+    assert shown()["body"] == "\\xff\x00\\xfe"
 
 
-def test_secrets_are_not_stored(client: Client, connection: Connection):
+def test_secrets_are_sealed_and_not_shown(client: Client, connection: Connection):
     basic = base64.b64encode(f"user:{SECRET}".encode()).decode()
-    client.post(
-        hook_path(connection, f"?password={SECRET}"),
-        json.dumps({"echo": SECRET, "status": "ok"}),
-        content_type="application/json",
-        headers={
-            "Authorization": f"Basic {basic}",
-            "X-Api-Key": "k",
-            "X-Vendor-Signature": "s",
-            "X-Odd": SECRET,
-        },
-    )
-    record = stored()
-    assert SECRET not in Raw.objects.get().request
-    assert basic not in Raw.objects.get().request
+    headers = {
+        "Authorization": f"Basic {basic}",
+        "X-Api-Key": "k",
+        "X-Vendor-Signature": "s",
+        "X-Odd": SECRET,
+    }
+    body = json.dumps({"echo": SECRET, "status": "ok"})
+    path = hook_path(connection, f"?password={SECRET}&a={SECRET}")
+    client.post(path, body, content_type="application/json", headers=headers)
+    row = Raw.objects.values().get()
+    for text in (row["request"], row["call"].ciphertext, json.dumps(shown())):
+        assert SECRET not in text
+        assert basic not in text
+    record = shown()
     for name in ("authorization", "x-api-key", "x-vendor-signature", "x-odd"):
         assert record["headers"][name] == "***"
     assert json.loads(record["body"]) == {"echo": "***", "status": "ok"}
-    (hook,) = Parrot.seen  # the adapter itself saw them
+    assert record["query"] == {"password": "***", "a": "***"}
+    assert record["url"].endswith("?password=***&a=***")
+    (hook,) = Parrot.seen  # the adapter saw them, and will see them when it reads
+    assert stored() == hook
     assert hook.query["password"] == SECRET
+    assert hook.body == body.encode()
+
+
+@pytest.mark.parametrize("secret", ["test", "e", "t", "{", '"', "greatest"])
+def test_a_secret_that_is_a_word_changes_nothing(client: Client, db: None, secret: str):
+    connection = make_connection(vendor="parrot", secrets={"password": secret})
+    body = '{"text": "greatest offer, a test", "id": "latest-5"}'
+    client.post(hook_path(connection, "?text=This+is+a+test"), body, content_type="application/json")
+    assert (stored().body, shown()["body"]) == (body.encode(), body)
+    assert shown()["query"] == {"text": "This is a test"}
+
+
+def test_a_call_whose_key_is_gone_says_so(client: Client, connection: Connection, settings: Any):
+    client.get(hook_path(connection))
+    settings.FIELD_KEYS = ["bm90IHRoZSBzYW1lIGtleSwgdGhpcnR5LXR3byBieXQ="]
+    told = stored_calls.shown(Raw.objects.get())
+    assert told == (
+        "It cannot be shown: a stored secret does not open with FIELD_KEY: add the key that sealed it, or enter it "
+        "again."
+    )
 
 
 @pytest.mark.parametrize(
@@ -205,7 +233,7 @@ def test_the_simulators_signature(client: Client, db: None):
     assert client.post(path, body + b" ", content_type="application/json", headers=headers).status_code == 401
     assert nothing_stored()
     assert client.post(path, body, content_type="application/json", headers=headers).status_code == 200
-    assert stored()["headers"]["x-carrier-signature"] == "***"
+    assert shown()["headers"]["x-carrier-signature"] == "***"
 
 
 def test_an_inactive_connection_still_takes_reports(client: Client, connection: Connection):
@@ -217,7 +245,7 @@ def test_an_inactive_connection_still_takes_reports(client: Client, connection: 
 
 def test_garbage_is_stored_and_not_judged(client: Client, connection: Connection):
     assert client.post(hook_path(connection), b"<<<{{{", content_type="text/plain").status_code == 202
-    assert stored()["body"] == "<<<{{{"
+    assert stored().body == b"<<<{{{"
 
 
 @pytest.mark.parametrize(("size", "status"), [(1_048_576, 202), (1_048_577, 413)])

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from cryptography.fernet import Fernet
 from django.core.management import call_command
+from django.utils import timezone
 
 from accounts import rotation
 from accounts.crypto import SealError
 from accounts.models import Tenant
-from messaging.models import Attempt, Connection
+from messaging.models import Attempt, Connection, Raw
 from tests.factories import make_attempt, make_connection, make_message, make_tenant
 
 pytestmark = pytest.mark.django_db
@@ -23,6 +24,7 @@ PLACES = [
     "accounts.tenant.callback_secret_previous",
     "messaging.connection.secrets",
     "messaging.attempt.frozen",
+    "messaging.raw.call",
 ]
 
 
@@ -60,6 +62,17 @@ def opened() -> list[Any]:
 
 
 CONTENT = [[("current", "previous"), ("other", "")], [{"api_key": "k"}], ["", "one", "two"]]
+
+
+def test_vendors_calls_are_rotated_in_whatever_partition_they_lie(settings: Any) -> None:
+    settings.FIELD_KEYS = [OLD]
+    for at in ("2020-01-06T00:00Z", timezone.now()):
+        Raw.objects.create(at=at, kind="hook", call="as it came")
+    Raw.objects.create(at=timezone.now(), kind="call", request="{}")
+    settings.FIELD_KEYS = [NEW, OLD]
+    assert "messaging.raw.call: 2 sealed, 2 rotated" in run(batch=1)[1]
+    settings.FIELD_KEYS = [NEW]
+    assert [raw.call.reveal() for raw in Raw.objects.exclude(call="")] == ["as it came"] * 2
 
 
 def test_every_sealed_column_is_known() -> None:

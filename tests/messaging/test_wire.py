@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from messaging import callback_url, wire
+from messaging import callback_url, fields, wire
+from messaging.fields import FieldError
+from messaging.media import parse_media
 from messaging.types import Channel, Media
 
 HOSTS = ("bloomreach.co", "bloomreach.com", "exponea.com")
@@ -381,7 +383,7 @@ HOST = "names a host that is not allowed; allowed are bloomreach.co, bloomreach.
         pytest.param(" https://bloomreach.co/", FORM, id="blank before"),
         pytest.param("https://bloomreach.co /", FORM, id="blank within"),
         pytest.param("https://bloomreach。co/", FORM, id="other full stop"),
-        pytest.param("https://blооmreach.co/", FORM, id="Cyrillic letters"),  # noqa: RUF001
+        pytest.param("https://bl\u043e\u043emreach.co/", FORM, id="Cyrillic letters"),
         pytest.param("https://bloomreach.co:99999999/", FORM, id="port of many digits"),
         pytest.param("https://[::ffff:127.0.0.1]/", FORM, id="mapped address"),
         pytest.param("http://bloomreach.co/", "must begin with https://", id="http"),
@@ -510,3 +512,54 @@ def test_no_body_crashes_the_parser(changes: dict[str, Any]):
             parse({**base, **changes}, callback_hosts=HOSTS)
         except wire.InvalidRequest as error:
             assert error.fields
+
+
+@pytest.mark.parametrize(
+    ("written", "url"),
+    [
+        pytest.param("https://m.example/žltý.jpg", "https://m.example/%C5%BElt%C3%BD.jpg", id="path"),
+        pytest.param(
+            "https://m.example/a%20ž?q=é&x=%2F", "https://m.example/a%20%C5%BE?q=%C3%A9&x=%2F", id="once"
+        ),
+        pytest.param("https://münchen.example/a", "https://xn--mnchen-3ya.example/a", id="host"),
+        pytest.param("https://straße.example:8443/ß", "https://xn--strae-oqa.example:8443/%C3%9F", id="both"),
+        pytest.param(
+            "https://m.example/a b".replace(" ", "%20"), "https://m.example/a%20b", id="ASCII stays"
+        ),
+        pytest.param("HTTPS://M.example/%c5%be", "HTTPS://M.example/%c5%be", id="ASCII stays to the letter"),
+    ],
+)
+def test_addresses_beyond_ascii_are_encoded_once(written: str, url: str):
+    assert [file.url for file in parse_media({"urls": [written, {"url": written}]})] == [url, url]
+    hosts = ("m.example", "münchen.example", "xn--strae-oqa.example:8443")
+    assert fields.callback_url(written, optional=False, hosts=hosts, demo=False) == url
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        pytest.param("https://-ž-.example/a", id="hyphens"),
+        pytest.param(f"https://{'ž' * 80}.example/", id="a label too long"),
+        pytest.param("https://\u0661.example/", id="other digits"),
+    ],
+)
+def test_hosts_that_are_no_names_are_refused(written: str):
+    with pytest.raises(FieldError, match="host is a valid name"):
+        parse_media({"url": written})
+    with pytest.raises(FieldError, match="host"):
+        fields.callback_url(written, optional=False, hosts=("example",), demo=False)
+
+
+def test_a_callback_host_that_only_looks_allowed_is_judged_by_what_is_dialled():
+    for written in (
+        "https://bloomreach。co.evil.example/",
+        "https://evil.example\uff0fbloomreach.co/",
+        "https://bl\u043e\u043emreach.co/",
+    ):
+        with pytest.raises(FieldError):
+            fields.callback_url(written, optional=False, hosts=("bloomreach.co",), demo=False)
+
+
+def test_a_url_that_grows_too_long_is_refused():
+    with pytest.raises(FieldError, match="once it is percent-encoded"):
+        parse_media({"url": "https://m.example/" + "ž" * 500})

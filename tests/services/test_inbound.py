@@ -98,7 +98,6 @@ def test_the_same_id_at_another_account_is_another_message() -> None:
         pytest.param("421900000123", "+421900000123", "00421900000123", id="digits"),
         pytest.param("1234", "1234", "1234", id="short code"),
         pytest.param("Acme", "Acme", "Acme", id="name"),
-        pytest.param("", "", "", id="withheld"),
         pytest.param("anonymous@ims.invalid", "anonymous@ims.invali", "anonymous@ims.invali", id="overlong"),
         pytest.param("\x00\ud83d", "?", "?", id="odd bytes"),
     ],
@@ -110,6 +109,15 @@ def test_odd_senders(written: str, kept: str, told: str) -> None:
     (post,) = callbacks.claim(leases=[uuid7()])
     (event,) = json.loads(post.body)["events"]
     assert (event["from"], event["to"]) == (told, "1234")
+
+
+@pytest.mark.parametrize("written", ["", "   ", "\t\n", "\x00", "\u00a0"])
+def test_one_without_a_sender_is_parked_once_and_told_nobody(written: str) -> None:
+    receive(factories.make_connection(two_way()), **{"from": written})
+
+    assert (InboundMessage.objects.count(), Event.objects.count()) == (0, 0)
+    assert Inbox.objects.get().parked_why == "an inbound message without a sender"
+    assert reports.read_inbox() == 0
 
 
 @pytest.mark.parametrize(

@@ -550,7 +550,7 @@ def test_a_crash_while_reading_leaves_the_call_in_the_inbox(monkeypatch: pytest.
     attempt = make_sent()
     report(attempt.connection, "DELIVRD", id="v1")
 
-    def crash(items: object) -> None:
+    def crash(items: object, **more: object) -> None:
         raise SystemExit
 
     monkeypatch.setattr(reports.inbound, "store", crash)

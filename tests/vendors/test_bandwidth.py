@@ -21,6 +21,7 @@ from messaging.types import (
     Report,
     Status,
     Token,
+    Unreadable,
 )
 from messaging.vendors.bandwidth import ERRORS, REFUSALS, SEARCHED, SEARCHED_FAILED, TYPES, Bandwidth
 from messaging.vendors.base import BadPayload, BadSignature
@@ -522,9 +523,6 @@ class TestBandwidth(VendorKit):
     @pytest.mark.parametrize(
         "body",
         [
-            pytest.param(
-                [callback("message-delivered"), {"type": "message-delivered"}], id="one of no message"
-            ),
             pytest.param([{**callback("x"), "type": None}], id="no type"),
             pytest.param([inbound(id="")], id="inbound without an id"),
         ],
@@ -532,6 +530,11 @@ class TestBandwidth(VendorKit):
     def test_what_names_no_message_is_parked(self, body: object) -> None:
         with pytest.raises(BadPayload):
             self.adapter.parse_hook(self.hook_request(Hook("", (), body)), self.account())
+
+    def test_one_event_of_no_message_costs_the_others_nothing(self) -> None:
+        body = [callback("message-delivered"), {"type": "message-delivered"}, 7]
+        said = self.adapter.parse_hook(self.hook_request(Hook("", (), body)), self.account())
+        assert [type(one) for one in said] == [Report, Unreadable, Unreadable]
 
     # -- Bandwidth's own description of its API
 

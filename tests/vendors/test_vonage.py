@@ -25,6 +25,7 @@ from messaging.types import (
     Outcome,
     Report,
     Status,
+    Unreadable,
 )
 from messaging.vendors.base import BadPayload, BadSignature, SettingsError
 from messaging.vendors.vonage import ERRORS, REPORT_CODES, STATUSES, Vonage
@@ -575,12 +576,17 @@ def test_a_code_may_be_in_the_type_alone() -> None:
         pytest.param({"status": "delivered"}, id="a status of nothing"),
         pytest.param(received(message_uuid=""), id="an inbound message without an id"),
         pytest.param(received(channel="whatsapp"), id="an inbound message of another channel"),
-        pytest.param([status("delivered"), 7], id="a list with an oddity"),
+        pytest.param([7, {"status": "delivered"}], id="a list of oddities"),
     ],
 )
 def test_what_is_no_payload(body: Any) -> None:
     with pytest.raises(BadPayload):
         ADAPTER.parse_hook(hook(body), TestVonage.account())
+
+
+def test_an_oddity_in_a_list_costs_the_others_nothing() -> None:
+    said = ADAPTER.parse_hook(hook([status("delivered"), 7]), TestVonage.account())
+    assert [type(one) for one in said] == [Report, Unreadable]
 
 
 @pytest.mark.parametrize("headers", [{}, {"authorization": ""}, {"authorization": "Basic eDp5"}])
