@@ -596,11 +596,17 @@ class VendorKit:
         with pytest.raises(BadSignature):
             self.adapter.verify(hook, self.other_account())
 
-    @pytest.mark.parametrize("age", [3600.0, -3600.0])
-    def test_a_replayed_proof_grows_old(self, age: float) -> None:
+    @pytest.mark.parametrize("towards", [1, -1])
+    def test_a_replayed_proof_grows_old(self, towards: int) -> None:
         if not (self.signed and self.dated):
             return
+        age = self.adapter.proof_age.total_seconds() + 3600
         with pytest.raises(BadSignature):
+            self.adapter.verify(self.signed_hook(time.time() - towards * age), self.account())
+
+    def test_a_proof_holds_as_long_as_the_vendor_repeats_under_it(self) -> None:
+        if self.signed and self.dated:
+            age = self.adapter.proof_age.total_seconds() - 30
             self.adapter.verify(self.signed_hook(time.time() - age), self.account())
 
     def test_vectors(self, vector: Vector, monkeypatch: pytest.MonkeyPatch) -> None:

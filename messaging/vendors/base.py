@@ -96,6 +96,7 @@ class Adapter(ABC):
     batch_size: ClassVar[int] = 1
     demo_only: ClassVar[bool] = False
     reports_per_part: ClassVar[bool] = False  # one report per part, each under an id of its own
+    proof_age: ClassVar[timedelta] = timedelta(minutes=5)  # a right signature is good that long
     absence_is_proof: ClassVar[bool] = False  # two look-ups that find nothing prove that it was not taken
     about: ClassVar[About] = About()
 

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import time
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -100,6 +101,7 @@ class MessageBird(Adapter):
         ),
     )
     channels = frozenset({Channel.SMS, Channel.MMS})
+    proof_age = timedelta(minutes=1)  # Bird's own choice: each signature says until when it is good
     about = About(
         inbound=frozenset({Channel.SMS}),
         proof="JWT over address and body where a signing key is set, else the secret URL",

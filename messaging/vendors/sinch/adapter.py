@@ -8,6 +8,7 @@ import hmac
 import re
 import time
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -39,7 +40,7 @@ AUTH_URL = "https://auth.sinch.com"
 XMS, JSON = "xms", "json"  # ways of sending MMS
 MMS_PATH = "mms"  # below the hook address: where the MMS API's postbacks, which are not signed, may go
 LOOK_BACK = 7 * 24 * 3600.0  # seconds; without a start, a search covers a day
-SIGNATURE_AGE = 300.0  # seconds between signing and receipt, either way
+REPEATS = timedelta(hours=22, minutes=45)  # how long Sinch repeats a call, perhaps under its first signature
 SIGNATURE = "x-sinch-webhook-signature"
 NONCE, TIMESTAMP = f"{SIGNATURE}-nonce", f"{SIGNATURE}-timestamp"
 
@@ -101,6 +102,7 @@ class Sinch(Adapter):
     label = "Sinch"
     settings = _SETTINGS
     channels = frozenset({Channel.SMS, Channel.MMS})
+    proof_age = REPEATS
     about = About(
         inbound=frozenset({Channel.SMS, Channel.MMS}),
         proof="HMAC-SHA256 and timestamp, or Basic, where Sinch has set it up; else secret URL",
@@ -252,8 +254,8 @@ def _call(
 def _verify_signature(hook: HookRequest, secret: str) -> None:
     given, nonce = hook.headers.get(SIGNATURE, ""), hook.headers.get(NONCE, "")
     stamp = hook.headers.get(TIMESTAMP, "")
-    if not stamp.isdecimal() or len(stamp) > 12 or abs(time.time() - int(stamp)) > SIGNATURE_AGE:
-        raise BadSignature("the timestamp is missing or more than five minutes off")
+    if not stamp.isdecimal() or len(stamp) > 12 or abs(time.time() - int(stamp)) > REPEATS.total_seconds():
+        raise BadSignature("the timestamp is missing, or older than Sinch repeats a call")
     if not hmac.compare_digest(signature(secret, nonce, stamp, hook.body), given.encode()):
         raise BadSignature("the signature does not fit the body")
 
