@@ -123,7 +123,7 @@ ERRORS: Mapping[str, Sequence[int]] = {
     "no_route": (345, 592, 597, 15016, 15023),
     "throttled": (541, 542, 4103, 4104, 4202),
     "no_credit": (4099,),
-    "vendor_fault": (15000, 15002, 15008),
+    "vendor_fault": (51, 15000, 15002, 15008),
     "duplicate": (5492,),
 }
 REPORT_CODES = {error: code for code, errors in ERRORS.items() for error in errors}

@@ -7,13 +7,15 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import urlencode
 
 import jwt
 import pytest
 from django.test import Client
 
-from messaging.models import Connection, Inbox
+from messaging.models import Attempt, Connection, Event, InboundMessage, Inbox, Message
 from messaging.services import hook_intake, reports
+from messaging.types import MessageState, Outcome
 from messaging.vendors import registry
 from messaging.vendors.sinch.adapter import signature
 from tests import factories
@@ -34,6 +36,12 @@ VALUES: Mapping[str, Mapping[str, str]] = {
         "api_token": "token-of-the-tests",
         "hook_secret": SECRET,
     },
+    "messagebird": {"access_key": "live_key-of-the-tests"},
+    "cm": {"product_token": "00000000-0000-0000-0000-000000000000"},
+    "plivo": {"auth_id": "MA" + "0" * 18, "auth_token": SECRET},
+    "twilio": {"account_sid": "AC" + "0" * 32, "auth_token": SECRET},
+    "telnyx": {"api_key": "KEY-of-the-tests", "public_key": "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="},
+    "infobip": {"base_url": "https://api.infobip.com", "api_key": "key-of-the-tests"},
 }
 
 
@@ -125,3 +133,118 @@ def test_a_get_that_can_never_be_signed_is_refused_for_good(client: Client) -> N
 def test_an_unsigned_post_is_asked_for_again(client: Client) -> None:
     answer = client.post(hook_path(account("vonage")), b"{}", content_type="application/json")
     assert (answer.status_code, answer["Retry-After"], Inbox.objects.count()) == (503, "30", 0)
+
+
+# -- what reports say
+
+
+def sent_message(connection: Connection, **overrides: Any) -> tuple[Message, Attempt]:
+    """A message that the vendor took, and its attempt."""
+    message = factories.make_message(connection=connection, state=MessageState.SENT, attempts=1)
+    return message, factories.make_attempt(message, outcome=Outcome.TAKEN, vendor_id="v-1", **overrides)
+
+
+def tell(client: Client, connection: Connection, fields: Mapping[str, str]) -> None:
+    """A call by GET whose proof is the address, read and applied."""
+    assert client.get(hook_path(connection), fields).status_code == 200
+    reports.read_inbox()
+    reports.apply()
+
+
+@pytest.mark.parametrize(
+    ("told", "state", "code"),
+    [
+        pytest.param(
+            {"status": "delivery_failed", "statusReason": "EC_SUBSCRIBER_OPTEDOUT", "statusErrorCode": "103"},
+            MessageState.REJECTED,
+            "opted_out",
+            id="opted out",
+        ),
+        pytest.param(
+            {"status": "delivery_failed", "statusReason": "incorrect number"},
+            MessageState.UNDELIVERED,
+            "invalid_recipient",
+            id="a wrong number",
+        ),
+        pytest.param(
+            {"status": "expired", "statusReason": "unavailable subscriber"},
+            MessageState.EXPIRED,
+            "unreachable",
+            id="expired while out of reach",
+        ),
+    ],
+)
+def test_what_messagebird_says_of_a_failure(
+    client: Client, told: Mapping[str, str], state: MessageState, code: str
+) -> None:
+    connection = account("messagebird")
+    message, attempt = sent_message(connection)
+    tell(client, connection, {"id": "v-1", "reference": str(attempt.pk), **told})
+    message.refresh_from_db()
+    event = Event.objects.get(message=message)
+    assert (message.standing, message.error_code) == (state, code)
+    assert event.error is not None and (event.status, event.error["code"]) == ("failed", code)
+
+
+def test_an_opt_out_at_messagebird_is_told_as_a_stop(client: Client) -> None:
+    tenant = factories.make_tenant(
+        inbound_url_sms="https://cloud-api.bloomreach.co/channels/hook/sms/in", opt_out_as_inbound=True
+    )
+    connection = account("messagebird", tenant=tenant)
+    _, attempt = sent_message(connection)
+    told = {"status": "delivery_failed", "statusErrorCode": "103"}
+    tell(client, connection, {"id": "v-1", "reference": str(attempt.pk), **told})
+    assert InboundMessage.objects.get().text == "STOP"
+
+
+@pytest.mark.parametrize(
+    ("said", "channel", "text", "recipient", "media"),
+    [
+        pytest.param(
+            {
+                "id": "m-1",
+                "originator": "15550100123",
+                "recipient": "15550100124",
+                "body": "Look",
+                "mediaUrls": ["https://media.example/a.jpg", "https://media.example/b.jpg"],
+            },
+            "mms",
+            "Look",
+            "+15550100124",
+            ["https://media.example/a.jpg", "https://media.example/b.jpg"],
+            id="an MMS",
+        ),
+        pytest.param(
+            {"id": "m-1", "originator": "15550100123", "recipient": "15550100124", "message": "Look",
+             "mediaURLs": "https://media.example/a.jpg"},
+            "mms", "Look", "+15550100124", ["https://media.example/a.jpg"],
+            id="an MMS in the other names",
+        ),
+        pytest.param(
+            {"shortcode": "51515", "mid": "m-1", "originator": "15550100123", "message": "STOP",
+             "receive_datetime": "20260115100000"},
+            "sms", "STOP", "51515", [],
+            id="a short code",
+        ),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("as_json", [True, False], ids=["JSON", "a form"])
+def test_messagebirds_inbound_messages(
+    client: Client,
+    said: Mapping[str, Any],
+    channel: str,
+    text: str,
+    recipient: str,
+    media: list[str],
+    as_json: bool,
+) -> None:
+    connection = account("messagebird")
+    if as_json:
+        client.post(hook_path(connection), json.dumps(said), content_type="application/json")
+    else:
+        form = urlencode(said, doseq=True)
+        client.post(hook_path(connection), form, content_type="application/x-www-form-urlencoded")
+    reports.read_inbox()
+    row = InboundMessage.objects.get()
+    assert (row.channel, row.text, row.sender, row.recipient) == (channel, text, "+15550100123", recipient)
+    assert [file["url"] for file in row.media] == media
