@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import hmac
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 import jwt
 import pytest
 from django.test import Client
 
-from messaging.models import Attempt, Connection, Event, InboundMessage, Inbox, Message
+from messaging.models import Attempt, Connection, Event, InboundMessage, Inbox, Message, Report
 from messaging.services import hook_intake, reports
-from messaging.types import MessageState, Outcome
+from messaging.types import Effect, MessageState, Outcome
 from messaging.vendors import registry
 from messaging.vendors.sinch.adapter import signature
 from tests import factories
@@ -248,3 +250,88 @@ def test_messagebirds_inbound_messages(
     row = InboundMessage.objects.get()
     assert (row.channel, row.text, row.sender, row.recipient) == (channel, text, "+15550100123", recipient)
     assert [file["url"] for file in row.media] == media
+
+
+# -- reports on parts
+
+
+def plivo_v2(path: str, body: bytes) -> dict[str, str]:
+    """Covers address and nonce, not the query."""
+    address = f"https://connector.example{path.partition('?')[0]}"
+    proof = hmac.digest(SECRET.encode(), f"{address}n-1".encode(), "sha256")
+    name = "X-Plivo-Signature"
+    return {f"{name}-V2": base64.b64encode(proof).decode(), f"{name}-V2-Nonce": "n-1"}
+
+
+def plivo_v3(path: str, body: bytes) -> dict[str, str]:
+    """Covers the form too."""
+    posted = "".join(name + value for name, value in sorted(parse_qsl(body.decode(), keep_blank_values=True)))
+    address, _, query = f"https://connector.example{path}".partition("?")
+    text = f"{address}?{query}{'.' if query else ''}{posted}.n-1"
+    proof = base64.b64encode(hmac.digest(SECRET.encode(), text.encode(), "sha256")).decode()
+    return {"X-Plivo-Signature-V3": proof, "X-Plivo-Signature-V3-Nonce": "n-1"}
+
+
+def part(n: int, status: str, error: str = "") -> dict[str, str]:
+    """What Plivo tells of one of two parts; the first one's id is that of the message."""
+    return {
+        "MessageUUID": f"v-{n}",
+        "ParentMessageUUID": "v-1",
+        "PartInfo": f"{n} of 2",
+        "Status": status,
+        "ErrorCode": error,
+        "Units": "1",
+    }
+
+
+@pytest.mark.parametrize(
+    ("told", "state", "code"),
+    [
+        pytest.param([part(1, "delivered")], MessageState.SENT, "", id="one is not all"),
+        pytest.param([part(2, "delivered")], MessageState.SENT, "", id="nor is the second"),
+        pytest.param([part(1, "delivered")] * 2, MessageState.SENT, "", id="nor one of them twice"),
+        pytest.param([part(1, "delivered"), part(2, "delivered")], MessageState.DELIVERED, "", id="both"),
+        pytest.param(
+            [part(2, "delivered"), part(1, "delivered")], MessageState.DELIVERED, "", id="in any order"
+        ),
+        pytest.param(
+            [part(1, "delivered"), part(2, "undelivered", "80")],
+            MessageState.UNDELIVERED,
+            "unreachable",
+            id="the worst part wins",
+        ),
+        pytest.param(
+            [part(2, "undelivered", "80"), part(1, "delivered")],
+            MessageState.UNDELIVERED,
+            "unreachable",
+            id="in any order, too",
+        ),
+        pytest.param(
+            [{"MessageUUID": "v-1", "ParentMessageUUID": "v-1", "PartInfo": "", "Status": "delivered"}],
+            MessageState.DELIVERED,
+            "",
+            id="a message that was not split",
+        ),
+    ],
+)
+@pytest.mark.parametrize("signed", [plivo_v2, plivo_v3], ids=["V2", "V3"])
+def test_a_message_is_delivered_when_all_its_parts_are(
+    client: Client,
+    told: list[dict[str, str]],
+    state: MessageState,
+    code: str,
+    signed: Callable[[str, bytes], dict[str, str]],
+) -> None:
+    connection = account("plivo")
+    message, attempt = sent_message(connection)
+    path = f"{hook_path(connection)}?ref={attempt.pk}"
+    for fields in told:
+        body = urlencode(fields).encode()
+        kind = "application/x-www-form-urlencoded"
+        assert client.post(path, body, content_type=kind, headers=signed(path, body)).status_code == 200
+        reports.read_inbox()
+        reports.apply()
+    message.refresh_from_db()
+    assert (message.standing, message.error_code) == (state, code)
+    assert Event.objects.filter(message=message).count() == int(state.is_final)
+    assert not Report.objects.filter(effect=Effect.CONTRADICTION).exists()
