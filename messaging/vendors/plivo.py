@@ -291,7 +291,7 @@ def _of_part(report: Report, fields: Mapping[str, str]) -> Report:
     """The report as one on a part, where it is; found by the id of the whole."""
     report = replace(report, vendor_id=_uuid(fields, "ParentMessageUUID") or report.vendor_id)
     told = _PART.fullmatch(fields.get("PartInfo", ""))
-    if told is None or not 1 < int(told["all"]) or not 1 <= int(told["n"]) <= int(told["all"]):
+    if told is None or not int(told["all"]) > 1 or not 1 <= int(told["n"]) <= int(told["all"]):
         return report
     return replace(report, part=int(told["n"]), parts=int(told["all"]), segments=None)
 
