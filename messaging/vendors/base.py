@@ -12,6 +12,7 @@ from datetime import date, timedelta
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
+from messaging.limits import Limits
 from messaging.types import (
     Account,
     CallFailure,
@@ -129,6 +130,11 @@ class Adapter(ABC):
     def carries(self, settings: Mapping[str, Any]) -> frozenset[Channel]:
         """What an account with these settings can carry; they come without secrets, and before they are checked."""
         return self.channels
+
+    def limits(self, channel: Channel, settings: Mapping[str, Any]) -> Limits:
+        """What one message may be on an account with these settings. A message that breaks a limit is not accepted
+        for this account, or goes as its fallback text: so name only what the vendor documents."""
+        return Limits()
 
     def token_request(self, account: Account) -> HttpRequest | None:
         """The call that fetches a bearer token, which every other call then carries; None: no such token is needed."""

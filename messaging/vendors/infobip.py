@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
 
+from messaging.limits import Limits
 from messaging.types import (
     Account,
     Channel,
@@ -40,6 +41,7 @@ SEND = {Channel.SMS: "/sms/3/messages", Channel.MMS: "/mms/2/messages"}
 LOGS = {Channel.SMS: "/sms/3/logs", Channel.MMS: "/mms/2/logs"}  # of 48 hours; asking uses nothing up
 CHECK = "/sms/1/bulks/status?bulkId=connector-credential-check"  # a bulk that does not exist
 MOST_VALIDITY = 48 * 3600  # seconds; more is cut to it
+MOST_PARTS, MOST_MMS_TEXT = 25, 1600  # parts of an SMS, characters of an MMS
 MOST_TITLE = 66  # characters of an MMS's subject
 MOST_RESEND = 48  # hours
 SPREAD = 1.0  # seconds between the retries of messages that were refused together
@@ -157,6 +159,9 @@ class Infobip(Adapter):
         if basic and not all(basic.partition(":")):
             problems["hook_basic"] = "must be a user and a password with a colon between them"
         return problems
+
+    def limits(self, channel: Channel, settings: Mapping[str, Any]) -> Limits:
+        return Limits(text=MOST_MMS_TEXT) if channel is Channel.MMS else Limits(parts=MOST_PARTS)
 
     def resend_window(self, account: Account) -> timedelta | None:
         hours = reading.number(account.settings, "resend_hours")

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
+from messaging.limits import NUMBERS, Limits
 from messaging.types import (
     Account,
     Channel,
@@ -32,6 +33,7 @@ from messaging.vendors.meanings import Meaning
 # Facts.
 DEFAULT_BASE_URL = "https://api.plivo.com"
 LOGS = (("true", "keeps text and numbers"), ("false", "masks them"))
+MOST_TEXT, MOST_UCS2_TEXT = 1600, 737  # characters
 SUBACCOUNT = "SA"
 FORM = "application/x-www-form-urlencoded"
 
@@ -126,6 +128,12 @@ class Plivo(Adapter):
         if not values["auth_id"] or re.fullmatch(r"(MA|SA)[0-9A-Za-z]{18}", values["auth_id"]):
             return {}
         return {"auth_id": "an Auth ID is MA or SA and 18 letters and digits: copy it from Plivo's console"}
+
+    def limits(self, channel: Channel, settings: Mapping[str, Any]) -> Limits:
+        """MMS go from numbers; those of a pool pick themselves."""
+        if channel is Channel.SMS:
+            return Limits(text=MOST_TEXT, ucs2_text=MOST_UCS2_TEXT)
+        return Limits() if settings.get("powerpack_uuid") else Limits(senders=NUMBERS)
 
     def build(self, batch: Sequence[Outgoing], account: Account) -> HttpRequest:
         (message,) = batch

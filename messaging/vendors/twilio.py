@@ -13,6 +13,7 @@ from itertools import count, takewhile
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from messaging.limits import NUMBERS, Limits
 from messaging.types import (
     Account,
     Channel,
@@ -43,6 +44,7 @@ REGIONS: Mapping[str, tuple[str, str]] = {
 OFFERED = tuple((name, label) for name, (label, _) in REGIONS.items())
 BY_MESSAGE, BY_SERVICE = "message", "service"
 CHOICES = ((BY_MESSAGE, "the message, out of the service's pool"), (BY_SERVICE, "the service"))
+MOST_TEXT, MOST_FILES = 1600, 10
 VALIDITY = (1, 36_000)  # seconds in Twilio's queue
 QUEUE_FULL = "21611"  # the sender has ten hours of work waiting
 QUEUE_FULL_WAIT = 300.0  # seconds
@@ -174,6 +176,13 @@ class Twilio(Adapter):
 
     def wrong(self, values: Mapping[str, str]) -> Mapping[str, str]:
         return _misshapen(values)
+
+    def limits(self, channel: Channel, settings: Mapping[str, Any]) -> Limits:
+        """A name sends no MMS; of the senders of a service's own choice nothing is known."""
+        by_service = settings.get("sender_choice") == BY_SERVICE
+        if channel is Channel.MMS and not by_service:
+            return Limits(files=MOST_FILES, text=MOST_TEXT, senders=NUMBERS)
+        return Limits(files=MOST_FILES, text=MOST_TEXT)
 
     def build(self, batch: Sequence[Outgoing], account: Account) -> HttpRequest:
         (message,) = batch

@@ -18,6 +18,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from messaging.limits import NUMBERS, Limits
 from messaging.types import (
     Account,
     Channel,
@@ -44,6 +45,7 @@ JWT, BASIC = "jwt", "basic"
 AUTHENTICATIONS = ((JWT, "JWT, made with the application's private key"), (BASIC, "API key and secret"))
 JWT_SECONDS = 900
 TTL = {Channel.SMS: (20, 604_800), Channel.MMS: (300, 259_200)}  # seconds, least and most
+MOST_CAPTION = 3000  # characters
 REPEATS = timedelta(hours=24)  # how long Vonage repeats a call, perhaps under its first signature
 ISSUER = "Vonage"
 
@@ -150,6 +152,10 @@ class Vonage(Adapter):
         if values["private_key"] and not _private_key(values["private_key"]):
             wrong["private_key"] = NO_PEM
         return wrong
+
+    def limits(self, channel: Channel, settings: Mapping[str, Any]) -> Limits:
+        """MMS go from US and Canadian numbers alone, and their text is a caption."""
+        return Limits(text=MOST_CAPTION, senders=NUMBERS) if channel is Channel.MMS else Limits()
 
     def build(self, batch: Sequence[Outgoing], account: Account) -> HttpRequest:
         (message,) = batch

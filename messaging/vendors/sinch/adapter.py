@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from messaging.limits import Limits
 from messaging.types import (
     Account,
     Channel,
@@ -113,6 +114,12 @@ class Sinch(Adapter):
 
     def wrong(self, values: Mapping[str, str]) -> Mapping[str, str]:
         return _problems(values, {one.name: one.label for one in self.settings})
+
+    def limits(self, channel: Channel, settings: Mapping[str, Any]) -> Limits:
+        """The text of a batch has a limit; how long that of a slide may be is not documented."""
+        if channel is Channel.SMS:
+            return Limits(text=xms.MOST_TEXT)
+        return Limits(files=mms.MOST_FILES) if settings.get("mms") == JSON else xms.MEDIA_LIMITS
 
     def token_request(self, account: Account) -> HttpRequest | None:
         if account.settings["credentials"] != PROJECT:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from messaging.limits import Limits
 from messaging.types import (
     Account,
     Channel,
@@ -24,6 +25,8 @@ from messaging.vendors.meanings import Meaning
 
 # Facts.
 MOST_VALIDITY = 3 * 24 * 3600.0  # seconds; the longest that a batch can wait, and what it waits when not told
+MOST_TEXT = 2000  # characters
+MEDIA_LIMITS = Limits(files=1, text=MOST_TEXT)
 MOST_PARTS = 255  # of one SMS; any limit makes reports tell the number of parts
 
 # `code` of XMS refusals (400 and 403); other statuses have none.
