@@ -223,10 +223,11 @@ class Infobip(Adapter):
 
     def parse_hook(self, hook: HookRequest, account: Account) -> Sequence[Report | Inbound]:
         body = reading.json_object(hook.body)
-        found = [said for item in reading.items(body, "results") if (said := _said(item))]
-        empty = (
-            body.get("results") == [] or "notificationType" in body
-        )  # the latter tells of a click on an address
+        results = reading.items(body, "results")
+        told = [item for item in results if not _is_seen(item)]
+        found = [said for item in told if (said := _said(item))]
+        # A `notificationType` tells of a click on an address.
+        empty = body.get("results") == [] or "notificationType" in body or bool(results and not told)
         if not found and not empty:
             raise BadPayload("neither reports nor inbound messages")
         return found
@@ -336,7 +337,13 @@ def _group(status: Mapping[str, Any]) -> str:
 def _said(item: Mapping[str, Any]) -> Report | Inbound | None:
     if reading.part(item, "status"):
         return _report(item) if _id(item) or reading.text(item, "callbackData") else None
-    return _inbound(item) if _id(item) and reading.text(item, "from") else None
+    has_content = "text" in item or "message" in item
+    return _inbound(item) if has_content and _id(item) and reading.text(item, "from") else None
+
+
+def _is_seen(item: Mapping[str, Any]) -> bool:
+    """Whether it says that somebody has seen our message: no status of ours, and no message of theirs."""
+    return bool(reading.text(item, "seenAt")) and not reading.part(item, "status")
 
 
 def _report(item: Mapping[str, Any]) -> Report:

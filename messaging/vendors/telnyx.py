@@ -42,6 +42,7 @@ RESEND_WINDOW = timedelta(hours=24)  # an answer of success is replayed that lon
 SIGNATURE_AGE = 300.0  # seconds between signing and receipt, either way
 MOST_FILES = 10
 INBOUND = "message.received"
+LINK_CLICK = "message.link_click"  # somebody opened a shortened address: nothing about delivery
 UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 # `to[].status` of reports and of the message itself.
@@ -229,6 +230,8 @@ class Telnyx(Adapter):
     def parse_hook(self, hook: HookRequest, account: Account) -> Sequence[Report | Inbound]:
         event = reading.part(reading.json_object(hook.body), "data")
         kind, message = reading.text(event, "event_type"), reading.part(event, "payload")
+        if kind.startswith(LINK_CLICK):
+            return ()
         if not kind.startswith("message.") or not reading.text(message, "id"):
             raise BadPayload("not an event about a message")
         moment = reading.moment(reading.text(event, "occurred_at"))

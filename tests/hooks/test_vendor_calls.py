@@ -14,10 +14,12 @@ from urllib.parse import parse_qsl, urlencode
 import jwt
 import pytest
 from django.test import Client
+from django.utils import timezone
 
-from messaging.models import Attempt, Connection, Event, InboundMessage, Inbox, Message, Report
+from messaging import counters, wire
+from messaging.models import Attempt, Connection, Event, InboundMessage, Inbox, Message, Raw, Report
 from messaging.services import hook_intake, reports
-from messaging.types import Effect, MessageState, Outcome
+from messaging.types import Effect, HookRequest, MessageState, Outcome
 from messaging.vendors import registry
 from messaging.vendors.sinch.adapter import signature
 from tests import factories
@@ -335,3 +337,121 @@ def test_a_message_is_delivered_when_all_its_parts_are(
     assert (message.standing, message.error_code) == (state, code)
     assert Event.objects.filter(message=message).count() == int(state.is_final)
     assert not Report.objects.filter(effect=Effect.CONTRADICTION).exists()
+
+
+# -- what is no message of a person, and the numbers of those that are
+
+
+INFOBIP_SMS = {"messageId": "m-1", "from": "15550100123", "to": "51515", "text": "STOP"}
+INFOBIP_SEEN = {
+    "messageId": "m-2",
+    "from": "51515",
+    "to": "15550100123",
+    "seenAt": "2026-01-15T10:00:00.000+0000",
+}
+TELNYX_CLICK = {
+    "data": {
+        "event_type": "message.link_click",
+        "payload": {"id": "m-1", "url": "https://ex.example", "to": "+15550100123"},
+    }
+}
+
+
+def read_call(connection: Connection, body: Any) -> None:
+    """A call as it is stored once its proof was judged, read and applied."""
+    record = hook_intake.record(
+        HookRequest("POST", "", "", {}, {"content-type": "application/json"}, json.dumps(body).encode()),
+        secrets=(),
+    )
+    raw = Raw.objects.create(at=timezone.now(), kind="hook", connection=connection, request=record)
+    Inbox.objects.create(raw_id=raw.id, raw_at=raw.at, connection=connection)
+    reports.read_inbox()
+    reports.apply()
+
+
+@pytest.mark.parametrize(
+    ("vendor", "body", "heard", "parked"),
+    [
+        pytest.param(
+            "infobip", {"results": [INFOBIP_SEEN]}, [], "", id="Infobip: somebody has seen a message"
+        ),
+        pytest.param(
+            "infobip", {"results": [INFOBIP_SEEN, INFOBIP_SMS]}, ["STOP"], "", id="Infobip: beside a reply"
+        ),
+        pytest.param(
+            "infobip",
+            {"results": [{"messageId": "m-3", "from": "15550100123", "to": "51515"}]},
+            [],
+            "neither",
+            id="Infobip: neither status nor text",
+        ),
+        pytest.param(
+            "sinch",
+            {
+                "type": "mo_binary",
+                "id": "m-1",
+                "from": "15550100123",
+                "to": "51515",
+                "body": "AGYAbw==",
+                "udh": "",
+            },
+            [],
+            "binary",
+            id="Sinch: bytes",
+        ),
+        pytest.param("telnyx", TELNYX_CLICK, [], "", id="Telnyx: a click on a link"),
+    ],
+)
+def test_no_empty_message_and_no_drift_is_told(vendor: str, body: Any, heard: list[str], parked: str) -> None:
+    connection = account(vendor)
+    before = drift(vendor)
+    read_call(connection, body)
+    assert [row.text for row in InboundMessage.objects.all()] == heard
+    assert not Report.objects.exists()
+    assert drift(vendor) == before
+    why = Inbox.objects.get().parked_why if parked else ""
+    assert parked in why
+    assert Inbox.objects.exists() is bool(parked)
+
+
+def drift(vendor: str) -> float:
+    """How many unknown words that vendor has said so far."""
+    samples = [one for family in counters.contract_drift.collect() for one in family.samples]
+    return sum(
+        one.value for one in samples if one.labels.get("vendor") == vendor and one.name.endswith("_total")
+    )
+
+
+@pytest.mark.parametrize(
+    ("written", "kept"),
+    [
+        pytest.param("+22395", "22395", id="a short code with a plus"),
+        pytest.param("0022395", "22395", id="with two zeros"),
+        pytest.param("22395", "22395", id="bare"),
+        pytest.param("+123", "123", id="the shortest"),
+        pytest.param("+123456", "123456", id="the longest"),
+        pytest.param("+15550100124", "+15550100124", id="a number"),
+        pytest.param("15550100124", "+15550100124", id="a number without a plus"),
+        pytest.param("Demo Shop", "Demo Shop", id="a name"),
+    ],
+)
+@pytest.mark.parametrize("field", ["originator", "recipient"])
+def test_a_short_code_is_no_international_number(client: Client, written: str, kept: str, field: str) -> None:
+    connection = account("messagebird")
+    said = {
+        "id": "m-1",
+        "originator": "15550100123",
+        "recipient": "15550100124",
+        "body": "STOP",
+        field: written,
+    }
+    client.post(hook_path(connection), json.dumps(said), content_type="application/json")
+    reports.read_inbox()
+    row = InboundMessage.objects.get()
+    assert (row.sender if field == "originator" else row.recipient) == kept
+    event = wire.inbound_event(
+        event_id=row.id, channel="sms", occurred_at=row.received_at, sender_msisdn=row.sender,
+        recipient=row.recipient, text="", media=(), message_id=row.id,
+    )  # fmt: skip
+    told = event["from" if field == "originator" else "to"]
+    assert told == (f"00{kept[1:]}" if kept.startswith("+") else kept)

@@ -157,11 +157,13 @@ def report(body: Mapping[str, Any], told: Mapping[str, Any]) -> Report:
 
 
 def inbound(body: Mapping[str, Any]) -> Inbound:
-    """`mo_binary` has no text that a person wrote."""
+    """Texts and media. The bytes of `mo_binary` are no text that a person wrote: parked, for a person to read."""
     kind, content = reading.text(body, "type"), reading.part(body, "body")
     vendor_id, sender = reading.text(body, "id"), reading.text(body, "from")
     if not vendor_id or not sender:
         raise BadPayload("an inbound message without an id or a sender")
+    if kind not in ("mo_text", "mo_media"):
+        raise BadPayload("a binary message, or one of an unknown kind")
     files = [file for file in reading.items(content, "media") if reading.text(file, "url")]
     written = {"mo_text": reading.text(body, "body"), "mo_media": reading.text(content, "message")}
     return Inbound(
