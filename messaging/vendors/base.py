@@ -131,6 +131,10 @@ class Adapter(ABC):
         """What an account with these settings can carry; they come without secrets, and before they are checked."""
         return self.channels
 
+    def caution(self, account: Account) -> str:
+        """What the choice of settings silences, in words that follow "But": reports or replies that will not come."""
+        return ""
+
     def limits(self, channel: Channel, settings: Mapping[str, Any]) -> Limits:
         """What one message may be on an account with these settings. A message that breaks a limit is not accepted
         for this account, or goes as its fallback text: so name only what the vendor documents."""

@@ -149,6 +149,10 @@ class HttpGeneric(Adapter):
         if not secret or not hmac.compare_digest(expected.encode(), given.encode()):
             raise BadSignature(f"{name} does not hold the proof")
 
+    def caution(self, account: Account) -> str:
+        reads = account.settings.get("report_status")
+        return "" if reads else "its settings read no delivery reports: each message ends unconfirmed"
+
     def parse_hook(self, hook: HookRequest, account: Account) -> Sequence[Report | Inbound]:
         entries = _entries(hook, str(account.settings["hook_items"]))
         return tuple(_read(entry, account.settings) for entry in entries)

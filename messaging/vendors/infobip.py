@@ -56,6 +56,11 @@ HELP = {
     "hook_secret": "Value of a header X-Hook-Secret that a notification profile adds to Infobip's calls to us.",
 }
 
+BY_PROFILE = (
+    "with a hook secret or password no message names our address: without a notification profile at Infobip no delivery"
+    " reports will come"
+)
+
 # `status.groupId`; the number of ACCEPTED is not documented, so a number that is not here goes by its `groupName`.
 GROUPS = {1: "PENDING", 2: "UNDELIVERABLE", 3: "DELIVERED", 4: "EXPIRED", 5: "REJECTED"}
 STATUSES: Mapping[str, Status] = {
@@ -160,6 +165,9 @@ class Infobip(Adapter):
             problems["hook_basic"] = "must be a user and a password with a colon between them"
         return problems
 
+    def caution(self, account: Account) -> str:
+        return BY_PROFILE if _has_proof(account) else ""
+
     def limits(self, channel: Channel, settings: Mapping[str, Any]) -> Limits:
         return Limits(text=MOST_MMS_TEXT) if channel is Channel.MMS else Limits(parts=MOST_PARTS)
 
@@ -262,10 +270,13 @@ def _mms(message: Outgoing) -> dict[str, Any]:
     return {**title, "messageSegments": segments}
 
 
+def _has_proof(account: Account) -> bool:
+    return bool(account.secrets.get("hook_secret") or account.secrets.get("hook_basic"))
+
+
 def _webhooks(message: Outgoing, account: Account) -> dict[str, Any]:
     """A proof comes with the account's subscription only: with one, no address of our own is named."""
-    proved = account.secrets.get("hook_secret") or account.secrets.get("hook_basic")
-    where = {"notify": True} if proved else {"url": account.hook_url}
+    where = {"notify": True} if _has_proof(account) else {"url": account.hook_url}
     return {
         "delivery": {**where, "intermediateReport": False},
         "contentType": "application/json",

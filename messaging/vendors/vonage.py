@@ -42,7 +42,10 @@ from messaging.vendors.meanings import Meaning
 DEFAULT_BASE_URL = "https://api.nexmo.com"
 BALANCE_URL = "https://rest.nexmo.com"  # the balance has a host of its own
 JWT, BASIC = "jwt", "basic"
-AUTHENTICATIONS = ((JWT, "JWT, made with the application's private key"), (BASIC, "API key and secret"))
+AUTHENTICATIONS = (
+    (JWT, "JWT, made with the application's private key"),
+    (BASIC, "API key and secret (no delivery reports, no replies)"),
+)
 JWT_SECONDS = 900
 TTL = {Channel.SMS: (20, 604_800), Channel.MMS: (300, 259_200)}  # seconds, least and most
 MOST_CAPTION = 3000  # characters
@@ -100,6 +103,15 @@ REPORT_CODES: Mapping[str, str] = {
 }
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
+# Vonage's page on authentication: with API key and secret, the Messages API has no webhooks.
+AUTH_HELP = (
+    "JWT, unless messages may go out blind: with API key and secret no delivery reports and no replies come."
+)
+SILENT = (
+    "with API key and secret Vonage calls nobody: no delivery reports and no replies will come, and each message ends"
+    " unconfirmed; choose JWT"
+)
+
 # What is wrong with settings, and what to do.
 NO_UUID = (
     "An application ID looks like aaaaaaaa-bbbb-cccc-dddd-0123456789ab: copy it from the application's page"
@@ -114,7 +126,7 @@ class Vonage(Adapter):
     key = "vonage"
     label = "Vonage"
     settings = (
-        Setting("auth", "Authentication", "Vonage recommends JWT.", choices=AUTHENTICATIONS, default=JWT),
+        Setting("auth", "Authentication", AUTH_HELP, choices=AUTHENTICATIONS, default=JWT),
         Setting("application_id", "Application ID", "Of the application. Needed with JWT.", required=False),
         Setting(
             "private_key",
@@ -152,6 +164,9 @@ class Vonage(Adapter):
         if values["private_key"] and not _private_key(values["private_key"]):
             wrong["private_key"] = NO_PEM
         return wrong
+
+    def caution(self, account: Account) -> str:
+        return SILENT if _uses_basic(account) else ""
 
     def limits(self, channel: Channel, settings: Mapping[str, Any]) -> Limits:
         """MMS go from US and Canadian numbers alone, and their text is a caption."""

@@ -45,6 +45,8 @@ REPEATS = timedelta(hours=22, minutes=45)  # how long Sinch repeats a call, perh
 SIGNATURE = "x-sinch-webhook-signature"
 NONCE, TIMESTAMP = f"{SIGNATURE}-nonce", f"{SIGNATURE}-timestamp"
 
+BY_POSTBACK = "reports on MMS come only to the postback address that is entered at Sinch for its MMS API"
+
 # Fields that a choice makes necessary.
 NEEDED: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("credentials", PLAN): ("service_plan_id", "api_token"),
@@ -114,6 +116,9 @@ class Sinch(Adapter):
 
     def wrong(self, values: Mapping[str, str]) -> Mapping[str, str]:
         return _problems(values, {one.name: one.label for one in self.settings})
+
+    def caution(self, account: Account) -> str:
+        return BY_POSTBACK if account.settings.get("mms") == JSON else ""
 
     def limits(self, channel: Channel, settings: Mapping[str, Any]) -> Limits:
         """The text of a batch has a limit; how long that of a slide may be is not documented."""
