@@ -89,7 +89,9 @@ def _limits(row: Any) -> tuple[tuple[str, Limits], ...]:
         adapter = registry.adapter(row.vendor)
     except registry.UnknownVendor:
         return ()
-    return tuple((channel, adapter.limits(Channel(channel), row.settings)) for channel in row.channels)
+    return tuple(
+        (channel, adapter.limits(channel, row.settings)) for channel in Channel if channel in row.channels
+    )
 
 
 def _off(row: Any) -> str:

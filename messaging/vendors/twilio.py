@@ -139,7 +139,7 @@ REPORT_STATUSES: Mapping[str, Status] = {
     "30036": Status.EXPIRED,
     **dict.fromkeys(("21610", "30004", "30007", "30034", "30450"), Status.REJECTED),
 }
-RECEIVED = "received"  # the word of an incoming message
+RECEIVED = ("received", "receiving")  # words of incoming messages
 CANCELED = "canceled"  # withdrawn at Twilio, by a person or another program
 
 Pairs = Sequence[tuple[str, str]]
@@ -254,9 +254,8 @@ class Twilio(Adapter):
         fields = dict(_fields(hook))
         sid = fields.get("MessageSid") or fields.get("SmsSid") or ""
         word = fields.get("MessageStatus") or fields.get("SmsStatus") or ""
-        # Both kinds of calls may have `SmsStatus`, and a status may quote its message.
-        is_received = not fields.get("MessageStatus") or word == RECEIVED
-        if sid and is_received and ("Body" in fields or "NumMedia" in fields):
+        # A status may quote its message; an incoming one has no status, or says that it was received.
+        if sid and word in ("", *RECEIVED) and ("Body" in fields or "NumMedia" in fields):
             return (_inbound(sid, fields),)
         if not sid or not word:
             raise BadPayload("neither a status callback nor an incoming message")

@@ -392,6 +392,8 @@ def _inbound(entry: Mapping[str, Any]) -> Inbound:
     first = reading.part(entry, kind) if kind in KINDS else {}
     files = [file for file in (first, *reading.items(entry, "content")) if reading.text(file, "url")]
     urls = {reading.text(file, "url"): reading.text(file, "name") for file in reversed(files)}
+    if not files and kind != "text" and not reading.text(entry, "text"):
+        raise BadPayload("an inbound message of a kind that has neither text nor files")
     return Inbound(
         vendor_id=vendor_id,
         sender=reading.text(entry, "from"),

@@ -590,6 +590,10 @@ class TestTwilio(VendorKit):
         report = self.report_of([*status_form("undelivered", "30003"), ("Body", "Hello"), ("NumMedia", "0")])
         assert (report.status, report.code, report.vendor_id) == (Status.UNDELIVERED, "unreachable", SID)
 
+    def test_so_is_one_with_the_older_name_alone(self) -> None:
+        form = [("SmsSid", SID), ("SmsStatus", "delivered"), ("Body", "Hello")]
+        assert self.report_of(form).status is Status.DELIVERED
+
     def test_a_message_that_was_received_is_no_status(self) -> None:
         form = [("MessageSid", SID), ("MessageStatus", "received"), ("From", "+15550100123"), ("To", "51515")]
         found = self.adapter.parse_hook(

@@ -576,6 +576,7 @@ def test_a_code_may_be_in_the_type_alone() -> None:
         pytest.param(received(message_uuid=""), id="an inbound message without an id"),
         pytest.param(received(channel="whatsapp"), id="an inbound message of another channel"),
         pytest.param([status("delivered"), 7], id="a list with an oddity"),
+        pytest.param(received(message_type="unsupported", text=""), id="a kind without text and files"),
     ],
 )
 def test_what_is_no_payload(body: Any) -> None:
