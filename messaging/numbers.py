@@ -15,6 +15,7 @@ _RECIPIENT = re.compile(r"00[0-9]{7,15}")
 _CANONICAL = re.compile(r"\+[0-9]{7,15}")
 _INTERNATIONAL = re.compile(r"(?:\+|00)?([1-9][0-9]{6,14})")
 _SHORT = re.compile(r"[0-9]{3,8}")
+_SHORT_PREFIXED = re.compile(r"(?:\+|00)([1-9][0-9]{2,5})")  # too short for a country code and a number
 _PUNCTUATION = re.compile(r"[\s().\-/]+")
 _DIALLED = re.compile(r"\+?[0-9]+")
 
@@ -52,8 +53,15 @@ def parse_sender(raw: str) -> Sender:
     return Sender("alpha", _name(value))
 
 
+def dialled_short_code(value: str) -> str:
+    """A short code without the `+` or `00` that some vendors write before it; anything else unchanged."""
+    prefixed = _SHORT_PREFIXED.fullmatch(value)
+    return prefixed[1] if prefixed else value
+
+
 def double_zero(value: str) -> str:
     """`+421…` as `00421…`, the form Bloomreach reads. Short codes and names pass unchanged."""
+    value = dialled_short_code(value)
     return f"00{value[1:]}" if value.startswith("+") else value
 
 

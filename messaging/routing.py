@@ -11,6 +11,7 @@ from enum import StrEnum
 from functools import lru_cache
 from hashlib import blake2b
 
+from messaging.limits import NOTHING, Content, Limits, Objection, objection
 from messaging.numbers import digits, same_number
 from messaging.types import Channel
 
@@ -26,6 +27,7 @@ class Fit(StrEnum):
     CHANNEL = "channel"
     COUNTRY = "country"
     SENDER = "sender"
+    CONTENT = "content"  # it fits, but the account can never carry such a message
     TRIED = "tried"
 
 
@@ -40,6 +42,7 @@ class Facts:
     sender: str
     recipient: str
     key: str
+    content: Content = NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,7 @@ class Way:
     senders: tuple[str, ...] = ()
     weight: int = 1
     off: str = ""  # why it is not used at all
+    limits: tuple[tuple[str, Limits], ...] = ()  # channel -> what the account can carry
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,7 @@ class Choice:
     fit: Fit
     why: str
     sender: str = ""
+    objection: Objection | None = None  # what is wrong with the message, for CONTENT
 
 
 def rank(
@@ -133,6 +138,9 @@ def _judge(facts: Facts, way: Way, held: Mapping[int, str], tried: AbstractSet[i
     sender, why = sender_for(way, facts)
     if sender is None:
         return Choice(way, Fit.SENDER, f"the account {why}")
+    limits = dict(way.limits).get(facts.channel)
+    if limits and (wrong := objection(limits, sender=sender, content=facts.content)):
+        return Choice(way, Fit.CONTENT, f"the account {why}, but the message's {wrong}", sender, wrong)
     if way.connection_id in tried:
         return Choice(way, Fit.TRIED, "the account has refused this message already", sender)
     if reason := held.get(way.lane_id):

@@ -118,10 +118,12 @@ def blames_route(standing: Standing, result: SendResult) -> bool:
 def _not_taken(standing: Standing, result: SendResult, *, may_fall_back: bool, may_move: bool) -> Verdict:
     if result.outcome is Outcome.UNKNOWN:
         return Verdict(Effect.APPLIED, S.UNCERTAIN) if standing.state is S.SENDING else STORED
+    if may_move and blames_route(
+        standing, result
+    ):  # an account that can carry the MMS comes before the fallback
+        return Verdict(Effect.APPLIED, S.ACCEPTED, error_code=result.code, moves=True)
     if result.mms_unsupported and may_fall_back:
         return Verdict(Effect.APPLIED, S.ACCEPTED, fallback=True)
-    if may_move and blames_route(standing, result):
-        return Verdict(Effect.APPLIED, S.ACCEPTED, error_code=result.code, moves=True)
     if result.outcome is Outcome.PERMANENT:
         return Verdict(Effect.APPLIED, S.FAILED, error_code=result.code or "rejected_by_vendor")
     return Verdict(Effect.APPLIED, S.RETRYING, error_code=result.code, retry=True)

@@ -29,6 +29,7 @@ from uuid import UUID
 import pytest
 
 from messaging import http
+from messaging.limits import Content, objection
 from messaging.types import (
     Account,
     CallFailure,
@@ -405,6 +406,25 @@ class VendorKit:
         request = self.adapter.build([self.outgoing(text=text)], self.account())
         assert self.parts_of(request)[2] == text
 
+    @pytest.mark.parametrize("files", [1, 2, 3, 8, 9, 10])
+    @pytest.mark.parametrize("sender", ["+15550100", "12345", "Demo Shop"])
+    def test_what_cannot_be_built_is_a_declared_limit(self, files: int, sender: str) -> None:
+        if not self.carries_mms():
+            return
+        account = self.account()
+        message = self.mms(
+            sender=sender, text="", media=tuple(Media(f"https://media.example/{n}") for n in range(files))
+        )
+        known = self.adapter.limits(Channel.MMS, account.settings)
+        if objection(known, sender=sender, content=Content(message.text, files)) is None:
+            body = unquote_plus(self.adapter.build([message], account).body.decode())
+            assert all(file.url in body for file in message.media)
+
+    def test_limits_need_no_settings(self) -> None:
+        """They are asked for accounts as they are stored, half filled in and of an older version too."""
+        for channel in self.adapter.channels:
+            assert self.adapter.limits(channel, {}) is not None
+
     def test_no_secret_shows(self) -> None:
         account = self.account()
         assert account.secrets
@@ -596,11 +616,17 @@ class VendorKit:
         with pytest.raises(BadSignature):
             self.adapter.verify(hook, self.other_account())
 
-    @pytest.mark.parametrize("age", [3600.0, -3600.0])
-    def test_a_replayed_proof_grows_old(self, age: float) -> None:
+    @pytest.mark.parametrize("towards", [1, -1])
+    def test_a_replayed_proof_grows_old(self, towards: int) -> None:
         if not (self.signed and self.dated):
             return
+        age = self.adapter.proof_age.total_seconds() + 3600
         with pytest.raises(BadSignature):
+            self.adapter.verify(self.signed_hook(time.time() - towards * age), self.account())
+
+    def test_a_proof_holds_as_long_as_the_vendor_repeats_under_it(self) -> None:
+        if self.signed and self.dated:
+            age = self.adapter.proof_age.total_seconds() - 30
             self.adapter.verify(self.signed_hook(time.time() - age), self.account())
 
     def test_vectors(self, vector: Vector, monkeypatch: pytest.MonkeyPatch) -> None:

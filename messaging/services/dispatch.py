@@ -14,6 +14,7 @@ from django.conf import settings
 from django.db import transaction
 
 from accounts.crypto import SealError, seal
+from messaging.limits import Content, objection
 from messaging.models import Connection
 from messaging.models.raw import RawKind
 from messaging.models.statement import change
@@ -37,6 +38,10 @@ FREEZE = """
 UPDATE messaging_attempt a SET frozen = v.frozen
 FROM unnest(%(id)s::uuid[], %(frozen)s::text[]) AS v(id, frozen) WHERE a.id = v.id
 """
+
+
+# Our codes for SMS that an account can never carry, by the field at fault; an MMS is `mms_unsupported`.
+UNFIT = {"text": "content_refused", "from": "invalid_sender", "media": "media_refused"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +90,30 @@ def _calls(connection: Connection, items: Sequence[Claimed]) -> Iterable[Call]:
         )
         yield Call(connection, None, tuple(items), results=(refused,) * len(items))
         return
-    for batch in _batches(items, adapter.batch_size):
+    unfit = {item.attempt_id: result for item in items if (result := _unfit(adapter, account, item))}
+    for item in items:
+        if result := unfit.get(item.attempt_id):
+            yield Call(connection, adapter, (item,), account, results=(result,))
+    fitting = [item for item in items if item.attempt_id not in unfit]
+    for batch in _batches(fitting, adapter.batch_size):
         call = _build(connection, adapter, batch, account)
         if call.results and len(batch) > 1:  # one message that cannot be built must not take the others along
             yield from (_build(connection, adapter, (item,), account) for item in batch)
         else:
             yield call
+
+
+def _unfit(adapter: Adapter, account: Account, item: Claimed) -> SendResult | None:
+    """Why the account can never carry the message, known without a call; None: nothing speaks against it."""
+    message = item.outgoing
+    content = Content(message.text, len(message.media) if message.channel is Channel.MMS else 0)
+    known = adapter.limits(message.channel, account.settings)
+    wrong = objection(known, sender=message.sender, content=content)
+    if wrong is None:
+        return None
+    is_mms = message.channel is Channel.MMS
+    code = "mms_unsupported" if is_mms else UNFIT[wrong.field]
+    return SendResult(Outcome.PERMANENT, code=code, text=str(wrong), mms_unsupported=is_mms, route_fault=True)
 
 
 def _batches(items: Sequence[Claimed], size: int) -> Iterable[tuple[Claimed, ...]]:
@@ -106,7 +129,11 @@ def _build(connection: Connection, adapter: Adapter, batch: tuple[Claimed, ...],
     except Exception as error:  # an adapter's bug: nothing was sent, and the message says so
         log.exception("call could not be built", extra={"vendor": adapter.key})
         text = f"the request could not be built ({type(error).__name__})"
-        failed = SendResult(Outcome.PERMANENT, code="build_error", text=text)
+        # Another account, or the fallback text of an MMS, may do.
+        is_mms = batch[0].outgoing.channel is Channel.MMS
+        failed = SendResult(
+            Outcome.PERMANENT, code="build_error", text=text, mms_unsupported=is_mms, route_fault=True
+        )
         return Call(connection, adapter, batch, account, results=(failed,) * len(batch))
     return Call(connection, adapter, batch, account, request)
 
@@ -172,7 +199,7 @@ def _note_lanes(said: Sequence[Dialled]) -> None:
         for item, result in zip(one.call.batch, one.results, strict=True):
             if result.outcome is Outcome.CONFIGURATION:
                 circuit.pause(item.lane_id, why=result.text or "the vendor refuses the credentials")
-            elif result.code != "build_error":
+            elif one.exchange is not None:  # else the vendor was not asked
                 notes[item.lane_id].append(circuit.Note(ok=_destination_works(result)))
     circuit.note(notes)
 

@@ -13,6 +13,7 @@ from uuid import UUID
 from django.db import transaction
 
 from messaging import backoff, routing
+from messaging.limits import NOTHING, Content, Limits
 from messaging.models.statement import change, fetch
 from messaging.routing import Choice, Facts
 from messaging.services import routes
@@ -41,15 +42,26 @@ WHERE l.kind = 0 AND (l.paused_at IS NOT NULL OR l.open_until > clock_timestamp(
 # Doubtful attempts as in HeldAttempt.is_doubtful. SKIP LOCKED: who holds a message decides about it.
 WAITING = """
 SELECT m.id, m.due_at, m.tenant_id, m.send_as, m.sender, m.recipient, m.connection_id,
+       CASE WHEN m.send_as = m.channel THEN c.text ELSE c.fallback_text END AS text,
+       CASE WHEN m.send_as = 'mms' THEN jsonb_array_length(c.media) ELSE 0 END AS files,
        ARRAY(SELECT a.connection_id FROM messaging_attempt a
              WHERE a.message_id = m.id AND a.outcome IN ('permanent', 'configuration')) AS tried,
        EXISTS (SELECT 1 FROM messaging_attempt a WHERE a.message_id = m.id
                AND coalesce(a.outcome, 'unknown') IN ('unknown', 'taken')
                AND coalesce(a.status, '') NOT IN ('undelivered', 'expired', 'rejected')) AS is_doubtful
 FROM messaging_message m
+JOIN messaging_content c ON c.message_id = m.id AND c.created_at = m.created_at
 WHERE m.lane_id = %(lane)s AND m.state IN (0, 2) AND m.expires_at > clock_timestamp() AND m.attempts < %(most)s
   AND (m.due_at, m.id) > (%(due_at)s::timestamptz, %(id)s)
-ORDER BY m.due_at, m.id LIMIT %(limit)s FOR NO KEY UPDATE SKIP LOCKED
+ORDER BY m.due_at, m.id LIMIT %(limit)s FOR NO KEY UPDATE OF m SKIP LOCKED
+"""
+
+CONTENT = """
+SELECT CASE WHEN %(send_as)s = m.channel THEN c.text ELSE c.fallback_text END AS text,
+       CASE WHEN %(send_as)s = 'mms' THEN jsonb_array_length(c.media) ELSE 0 END AS files
+FROM messaging_message m
+JOIN messaging_content c ON c.message_id = m.id AND c.created_at = m.created_at
+WHERE m.id = %(id)s
 """
 
 MOVE = """
@@ -85,7 +97,8 @@ def after_refusal(
     tried = {other.connection_id for other in others if other.has_refused} | {attempt.connection_id}
     table = _table(message.row.tenant_id, tables)
     stopped = {message.lane_id: "it was refused"} if outcome is Outcome.CONFIGURATION else {}
-    facts = _facts(message.send_as, message.row.sender, message.row.recipient)
+    content = _content(message.row.id, message.send_as, table)
+    facts = _facts(message.send_as, message.row.sender, message.row.recipient, content)
     choices = routing.rank(facts, table.ways, held={**table.held, **stopped}, tried=tried)
     return routing.best(choices, may_wait=outcome is Outcome.PERMANENT)
 
@@ -147,13 +160,28 @@ def _elsewhere(lane_id: int, row: Any, tables: Tables) -> Choice | None:
     if lane_id not in table.held:  # it has begun to run meanwhile
         return None
     choices = routing.rank(
-        _facts(row.send_as, row.sender, row.recipient), table.ways, held=table.held, tried=set(row.tried)
+        _facts(row.send_as, row.sender, row.recipient, _shape(row)),
+        table.ways,
+        held=table.held,
+        tried=set(row.tried),
     )
     return routing.best(choices, may_wait=False)
 
 
-def _facts(send_as: str, sender: str, recipient: str) -> Facts:
-    return Facts(Channel(send_as), sender, recipient, key=recipient)
+def _facts(send_as: str, sender: str, recipient: str, content: Content) -> Facts:
+    return Facts(Channel(send_as), sender, recipient, key=recipient, content=content)
+
+
+def _content(message_id: UUID, send_as: str, table: routes.Table) -> Content:
+    """What would go out, read only where an account has limits to judge it by."""
+    if not any(limits != Limits() for way in table.ways for _, limits in way.limits):
+        return NOTHING
+    (row,) = fetch(CONTENT, {"id": message_id, "send_as": send_as})
+    return _shape(row)
+
+
+def _shape(row: Any) -> Content:
+    return Content(row.text, row.files)
 
 
 def _table(tenant_id: int, tables: Tables) -> routes.Table:

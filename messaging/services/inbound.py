@@ -131,6 +131,6 @@ def _columns(messages: Sequence[Received]) -> dict[str, list[Any]]:
 def _number(raw: str) -> str:
     """Canonical where it is a number; a vendor's oddity is kept as it came."""
     try:
-        return numbers.parse_sender(raw).value
+        return numbers.parse_sender(numbers.dialled_short_code(raw.strip())).value
     except numbers.NumberError:
         return clip(raw.strip(), 20)

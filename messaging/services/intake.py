@@ -18,6 +18,7 @@ from accounts import authentication
 from accounts.authentication import Principal
 from accounts.models import TenantStatus
 from messaging import routing
+from messaging.limits import Content
 from messaging.models.statement import fetch
 from messaging.numbers import country
 from messaging.routing import Choice, Fit
@@ -38,7 +39,7 @@ WITH m AS (
   INSERT INTO messaging_message (id, tenant_id, channel, dedupe_key, request_id, connection_id, lane_id,
     sender, send_from, recipient, send_as, is_test, segments, country, state, due_at, attempts, expires_at, created_at)
   SELECT %(id)s, n.id, %(channel)s::text, %(request_id)s::text, coalesce(%(request_id)s::text, ''),
-    %(connection_id)s, %(lane_id)s, %(sender)s, %(send_from)s, %(recipient)s, %(channel)s::text,
+    %(connection_id)s, %(lane_id)s, %(sender)s, %(send_from)s, %(recipient)s, %(send_as)s::text,
     %(request_id)s::text IS NULL,
     %(segments)s, %(country)s, 0, clock.now + %(hold)s, 0, clock.now + %(validity)s, clock.now
   FROM (SELECT clock_timestamp() AS now) clock, accounts_apitoken t
@@ -99,6 +100,7 @@ class Accepted:
 class _Chosen:
     choice: Choice
     validity: timedelta  # how long a message of this account is worth sending
+    send_as: Channel
 
 
 def accept(*, principal: Principal, request: SendRequest) -> Accepted:
@@ -123,16 +125,40 @@ def accept(*, principal: Principal, request: SendRequest) -> Accepted:
 def _choose(principal: Principal, request: SendRequest) -> _Chosen:
     """The best way that the tenant's table has for the message; queues that stand still are passed by if they can."""
     table = routes.remembered(principal.tenant.id)
-    facts = routing.Facts(request.channel, request.sender, request.recipient, key=request.recipient)
-    choices = routing.rank(facts, table.ways, held=table.held)
-    chosen = routing.best(choices)
+    content = Content(request.text, len(request.media))
+    choices = _rank(request, table, request.channel, content)
+    chosen, send_as = routing.best(choices), request.channel
+    if chosen is None:
+        chosen, send_as = _fall_back(request, table, choices), Channel.SMS
     if chosen is None:
         raise _refusal(choices, request)
-    return _Chosen(chosen, table.validity[chosen.way.connection_id])
+    return _Chosen(chosen, table.validity[chosen.way.connection_id], send_as)
+
+
+def _rank(
+    request: SendRequest, table: routes.Table, channel: Channel, content: Content
+) -> tuple[Choice, ...]:
+    facts = routing.Facts(channel, request.sender, request.recipient, key=request.recipient, content=content)
+    return routing.rank(facts, table.ways, held=table.held)
+
+
+def _fall_back(request: SendRequest, table: routes.Table, choices: Sequence[Choice]) -> Choice | None:
+    """The way of the fallback text, where an account would carry the MMS if it were another one; None: none has."""
+    willing = [choice for choice in choices if choice.fit is Fit.CONTENT]
+    if request.channel is not Channel.MMS or not request.fallback_text or not willing:
+        return None
+    as_sms = _rank(request, table, Channel.SMS, Content(request.fallback_text))
+    if found := routing.best(as_sms):
+        return found
+    refused = any(choice.fit is Fit.CONTENT for choice in as_sms)
+    return None if refused else willing[0]  # as after a refusal by the vendor: the same account
 
 
 def _refusal(choices: Sequence[Choice], request: SendRequest) -> Exception:
-    """The sender is the caller's to correct; everything else is an operator's."""
+    """Content and sender are the caller's to correct; everything else is an operator's."""
+    for choice in choices:
+        if wrong := choice.objection:
+            return InvalidRequest({wrong.field: [wrong.words]}, request_id=request.request_id)
     fits = {choice.fit for choice in choices}
     if Fit.SENDER in fits:
         problem = "is not one of the sender numbers and names of this account"
@@ -147,19 +173,21 @@ def _refusal(choices: Sequence[Choice], request: SendRequest) -> Exception:
 def _params(
     principal: Principal, request: SendRequest, chosen: _Chosen, *, hold: timedelta
 ) -> dict[str, Any]:
-    is_sms = request.channel is Channel.SMS
+    is_sms = chosen.send_as is Channel.SMS
+    sent_text = request.text if request.channel is Channel.SMS else request.fallback_text
     way, sender = chosen.choice.way, chosen.choice.sender
     return {
         "id": uuid7(),
         "token_id": principal.token_id,
         "channel": request.channel.value,
+        "send_as": chosen.send_as.value,
         "request_id": request.request_id,
         "connection_id": way.connection_id,
         "lane_id": way.lane_id,
         "sender": request.sender,
         "send_from": "" if sender == request.sender else sender,
         "recipient": request.recipient,
-        "segments": count(request.text).parts if is_sms else 1,
+        "segments": count(sent_text).parts if is_sms else 1,
         "country": country(request.recipient),
         "hold": hold,
         "validity": chosen.validity,

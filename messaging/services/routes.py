@@ -8,15 +8,19 @@ from datetime import timedelta
 from typing import Any
 
 from accounts.remembered import Remembered
+from messaging.limits import Limits
 from messaging.models.statement import fetch
 from messaging.routing import Way
+from messaging.types import Channel
+from messaging.vendors import registry
 
 # Without active routes each account is a way of its own, in order. The tenants are compared: a row that names
 # another tenant's account leads nowhere.
 TABLE = """
 WITH own AS (SELECT * FROM messaging_route WHERE tenant_id = %(tenant)s),
 chosen AS (SELECT count(*) FILTER (WHERE is_active) > 0 AS routed FROM own)
-SELECT n.id AS connection_id, n.lane_id, n.name, n.channels, n.senders AS own, n.sender_map, n.validity, n.is_active,
+SELECT n.id AS connection_id, n.lane_id, n.name, n.vendor, n.settings, n.channels, n.senders AS own, n.sender_map,
+       n.validity, n.is_active,
        r.id AS route_id, r.channel, r.prefixes, r.senders, r.weight, r.is_active AS route_is_active, chosen.routed,
        coalesce(r.position, row_number() OVER (ORDER BY n.position, n.id)) AS position,
        l.paused_at, l.paused_why, l.open_until > clock_timestamp() AS is_open
@@ -75,6 +79,18 @@ def _way(row: Any) -> Way:
         senders=tuple(row.senders or ()),
         weight=row.weight or 1,
         off=_off(row),
+        limits=_limits(row),
+    )
+
+
+def _limits(row: Any) -> tuple[tuple[str, Limits], ...]:
+    """What the account can carry on each of its channels; nothing for a vendor that only a newer version knows."""
+    try:
+        adapter = registry.adapter(row.vendor)
+    except registry.UnknownVendor:
+        return ()
+    return tuple(
+        (channel, adapter.limits(channel, row.settings)) for channel in Channel if channel in row.channels
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from django.db.models.functions import Now
@@ -62,7 +62,23 @@ def check_connection(connection: Connection) -> CredentialCheck:
 
 
 def ask(connection: Connection) -> CredentialCheck:
-    """What the vendor thinks of an account, saved or not; a question it cannot answer in 2 s is not answered."""
+    """What the vendor thinks of an account, saved or not; a question it cannot answer in 2 s is not answered.
+
+    Where the account's settings silence reports or replies, the answer says so: a yes alone would hide it.
+    """
+    check = _ask(connection)
+    caution = "" if check.ok is False else _caution(connection)
+    return replace(check, text=f"{check.text}. But {caution}") if caution else check
+
+
+def _caution(connection: Connection) -> str:
+    try:
+        return registry.adapter(connection.vendor).caution(connection.account())
+    except (SealError, UnknownVendor):
+        return ""  # the check itself has said so
+
+
+def _ask(connection: Connection) -> CredentialCheck:
     try:
         adapter = registry.adapter(connection.vendor)
         account = connection.account()

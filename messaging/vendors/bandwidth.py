@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from messaging.limits import NUMBERS, Limits
 from messaging.types import (
     Account,
     Channel,
@@ -41,6 +42,8 @@ AUTHS = (
 )
 CONTENT_TYPE = {"Content-Type": "application/json; charset=utf-8"}  # any other is refused with 415
 CHECKED = timedelta(minutes=1)  # how far back the search of the credential check goes
+MOST_TEXT = 2048  # characters
+NAME = "[A-Za-z0-9 _&+-]{1,11}"
 FAILED = "message-failed"
 RECEIVED = "message-received"
 UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -203,6 +206,12 @@ class Bandwidth(Adapter):
             missing = "hook_password" if values["hook_user"] else "hook_user"
             problems[missing] = "Callback user and callback password go together: enter both, or neither"
         return problems
+
+    def limits(self, channel: Channel, settings: Mapping[str, Any]) -> Limits:
+        """A name sends no MMS, and has letters, digits, blanks and `-+_&` alone."""
+        if channel is Channel.MMS:
+            return Limits(text=MOST_TEXT, senders=NUMBERS)
+        return Limits(text=MOST_TEXT, names=NAME)
 
     def token_request(self, account: Account) -> HttpRequest | None:
         if account.settings.get("auth") == BASIC:

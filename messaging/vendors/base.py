@@ -12,6 +12,7 @@ from datetime import date, timedelta
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
+from messaging.limits import Limits
 from messaging.types import (
     Account,
     CallFailure,
@@ -96,6 +97,7 @@ class Adapter(ABC):
     batch_size: ClassVar[int] = 1
     demo_only: ClassVar[bool] = False
     reports_per_part: ClassVar[bool] = False  # one report per part, each under an id of its own
+    proof_age: ClassVar[timedelta] = timedelta(minutes=5)  # a right signature is good that long
     absence_is_proof: ClassVar[bool] = False  # two look-ups that find nothing prove that it was not taken
     about: ClassVar[About] = About()
 
@@ -128,6 +130,15 @@ class Adapter(ABC):
     def carries(self, settings: Mapping[str, Any]) -> frozenset[Channel]:
         """What an account with these settings can carry; they come without secrets, and before they are checked."""
         return self.channels
+
+    def caution(self, account: Account) -> str:
+        """What the choice of settings silences, in words that follow "But": reports or replies that will not come."""
+        return ""
+
+    def limits(self, channel: Channel, settings: Mapping[str, Any]) -> Limits:
+        """What one message may be on an account with these settings. A message that breaks a limit is not accepted
+        for this account, or goes as its fallback text: so name only what the vendor documents."""
+        return Limits()
 
     def token_request(self, account: Account) -> HttpRequest | None:
         """The call that fetches a bearer token, which every other call then carries; None: no such token is needed."""

@@ -68,7 +68,12 @@ STATUSES: Mapping[str, Status] = {
     "3": Status.UNDELIVERED,
     "4": Status.DELIVERED,  # read; other channels than SMS
 }
-_EXPIRED = re.compile(r"expired|validity", re.I)  # in the description of a failed message
+# In the description of a failed message: CM.com documents no number for it, and says so in these words alone.
+_EXPIRED = re.compile(
+    r"\b(message|sms|validity|validity period|ttl)( has| was| is)? expired\b|^\W*expired\b"
+    r"|\bvalidity( period)?( has| was| is)? (over|passed|exceeded)\b|\bwithin (its|the) validity\b",
+    re.I,
+)
 _FORM = "it looks like 00000000-0000-0000-0000-000000000000: copy the product token from CM.com's app"
 
 

@@ -149,6 +149,10 @@ class HttpGeneric(Adapter):
         if not secret or not hmac.compare_digest(expected.encode(), given.encode()):
             raise BadSignature(f"{name} does not hold the proof")
 
+    def caution(self, account: Account) -> str:
+        reads = account.settings.get("report_status")
+        return "" if reads else "its settings read no delivery reports: each message ends unconfirmed"
+
     def charsets(self, fields: Mapping[str, str], account: Account) -> Mapping[str, str]:
         settings = account.settings
         stated = fields.get(http_settings.said(settings, "inbound_charset"), "")

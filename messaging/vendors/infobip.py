@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
 
+from messaging.limits import Limits
 from messaging.types import (
     Account,
     Channel,
@@ -41,6 +42,7 @@ SEND = {Channel.SMS: "/sms/3/messages", Channel.MMS: "/mms/2/messages"}
 LOGS = {Channel.SMS: "/sms/3/logs", Channel.MMS: "/mms/2/logs"}  # of 48 hours; asking uses nothing up
 CHECK = "/sms/1/bulks/status?bulkId=connector-credential-check"  # a bulk that does not exist
 MOST_VALIDITY = 48 * 3600  # seconds; more is cut to it
+MOST_PARTS, MOST_MMS_TEXT = 25, 1600  # parts of an SMS, characters of an MMS
 MOST_TITLE = 66  # characters of an MMS's subject
 MOST_RESEND = 48  # hours
 SPREAD = 1.0  # seconds between the retries of messages that were refused together
@@ -54,6 +56,11 @@ HELP = {
     "hook_basic": "HTTP Basic of Infobip's calls to us, written user:password; a notification profile adds it.",
     "hook_secret": "Value of a header X-Hook-Secret that a notification profile adds to Infobip's calls to us.",
 }
+
+BY_PROFILE = (
+    "with a hook secret or password no message names our address: without a notification profile at Infobip no delivery"
+    " reports will come"
+)
 
 # `status.groupId`; the number of ACCEPTED is not documented, so a number that is not here goes by its `groupName`.
 GROUPS = {1: "PENDING", 2: "UNDELIVERABLE", 3: "DELIVERED", 4: "EXPIRED", 5: "REJECTED"}
@@ -124,7 +131,7 @@ ERRORS: Mapping[str, Sequence[int]] = {
     "no_route": (345, 592, 597, 15016, 15023),
     "throttled": (541, 542, 4103, 4104, 4202),
     "no_credit": (4099,),
-    "vendor_fault": (15000, 15002, 15008),
+    "vendor_fault": (51, 15000, 15002, 15008),
     "duplicate": (5492,),
 }
 REPORT_CODES = {error: code for code, errors in ERRORS.items() for error in errors}
@@ -158,6 +165,12 @@ class Infobip(Adapter):
         if basic and not all(basic.partition(":")):
             problems["hook_basic"] = "must be a user and a password with a colon between them"
         return problems
+
+    def caution(self, account: Account) -> str:
+        return BY_PROFILE if _has_proof(account) else ""
+
+    def limits(self, channel: Channel, settings: Mapping[str, Any]) -> Limits:
+        return Limits(text=MOST_MMS_TEXT) if channel is Channel.MMS else Limits(parts=MOST_PARTS)
 
     def resend_window(self, account: Account) -> timedelta | None:
         hours = reading.number(account.settings, "resend_hours")
@@ -219,10 +232,11 @@ class Infobip(Adapter):
 
     def parse_hook(self, hook: HookRequest, account: Account) -> Sequence[Said]:
         body = reading.json_object(hook.body)
-        found = entries.read_each(entries.listed(body, "results"), _said)
-        empty = (
-            body.get("results") == [] or "notificationType" in body
-        )  # the latter tells of a click on an address
+        results = entries.listed(body, "results")
+        told = [item for item in results if not _is_seen(item)]
+        found = entries.read_each(told, _said)
+        # A `notificationType` tells of a click on an address.
+        empty = body.get("results") == [] or "notificationType" in body or bool(results and not told)
         if not found and not empty:
             raise BadPayload("neither reports nor inbound messages")
         return found
@@ -257,10 +271,13 @@ def _mms(message: Outgoing) -> dict[str, Any]:
     return {**title, "messageSegments": segments}
 
 
+def _has_proof(account: Account) -> bool:
+    return bool(account.secrets.get("hook_secret") or account.secrets.get("hook_basic"))
+
+
 def _webhooks(message: Outgoing, account: Account) -> dict[str, Any]:
     """A proof comes with the account's subscription only: with one, no address of our own is named."""
-    proved = account.secrets.get("hook_secret") or account.secrets.get("hook_basic")
-    where = {"notify": True} if proved else {"url": account.hook_url}
+    where = {"notify": True} if _has_proof(account) else {"url": account.hook_url}
     return {
         "delivery": {**where, "intermediateReport": False},
         "contentType": "application/json",
@@ -334,9 +351,15 @@ def _said(item: Mapping[str, Any]) -> Report | Inbound:
         if not (_id(item) or reading.text(item, "callbackData")):
             raise BadPayload("a report without messageId and callbackData")
         return _report(item)
-    if not (_id(item) and reading.text(item, "from")):
+    has_content = "text" in item or "message" in item
+    if not (has_content and _id(item) and reading.text(item, "from")):
         raise BadPayload("neither a report nor an inbound message with messageId and from")
     return _inbound(item)
+
+
+def _is_seen(item: Any) -> bool:
+    """Whether it says that somebody has seen our message: no status of ours, and no message of theirs."""
+    return isinstance(item, dict) and bool(reading.text(item, "seenAt")) and not reading.part(item, "status")
 
 
 def _report(item: Mapping[str, Any]) -> Report:

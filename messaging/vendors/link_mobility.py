@@ -6,8 +6,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from messaging.limits import Limits
 from messaging.types import (
     Account,
+    Channel,
     HookReply,
     HookRequest,
     HttpRequest,
@@ -34,6 +36,7 @@ HOSTS: Mapping[str, str] = {
 }
 LEAST_VALIDITY, MOST_VALIDITY = 15 * 60, 48 * 3600  # seconds
 SHORT_NUMBER = re.compile(r"[0-9]{1,14}")
+NAME = "[^0-9].{1,10}"
 PART = re.compile(r"(?P<id>.+)\$(?P<n>[0-9]{1,3})")  # the id of one part of a long message, counted from 0
 
 # `resultCode` of the answer to a send.
@@ -111,6 +114,9 @@ class LinkMobility(Adapter):
         Setting("base_url", "Base URL", "Only if it is none of the platforms.", required=False, url=True),
     )
     about = About(stop="nobody; arranged with LINK's support")
+
+    def limits(self, channel: Channel, settings: Mapping[str, Any]) -> Limits:
+        return Limits(names=NAME)
 
     def build(self, batch: Sequence[Outgoing], account: Account) -> HttpRequest:
         (message,) = batch

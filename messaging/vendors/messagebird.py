@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import hmac
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote, urlsplit
 
 import jwt
 
@@ -19,6 +20,7 @@ from messaging.types import (
     HttpRequest,
     HttpResponse,
     Inbound,
+    Media,
     Outcome,
     Outgoing,
     Report,
@@ -65,17 +67,33 @@ STATUSES: Mapping[str, Status] = {
     "expired": Status.EXPIRED,
     "delivery_failed": Status.UNDELIVERED,
 }
-# `statusReason` of a failed one: words in it, what it comes to, our code.
+# `statusErrorCode` of a failed one: what it comes to, our code. 1 to 34 are GSM's numbers; Bird lists 1 to 12 under
+# "unknown subscriber".
+ERROR_CODES: Mapping[str, tuple[Status, str]] = {
+    **dict.fromkeys(("1", "2", "3", "5", "9", "10", "11", "12"), (Status.UNDELIVERED, "invalid_recipient")),
+    **dict.fromkeys(("6", "27", "31", "32", "33"), (Status.UNDELIVERED, "unreachable")),
+    "34": (Status.UNDELIVERED, "vendor_fault"),
+    "103": (Status.REJECTED, "opted_out"),
+}
+# `statusReason` where no such number is given: words in it, what it comes to, our code.
 REASONS: Mapping[str, tuple[Status, str]] = {
     "dlr not received": (Status.SENT, ""),  # the network took it and told no more
-    "expired": (Status.EXPIRED, "expired"),
     "opted out": (Status.REJECTED, "opted_out"),
+    "optedout": (Status.REJECTED, "opted_out"),
     "carrier rejected": (Status.REJECTED, "rejected_by_vendor"),
     "insufficient balance": (Status.REJECTED, "no_credit"),
+    "incorrect number": (Status.UNDELIVERED, "invalid_recipient"),
     "unknown subscriber": (Status.UNDELIVERED, "invalid_recipient"),
     "unavailable subscriber": (Status.UNDELIVERED, "unreachable"),
     "received network error": (Status.UNDELIVERED, "vendor_fault"),
+    "expired": (Status.EXPIRED, "expired"),
 }
+
+# Names of an inbound message's fields, in small letters: numbers, then short codes, whose own fields count more.
+SHORT_CODE = "shortcode"
+TEXTS, MEDIA = ("body", "message"), ("mediaurls", "mediaurls[]")
+TIMES = ("createddatetime", "receive_datetime")
+SHORT_CODE_TIME = "%Y%m%d%H%M%S"  # in UTC
 
 
 class MessageBird(Adapter):
@@ -100,8 +118,9 @@ class MessageBird(Adapter):
         ),
     )
     channels = frozenset({Channel.SMS, Channel.MMS})
+    proof_age = timedelta(minutes=1)  # Bird's own choice: each signature says until when it is good
     about = About(
-        inbound=frozenset({Channel.SMS}),
+        inbound=frozenset({Channel.SMS, Channel.MMS}),
         proof="JWT over address and body where a signing key is set, else the secret URL",
         fallback="connector",
         stop="the sender, unless a flow at the vendor does",
@@ -171,12 +190,15 @@ class MessageBird(Adapter):
         # Reports come as GET with all of it in the query; inbound messages as that, a form, or JSON.
         body = reading.json_object(hook.body) if hook.method == "POST" else {}
         fields = body or reading.form(hook)
-        if not reading.text(fields, "id"):
+        named = {name.lower(): value for name, value in fields.items()}
+        if not reading.text(named, "id") and not reading.text(named, "mid"):
             raise BadPayload("a call without the id of a message")
-        if "body" in fields:
-            return (_inbound(fields),)
-        if reading.text(fields, "status"):
+        has_content = any(name in named for name in (*TEXTS, *MEDIA))
+        word = reading.text(fields, "status")
+        if word.lower() in STATUSES or (word and not has_content):
             return (_report(fields),)
+        if has_content:
+            return (_inbound(named, tuple(Media(url) for url in _urls(hook, body) if url)),)
         raise BadPayload("neither a report nor an inbound message")
 
 
@@ -236,29 +258,67 @@ def _sha256(data: bytes) -> str:
 
 def _report(fields: Mapping[str, Any]) -> Report:
     word, reason = reading.text(fields, "status"), reading.text(fields, "statusReason")
-    status = STATUSES.get(word.lower(), Status.UNKNOWN)
-    code = "expired" if status is Status.EXPIRED else ""
-    if status in (Status.UNDELIVERED, Status.EXPIRED):
-        said = reason.lower().replace("_", " ")
-        status, code = next((REASONS[words] for words in REASONS if words in said), (status, code))
+    number = reading.text(fields, "statusErrorCode")
+    status, code = _said(STATUSES.get(word.lower(), Status.UNKNOWN), number, reason)
     return Report(
         status=status,
         vendor_status=word,
         vendor_id=reading.text(fields, "id").lower(),
         reference=reading.text(fields, "reference"),
         code=code,
-        vendor_code=reading.text(fields, "statusErrorCode"),
+        vendor_code=number,
         text=reason,
         segments=reading.number(fields, "messagePartCount"),
         occurred_at=reading.moment(reading.text(fields, "statusDatetime")),
     )
 
 
-def _inbound(fields: Mapping[str, Any]) -> Inbound:
+def _said(status: Status, number: str, reason: str) -> tuple[Status, str]:
+    """What a failure comes to, and our code: by its number, else by the words. What expired stays expired."""
+    if status not in (Status.UNDELIVERED, Status.EXPIRED):
+        return status, ""
+    words = reason.lower().replace("_", " ").replace("-", " ")
+    known = ERROR_CODES.get(number.strip()) or next((REASONS[one] for one in REASONS if one in words), None)
+    if known is None:
+        return status, "expired" if status is Status.EXPIRED else ""
+    told, code = known
+    return (status if status is Status.EXPIRED and told.is_final else told), code
+
+
+def _inbound(fields: Mapping[str, Any], media: tuple[Media, ...]) -> Inbound:
+    """`fields` by names in small letters. A short code's call holds both kinds of names, and its own are right."""
+    short_code = reading.text(fields, SHORT_CODE)
+    texts = reversed(TEXTS) if short_code else TEXTS
+    names = ("mid", "id") if short_code else ("id", "mid")
     return Inbound(
-        vendor_id=reading.text(fields, "id").lower(),
-        sender=reading.text(fields, "originator"),
-        recipient=reading.text(fields, "recipient"),
-        text=reading.text(fields, "body"),
-        occurred_at=reading.moment(reading.text(fields, "createdDatetime")),
+        vendor_id=_first(fields, names).lower(),
+        sender=_first(fields, ("originator", "sender")),
+        recipient=short_code or _first(fields, ("recipient", "receiver")),
+        channel=Channel.MMS if media else Channel.SMS,
+        text=_first(fields, texts),
+        media=media,
+        occurred_at=_moment(_first(fields, TIMES)),
     )
+
+
+def _first(fields: Mapping[str, Any], names: Iterable[str]) -> str:
+    """The first of those fields that says anything."""
+    return next(filter(None, (reading.text(fields, name) for name in names)), "")
+
+
+def _moment(written: str) -> datetime | None:
+    """A short code's times are digits alone."""
+    try:
+        return datetime.strptime(written, SHORT_CODE_TIME).replace(tzinfo=UTC)
+    except ValueError:
+        return reading.moment(written)
+
+
+def _urls(hook: HookRequest, body: Mapping[str, Any]) -> list[str]:
+    """The files of an inbound message: a JSON list or text, or a form's field that may come several times."""
+    if body:
+        told = [value for name, value in body.items() if name.lower() in MEDIA]
+        values = [one for value in told for one in (value if isinstance(value, list) else [value])]
+        return [value for value in values if isinstance(value, str)]
+    query = urlsplit(hook.url).query if hook.method == "GET" else hook.body.decode("utf-8", "replace")
+    return [value for name, value in parse_qsl(query, errors="replace") if name.lower() in MEDIA]

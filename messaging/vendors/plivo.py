@@ -6,9 +6,11 @@ import base64
 import hmac
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
+from messaging.limits import NUMBERS, Limits
 from messaging.types import (
     Account,
     Channel,
@@ -31,6 +33,7 @@ from messaging.vendors.meanings import Meaning
 # Facts.
 DEFAULT_BASE_URL = "https://api.plivo.com"
 LOGS = (("true", "keeps text and numbers"), ("false", "masks them"))
+MOST_TEXT, MOST_UCS2_TEXT = 1600, 737  # characters
 SUBACCOUNT = "SA"
 FORM = "application/x-www-form-urlencoded"
 
@@ -82,6 +85,9 @@ REPORT_CODES: Mapping[str, tuple[str, Status | None]] = {
     "900": ("no_credit", Status.REJECTED),
     "1000": ("vendor_fault", None),  # no reason given
 }
+# `PartInfo` of a report on one part of a message that the carrier takes in parts only. `ParentMessageUUID` is the id of
+# the first part, which the answer gave for the whole.
+_PART = re.compile(r"\s*(?P<n>[0-9]{1,3}) of (?P<all>[0-9]{1,3})\s*", re.I)
 _MEDIA = re.compile(r"Media(\d{1,3})")
 
 Pairs = Sequence[tuple[str, str]]
@@ -122,6 +128,12 @@ class Plivo(Adapter):
         if not values["auth_id"] or re.fullmatch(r"(MA|SA)[0-9A-Za-z]{18}", values["auth_id"]):
             return {}
         return {"auth_id": "an Auth ID is MA or SA and 18 letters and digits: copy it from Plivo's console"}
+
+    def limits(self, channel: Channel, settings: Mapping[str, Any]) -> Limits:
+        """MMS go from numbers; those of a pool pick themselves."""
+        if channel is Channel.SMS:
+            return Limits(text=MOST_TEXT, ucs2_text=MOST_UCS2_TEXT)
+        return Limits() if settings.get("powerpack_uuid") else Limits(senders=NUMBERS)
 
     def build(self, batch: Sequence[Outgoing], account: Account) -> HttpRequest:
         (message,) = batch
@@ -188,7 +200,8 @@ class Plivo(Adapter):
             # The query holds our reference, and V2 does not sign it.
             reference = hook.query.get("ref", "") if _is_v3(hook.headers) else ""
             units = reading.number(fields, "Units")
-            return (_report(uuid, word, fields.get("ErrorCode", ""), units, reference),)
+            report = _report(uuid, word, fields.get("ErrorCode", ""), units, reference)
+            return (_of_part(report, fields),)
         if "Text" in fields or "Body" in fields or "MediaCount" in fields:
             return (_inbound(uuid, fields),)
         raise BadPayload("a call about a message that says nothing of it")
@@ -280,6 +293,15 @@ def _report(uuid: str, word: str, error: str, units: int | None, reference: str)
         vendor_code=error,
         segments=units or None,
     )
+
+
+def _of_part(report: Report, fields: Mapping[str, str]) -> Report:
+    """The report as one on a part, where it is; found by the id of the whole."""
+    report = replace(report, vendor_id=_uuid(fields, "ParentMessageUUID") or report.vendor_id)
+    told = _PART.fullmatch(fields.get("PartInfo", ""))
+    if told is None or not int(told["all"]) > 1 or not 1 <= int(told["n"]) <= int(told["all"]):
+        return report
+    return replace(report, part=int(told["n"]), parts=int(told["all"]), segments=None)
 
 
 def _inbound(uuid: str, fields: Mapping[str, str]) -> Inbound:

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from messaging import segments
 from messaging.backoff import parse_retry_after
+from messaging.limits import NUMBERS, Limits
 from messaging.types import (
     Account,
     Channel,
@@ -40,7 +41,9 @@ from messaging.vendors.meanings import Meaning
 DEFAULT_BASE_URL = "https://api.telnyx.com/v2"
 RESEND_WINDOW = timedelta(hours=24)  # an answer of success is replayed that long under its Idempotency-Key
 SIGNATURE_AGE = 300.0  # seconds between signing and receipt, either way
+MOST_FILES = 10
 INBOUND = "message.received"
+LINK_CLICK = "message.link_click"  # somebody opened a shortened address: nothing about delivery
 UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 # `to[].status` of reports and of the message itself.
@@ -161,6 +164,12 @@ class Telnyx(Adapter):
             problems["messaging_profile_id"] = "Messaging profile ID must be a UUID; copy it from the portal"
         return problems
 
+    def limits(self, channel: Channel, settings: Mapping[str, Any]) -> Limits:
+        """A name sends SMS alone, and only with a messaging profile."""
+        if channel is Channel.MMS:
+            return Limits(files=MOST_FILES, senders=NUMBERS)
+        return Limits() if settings.get("messaging_profile_id") else Limits(senders=NUMBERS)
+
     def resend_window(self, account: Account) -> timedelta | None:
         return RESEND_WINDOW
 
@@ -222,6 +231,8 @@ class Telnyx(Adapter):
     def parse_hook(self, hook: HookRequest, account: Account) -> Sequence[Said]:
         event = reading.part(reading.json_object(hook.body), "data")
         kind, message = reading.text(event, "event_type"), reading.part(event, "payload")
+        if kind.startswith(LINK_CLICK):
+            return ()
         if not kind.startswith("message.") or not reading.text(message, "id"):
             raise BadPayload("not an event about a message")
         moment = reading.moment(reading.text(event, "occurred_at"))

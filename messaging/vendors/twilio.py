@@ -13,6 +13,7 @@ from itertools import count, takewhile
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from messaging.limits import NUMBERS, Limits
 from messaging.types import (
     Account,
     Channel,
@@ -43,6 +44,7 @@ REGIONS: Mapping[str, tuple[str, str]] = {
 OFFERED = tuple((name, label) for name, (label, _) in REGIONS.items())
 BY_MESSAGE, BY_SERVICE = "message", "service"
 CHOICES = ((BY_MESSAGE, "the message, out of the service's pool"), (BY_SERVICE, "the service"))
+MOST_TEXT, MOST_FILES = 1600, 10
 VALIDITY = (1, 36_000)  # seconds in Twilio's queue
 QUEUE_FULL = "21611"  # the sender has ten hours of work waiting
 QUEUE_FULL_WAIT = 300.0  # seconds
@@ -68,16 +70,20 @@ REFUSALS: Mapping[str, Meaning] = {
     code: meaning
     for meaning, codes in (
         (meanings.CREDENTIALS_REFUSED, "20003 20008 20404"),  # also a suspended account, test credentials
-        (meanings.THROTTLED, f"20429 14107 {QUEUE_FULL}"),  # 14107: too many between two numbers in 30 s
+        # 14107: too many between two numbers in 30 s; 63018: a sender or the account is over its rate.
+        (meanings.THROTTLED, f"20429 14107 63018 {QUEUE_FULL}"),
         (meanings.UNAVAILABLE, "21730"),  # maintenance
         (meanings.INVALID_RECIPIENT, "21211 21217 21604 21614"),
         (meanings.OPTED_OUT, "21610"),
         # A trial account and an unverified number; a country that the account has switched off; no way at all.
         (meanings.NO_ROUTE, "21608 21408 21612"),
         # 217..: a Messaging Service without a fitting sender, or one that does not exist.
-        (meanings.INVALID_SENDER, "21212 21603 21606 21616 21703 21704 21705"),
+        (
+            meanings.INVALID_SENDER,
+            "21212 21601 21603 21606 21607 21616 21657 21701 21702 21703 21704 21705 21709",
+        ),
         # Nothing to send; our hook's address, our validity.
-        (meanings.INVALID_REQUEST, "21602 21619 21609 21624"),
+        (meanings.INVALID_REQUEST, "21602 21619 21609 21624 21626 21653 21658 90007"),
         (meanings.CONTENT_REFUSED, "21617 21618"),  # longer than 1,600 characters; filtered
         (meanings.MEDIA_REFUSED, "21620 21623"),  # an address; more than ten files
         (meanings.MMS_UNSUPPORTED, "21621 21622"),  # the sender, the account
@@ -89,29 +95,51 @@ NO_WAY_FOR_MMS = "21612"
 # Codes of this family are about one message, also with the HTTP status 403.
 ABOUT_A_MESSAGE = "21"
 
-# Error codes of reports (`ErrorCode`) in our words.
+# Error codes of reports (`ErrorCode`) in our words. 63…: channels such as RCS, which a Messaging Service may choose.
 REPORT_CODES: Mapping[str, str] = {
     code: word
     for word, codes in (
-        ("account_blocked", "30002"),
-        ("content_refused", "30007"),
+        ("account_blocked", "30002 63020 63051"),
+        ("content_refused", "30007 63005 63013 63016 63021 63026 63027 63029 63040 63041 63042"),
+        ("credentials_refused", "63001"),
         ("expired", "30036"),
-        ("invalid_recipient", "30005 30006"),  # 30006: a landline, or a carrier out of reach
-        ("media_refused", "30019"),  # too large for the carrier
+        # 30006: a landline, or a carrier out of reach.
+        ("invalid_recipient", "30005 30006 30014 63003 63024"),
+        # 30012, 30013: our validity.
+        (
+            "invalid_request",
+            "30012 30013 30015 30016 30028 30029 30030 30031 30400 63006 63011 63028 63030 63031",
+        ),
+        ("invalid_sender", "63002 63007 63008 63022"),
+        # 30019: too large for the carrier; the others could not be fetched, or not be shown.
+        ("media_refused", "30019 63019 63025 63034 63043 63044 63045 63047"),
         ("mms_unsupported", "30011"),
-        ("recipient_blocked", "30004 30450"),  # 30450: protection against SMS pumping
-        ("sender_not_registered", "30018 30024 30032 30034 30035"),
-        ("throttled", "30001 30017 30022 30023 30027"),  # full queues, congestion, rates and caps of 10DLC
-        ("unreachable", "30003"),
-        ("vendor_fault", "30008 30410"),  # 30008: no reason given
+        (
+            "recipient_blocked",
+            "30004 30450 63014 63015 63032 63033 63035 63049",
+        ),  # 30450: against SMS pumping
+        ("rejected_by_vendor", "30010"),  # it costs more than the account allows
+        # A toll-free number whose verification was refused: 3044…
+        (
+            "sender_not_registered",
+            "30018 30024 30032 30033 30034 30035 30440 30441 30442 30443 30444 30445 30446",
+        ),
+        ("sender_not_registered", "30447 30448 30449"),
+        # Full queues, congestion, rates and caps.
+        ("throttled", "30001 30017 30022 30023 30025 30026 30027 63017 63018 63038 63039"),
+        ("unreachable", "30003 63036"),
+        # 30008: no reason given; 30009: a part is missing.
+        ("vendor_fault", "30008 30009 30020 30021 30410 30500 63009 63010 63012 63023 63037"),
     )
     for code in codes.split()
 }
+CHANNELS = "63"  # of this family each code is a refusal by a channel, also one that is new
 # Where the code says more than "failed" or "undelivered".
 REPORT_STATUSES: Mapping[str, Status] = {
     "30036": Status.EXPIRED,
     **dict.fromkeys(("21610", "30004", "30007", "30034", "30450"), Status.REJECTED),
 }
+RECEIVED = ("received", "receiving")  # words of incoming messages
 CANCELED = "canceled"  # withdrawn at Twilio, by a person or another program
 
 Pairs = Sequence[tuple[str, str]]
@@ -148,6 +176,13 @@ class Twilio(Adapter):
 
     def wrong(self, values: Mapping[str, str]) -> Mapping[str, str]:
         return _misshapen(values)
+
+    def limits(self, channel: Channel, settings: Mapping[str, Any]) -> Limits:
+        """A name sends no MMS; of the senders of a service's own choice nothing is known."""
+        by_service = settings.get("sender_choice") == BY_SERVICE
+        if channel is Channel.MMS and not by_service:
+            return Limits(files=MOST_FILES, text=MOST_TEXT, senders=NUMBERS)
+        return Limits(files=MOST_FILES, text=MOST_TEXT)
 
     def build(self, batch: Sequence[Outgoing], account: Account) -> HttpRequest:
         (message,) = batch
@@ -219,7 +254,8 @@ class Twilio(Adapter):
         fields = dict(_fields(hook))
         sid = fields.get("MessageSid") or fields.get("SmsSid") or ""
         word = fields.get("MessageStatus") or fields.get("SmsStatus") or ""
-        if sid and ("Body" in fields or "NumMedia" in fields):
+        # A status may quote its message; an incoming one has no status, or says that it was received.
+        if sid and word in ("", *RECEIVED) and ("Body" in fields or "NumMedia" in fields):
             return (_inbound(sid, fields),)
         if not sid or not word:
             raise BadPayload("neither a status callback nor an incoming message")
@@ -351,6 +387,8 @@ def _report(sid: str, word: str, error: str, reference: str) -> Report:
     code = REPORT_CODES.get(error, "")
     if not code and error in REFUSALS:
         code = _meaning(error, Channel.MMS if sid.startswith("MM") else Channel.SMS, 400).code
+    if not code and error.startswith(CHANNELS) and len(error) == 5:
+        code = meanings.REJECTED.code
     return Report(
         status=REPORT_STATUSES.get(error, status),
         vendor_status=word,

@@ -7,6 +7,7 @@ import hmac
 import re
 import time
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -17,6 +18,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from messaging.limits import NUMBERS, Limits
 from messaging.types import (
     Account,
     Channel,
@@ -41,10 +43,14 @@ from messaging.vendors.meanings import Meaning
 DEFAULT_BASE_URL = "https://api.nexmo.com"
 BALANCE_URL = "https://rest.nexmo.com"  # the balance has a host of its own
 JWT, BASIC = "jwt", "basic"
-AUTHENTICATIONS = ((JWT, "JWT, made with the application's private key"), (BASIC, "API key and secret"))
+AUTHENTICATIONS = (
+    (JWT, "JWT, made with the application's private key"),
+    (BASIC, "API key and secret (no delivery reports, no replies)"),
+)
 JWT_SECONDS = 900
 TTL = {Channel.SMS: (20, 604_800), Channel.MMS: (300, 259_200)}  # seconds, least and most
-SIGNATURE_AGE = 300.0  # seconds between signing and receipt, either way
+MOST_CAPTION = 3000  # characters
+REPEATS = timedelta(hours=24)  # how long Vonage repeats a call, perhaps under its first signature
 ISSUER = "Vonage"
 
 # What a file is: by its content type, else by the end of its address, else a "file".
@@ -98,6 +104,15 @@ REPORT_CODES: Mapping[str, str] = {
 }
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
+# Vonage's page on authentication: with API key and secret, the Messages API has no webhooks.
+AUTH_HELP = (
+    "JWT, unless messages may go out blind: with API key and secret no delivery reports and no replies come."
+)
+SILENT = (
+    "with API key and secret Vonage calls nobody: no delivery reports and no replies will come, and each message ends"
+    " unconfirmed; choose JWT"
+)
+
 # What is wrong with settings, and what to do.
 NO_UUID = (
     "An application ID looks like aaaaaaaa-bbbb-cccc-dddd-0123456789ab: copy it from the application's page"
@@ -112,7 +127,7 @@ class Vonage(Adapter):
     key = "vonage"
     label = "Vonage"
     settings = (
-        Setting("auth", "Authentication", "Vonage recommends JWT.", choices=AUTHENTICATIONS, default=JWT),
+        Setting("auth", "Authentication", AUTH_HELP, choices=AUTHENTICATIONS, default=JWT),
         Setting("application_id", "Application ID", "Of the application. Needed with JWT.", required=False),
         Setting(
             "private_key",
@@ -132,6 +147,7 @@ class Vonage(Adapter):
         ),
     )
     channels = frozenset({Channel.SMS, Channel.MMS})
+    proof_age = REPEATS
     about = About(
         inbound=frozenset({Channel.SMS, Channel.MMS}),
         proof="JWT (HS256) with a hash of the body",
@@ -149,6 +165,13 @@ class Vonage(Adapter):
         if values["private_key"] and not _private_key(values["private_key"]):
             wrong["private_key"] = NO_PEM
         return wrong
+
+    def caution(self, account: Account) -> str:
+        return SILENT if _uses_basic(account) else ""
+
+    def limits(self, channel: Channel, settings: Mapping[str, Any]) -> Limits:
+        """MMS go from US and Canadian numbers alone, and their text is a caption."""
+        return Limits(text=MOST_CAPTION, senders=NUMBERS) if channel is Channel.MMS else Limits()
 
     def build(self, batch: Sequence[Outgoing], account: Account) -> HttpRequest:
         (message,) = batch
@@ -196,12 +219,14 @@ class Vonage(Adapter):
     def verify(self, hook: HookRequest, account: Account) -> None:
         scheme, _, token = hook.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
-            # After a fault of its own Vonage may send a call unsigned, and sends it again, signed, after a 5xx.
-            raise BadSignature("there is no signature", again=True)
+            # After a fault of its own Vonage may send a call unsigned, and sends it again, signed, after a 5xx. A GET
+            # is of its old SMS API, which never signs.
+            raise BadSignature("there is no signature", again=hook.method == "POST")
         claims = _claims(token.strip(), account.secrets.get("signature_secret", ""))
         signed_at = claims.get("iat")
-        if not isinstance(signed_at, int | float) or not abs(time.time() - signed_at) <= SIGNATURE_AGE:
-            raise BadSignature("the signature is not of the last five minutes")
+        most = self.proof_age.total_seconds()
+        if not isinstance(signed_at, int | float) or not abs(time.time() - signed_at) <= most:
+            raise BadSignature("the signature is older than Vonage repeats a call")
         expected = {"iss": ISSUER, "api_key": account.settings.get("api_key", "")}
         if "application_id" in claims and account.settings.get("application_id"):
             expected["application_id"] = account.settings["application_id"]
@@ -307,7 +332,8 @@ def _meaning(status: int, code: str, names: Sequence[str]) -> Meaning:
 
 def _claims(token: str, secret: str) -> Mapping[str, Any]:
     """What a call says of itself, once its signature is proved. The age is checked elsewhere."""
-    options: Any = {"verify_iat": False, "verify_aud": False, "verify_sub": False, "verify_jti": False}
+    unchecked = ("verify_exp", "verify_nbf", "verify_iat", "verify_aud", "verify_sub", "verify_jti")
+    options: Any = dict.fromkeys(unchecked, False)
     try:
         claims: dict[str, Any] = jwt.decode(token, secret, algorithms=["HS256"], options=options)
     except (jwt.PyJWTError, ValueError, RecursionError):
@@ -366,6 +392,8 @@ def _inbound(entry: Mapping[str, Any]) -> Inbound:
     first = reading.part(entry, kind) if kind in KINDS else {}
     files = [file for file in (first, *reading.items(entry, "content")) if reading.text(file, "url")]
     urls = {reading.text(file, "url"): reading.text(file, "name") for file in reversed(files)}
+    if not files and kind != "text" and not reading.text(entry, "text"):
+        raise BadPayload("an inbound message of a kind that has neither text nor files")
     return Inbound(
         vendor_id=vendor_id,
         sender=reading.text(entry, "from"),

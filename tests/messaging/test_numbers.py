@@ -196,3 +196,19 @@ def test_every_recipient_comes_back_as_it_was_written(raw: str) -> None:
     canonical = numbers.parse_recipient(raw)
     assert numbers.double_zero(canonical) == raw
     numbers.country(canonical)
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        pytest.param("+22395", "22395", id="a plus"),
+        pytest.param("0022395", "22395", id="two zeros"),
+        pytest.param("+123456", "123456", id="six digits"),
+        pytest.param("22395", "22395", id="neither"),
+        pytest.param("+4219000", "004219000", id="seven digits are a number"),
+        pytest.param("+12", "0012", id="two digits are none of ours"),
+        pytest.param("+02395", "0002395", id="no short code begins with 0"),
+    ],
+)
+def test_a_short_code_is_never_written_as_an_international_number(written: str, expected: str) -> None:
+    assert numbers.double_zero(written) == expected

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from messaging.limits import Content, Limits
 from messaging.routing import Facts, Fit, Way, best, rank, sender_for
 from messaging.types import Channel
 
@@ -156,3 +157,20 @@ def test_a_question_that_names_no_sender() -> None:
         (Fit.USABLE, ""),
         (Fit.SENDER, ""),
     ]
+
+
+ONE_FILE = (("mms", Limits(files=1)),)
+
+
+def test_an_account_that_can_never_carry_the_message_is_passed_by() -> None:
+    asked = facts(channel=Channel.MMS, content=Content("Look", 2))
+    choices = rank(asked, [way(1, limits=ONE_FILE), way(2)], held={102: "its circuit is open"})
+    assert [choice.fit for choice in choices] == [Fit.CONTENT, Fit.HELD]
+    assert str(choices[0].objection).startswith("media must not name more than one file")
+    assert best(choices) is choices[1]
+    assert best(rank(asked, [way(1, limits=ONE_FILE)])) is None
+
+
+def test_limits_of_one_channel_say_nothing_of_the_other() -> None:
+    asked = facts(channel=Channel.SMS, content=Content("Look", 2))
+    assert [choice.fit for choice in rank(asked, [way(1, limits=ONE_FILE)])] == [Fit.USABLE]

@@ -377,3 +377,10 @@ def test_delivered_ends_every_story_but_a_vendors_own_end(sequence: list, n: int
         assert (verdict, story.state) == (DELIVERED, S.DELIVERED)
     else:
         assert verdict in (STORED, CONTRADICTION)
+
+
+def test_an_account_that_can_carry_an_mms_comes_before_the_fallback() -> None:
+    unfit = SendResult(Outcome.PERMANENT, code="mms_unsupported", mms_unsupported=True, route_fault=True)
+    moved = states.on_answer(SENDING, unfit, may_fall_back=True, may_move=True)
+    assert moved == Verdict(Effect.APPLIED, S.ACCEPTED, error_code="mms_unsupported", moves=True)
+    assert states.on_answer(SENDING, unfit, may_fall_back=True) == FALL_BACK

@@ -469,18 +469,6 @@ class TestSinch(VendorKit):
             PICTURED,
         ),
         Hook(
-            "an inbound binary SMS",
-            (
-                Inbound(
-                    "01FC66621XXXXX119Z8PMV1QPA",
-                    "15550100123",
-                    "15550100100",
-                    occurred_at=datetime(2026, 1, 15, 10, tzinfo=UTC),
-                ),
-            ),
-            {**TEXTED, "type": "mo_binary", "body": "AGYAbw==", "udh": "010203"},
-        ),
-        Hook(
             "the MMS API delivered",
             (
                 Report(
@@ -901,6 +889,12 @@ def test_kinds_of_slides(url: str, content_type: str, kind: str) -> None:
 def test_a_placeholder_in_a_media_text_is_kept_literal() -> None:
     body = read(ADAPTER.build([TestSinch.mms(text="Hi ${name}")], account()))
     assert rendered(body["body"]["message"], body["parameters"]) == "Hi ${name}"
+
+
+@pytest.mark.parametrize("kind", ["mo_binary", "mo_rcs"])
+def test_what_no_person_wrote_as_text_is_parked(kind: str) -> None:
+    with pytest.raises(BadPayload):
+        parse_hook({**TEXTED, "type": kind, "body": "AGYAbw==", "udh": "010203"})
 
 
 # -- proofs

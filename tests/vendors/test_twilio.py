@@ -556,7 +556,19 @@ class TestTwilio(VendorKit):
             ("30034", Status.REJECTED, "sender_not_registered"),
             ("30018 30024 30032 30035", Status.UNDELIVERED, "sender_not_registered"),
             ("30036", Status.EXPIRED, "expired"),
-            ("30001 30017 30022 30023 30027", Status.UNDELIVERED, "throttled"),
+            ("30001 30017 30022 30023 30025 30026 30027", Status.UNDELIVERED, "throttled"),
+            ("63017 63018 63038 63039", Status.UNDELIVERED, "throttled"),
+            ("30009 30020 30021 30500 63009 63010 63012 63023", Status.UNDELIVERED, "vendor_fault"),
+            ("30010 63098 63999", Status.UNDELIVERED, "rejected_by_vendor"),
+            ("30012 30013 30400 63006 63030 90007", Status.UNDELIVERED, "invalid_request"),
+            ("30440 30441 30443 30445 30449 30033", Status.UNDELIVERED, "sender_not_registered"),
+            ("63002 63007 63008 21657", Status.UNDELIVERED, "invalid_sender"),
+            ("63003 63024 30014", Status.UNDELIVERED, "invalid_recipient"),
+            ("63014 63033", Status.UNDELIVERED, "recipient_blocked"),
+            ("63005 63013 63016 63021", Status.UNDELIVERED, "content_refused"),
+            ("63019 63034", Status.UNDELIVERED, "media_refused"),
+            ("63020 63051", Status.UNDELIVERED, "account_blocked"),
+            ("63036", Status.UNDELIVERED, "unreachable"),
             ("30002", Status.UNDELIVERED, "account_blocked"),
             ("30003", Status.UNDELIVERED, "unreachable"),
             ("30005 30006", Status.UNDELIVERED, "invalid_recipient"),
@@ -564,7 +576,7 @@ class TestTwilio(VendorKit):
             ("30011", Status.UNDELIVERED, "mms_unsupported"),
             ("30019", Status.UNDELIVERED, "media_refused"),
             ("21612", Status.UNDELIVERED, "no_route"),
-            ("39999", Status.UNDELIVERED, ""),
+            ("39999 639", Status.UNDELIVERED, ""),
         ],
     )
     @pytest.mark.parametrize("said", ["failed", "undelivered"])
@@ -573,6 +585,27 @@ class TestTwilio(VendorKit):
             report = self.report(said, code)
             assert (report.status, report.code, report.vendor_code) == (status, word, code)
             assert report.mms_unsupported is (code == "30011")
+
+    def test_a_form_with_a_status_and_a_text_is_a_status(self) -> None:
+        report = self.report_of([*status_form("undelivered", "30003"), ("Body", "Hello"), ("NumMedia", "0")])
+        assert (report.status, report.code, report.vendor_id) == (Status.UNDELIVERED, "unreachable", SID)
+
+    def test_so_is_one_with_the_older_name_alone(self) -> None:
+        form = [("SmsSid", SID), ("SmsStatus", "delivered"), ("Body", "Hello")]
+        assert self.report_of(form).status is Status.DELIVERED
+
+    def test_a_message_that_was_received_is_no_status(self) -> None:
+        form = [("MessageSid", SID), ("MessageStatus", "received"), ("From", "+15550100123"), ("To", "51515")]
+        found = self.adapter.parse_hook(
+            self.hook_request(Hook("", (), [*form, ("Body", "STOP"), ("SmsStatus", "received")])),
+            self.account(),
+        )
+        assert found == (Inbound(SID, "+15550100123", "51515", Channel.SMS, "STOP"),)
+
+    def report_of(self, form: list[tuple[str, str]]) -> Report:
+        (report,) = self.adapter.parse_hook(self.hook_request(Hook("", (), form)), self.account())
+        assert isinstance(report, Report)
+        return report
 
     def test_an_error_code_beside_a_good_word_says_nothing(self) -> None:
         report = self.report("delivered", "30003")

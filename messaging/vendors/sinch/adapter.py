@@ -8,9 +8,11 @@ import hmac
 import re
 import time
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from messaging.limits import Limits
 from messaging.types import (
     Account,
     Channel,
@@ -39,9 +41,11 @@ AUTH_URL = "https://auth.sinch.com"
 XMS, JSON = "xms", "json"  # ways of sending MMS
 MMS_PATH = "mms"  # below the hook address: where the MMS API's postbacks, which are not signed, may go
 LOOK_BACK = 7 * 24 * 3600.0  # seconds; without a start, a search covers a day
-SIGNATURE_AGE = 300.0  # seconds between signing and receipt, either way
+REPEATS = timedelta(hours=22, minutes=45)  # how long Sinch repeats a call, perhaps under its first signature
 SIGNATURE = "x-sinch-webhook-signature"
 NONCE, TIMESTAMP = f"{SIGNATURE}-nonce", f"{SIGNATURE}-timestamp"
+
+BY_POSTBACK = "reports on MMS come only to the postback address that is entered at Sinch for its MMS API"
 
 # Fields that a choice makes necessary.
 NEEDED: Mapping[tuple[str, str], tuple[str, ...]] = {
@@ -101,6 +105,7 @@ class Sinch(Adapter):
     label = "Sinch"
     settings = _SETTINGS
     channels = frozenset({Channel.SMS, Channel.MMS})
+    proof_age = REPEATS
     about = About(
         inbound=frozenset({Channel.SMS, Channel.MMS}),
         proof="HMAC-SHA256 and timestamp, or Basic, where Sinch has set it up; else secret URL",
@@ -111,6 +116,15 @@ class Sinch(Adapter):
 
     def wrong(self, values: Mapping[str, str]) -> Mapping[str, str]:
         return _problems(values, {one.name: one.label for one in self.settings})
+
+    def caution(self, account: Account) -> str:
+        return BY_POSTBACK if account.settings.get("mms") == JSON else ""
+
+    def limits(self, channel: Channel, settings: Mapping[str, Any]) -> Limits:
+        """The text of a batch has a limit; how long that of a slide may be is not documented."""
+        if channel is Channel.SMS:
+            return Limits(text=xms.MOST_TEXT)
+        return Limits(files=mms.MOST_FILES) if settings.get("mms") == JSON else xms.MEDIA_LIMITS
 
     def token_request(self, account: Account) -> HttpRequest | None:
         if account.settings["credentials"] != PROJECT:
@@ -252,8 +266,8 @@ def _call(
 def _verify_signature(hook: HookRequest, secret: str) -> None:
     given, nonce = hook.headers.get(SIGNATURE, ""), hook.headers.get(NONCE, "")
     stamp = hook.headers.get(TIMESTAMP, "")
-    if not stamp.isdecimal() or len(stamp) > 12 or abs(time.time() - int(stamp)) > SIGNATURE_AGE:
-        raise BadSignature("the timestamp is missing or more than five minutes off")
+    if not stamp.isdecimal() or len(stamp) > 12 or abs(time.time() - int(stamp)) > REPEATS.total_seconds():
+        raise BadSignature("the timestamp is missing, or older than Sinch repeats a call")
     if not hmac.compare_digest(signature(secret, nonce, stamp, hook.body), given.encode()):
         raise BadSignature("the signature does not fit the body")
 

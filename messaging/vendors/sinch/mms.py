@@ -27,6 +27,7 @@ from messaging.vendors.sinch.xms import instant
 
 # Facts.
 BASE_URL = "https://api.ci.mblox.com"
+MOST_FILES = 8  # one on each slide
 NO_SUBJECT = "MMS"  # the MMS API wants a subject
 SLIDE_KINDS: Mapping[str, str] = {
     "text/vcard": "vcard",

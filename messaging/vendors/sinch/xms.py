@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from messaging.limits import Limits
 from messaging.types import (
     Account,
     Channel,
@@ -24,6 +25,8 @@ from messaging.vendors.meanings import Meaning
 
 # Facts.
 MOST_VALIDITY = 3 * 24 * 3600.0  # seconds; the longest that a batch can wait, and what it waits when not told
+MOST_TEXT = 2000  # characters
+MEDIA_LIMITS = Limits(files=1, text=MOST_TEXT)
 MOST_PARTS = 255  # of one SMS; any limit makes reports tell the number of parts
 
 # `code` of XMS refusals (400 and 403); other statuses have none.
@@ -154,11 +157,13 @@ def report(body: Mapping[str, Any], told: Mapping[str, Any]) -> Report:
 
 
 def inbound(body: Mapping[str, Any]) -> Inbound:
-    """`mo_binary` has no text that a person wrote."""
+    """Texts and media. The bytes of `mo_binary` are no text that a person wrote: parked, for a person to read."""
     kind, content = reading.text(body, "type"), reading.part(body, "body")
     vendor_id, sender = reading.text(body, "id"), reading.text(body, "from")
     if not vendor_id or not sender:
         raise BadPayload("an inbound message without an id or a sender")
+    if kind not in ("mo_text", "mo_media"):
+        raise BadPayload("a binary message, or one of an unknown kind")
     files = [file for file in reading.items(content, "media") if reading.text(file, "url")]
     written = {"mo_text": reading.text(body, "body"), "mo_media": reading.text(content, "message")}
     return Inbound(
