@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -11,7 +12,9 @@ from django.conf import settings
 
 from messaging import queue
 from messaging.models.statement import change, fetch
-from messaging.services.pump import Pump
+from messaging.services.pump import Pump, warm_up
+
+log = logging.getLogger(__name__)
 
 SILENT = 3.0  # seconds without a beat after which a slot is free
 RUNG = 5.0  # seconds after which an unanswered ring is repeated
@@ -50,6 +53,8 @@ SELECT count(*) AS n FROM messaging_slot WHERE worker = %(worker)s AND token IS 
 AND beat_at > clock_timestamp() - make_interval(secs => %(silent)s)
 """
 
+_fresh = True  # no pump of this process has recorded a call
+
 
 def register(worker: str, *, slots: int) -> None:
     """Gives a worker its slots."""
@@ -65,15 +70,23 @@ def ring(worker: str) -> int:
 
 
 def serve(worker: str, n: int) -> str:
-    """Runs a pump in the slot for one box of time. Returns at once when the slot is taken or the worker stops."""
+    """Runs a pump in the slot for one box of time. Returns at once when the slot is taken or the worker stops.
+
+    Until one pump of this process has recorded a call, its pumps claim one message at a time: what kills a process at
+    its first call takes one message along, and not as many as there are threads.
+    """
+    global _fresh
     if queue.stopped():
         return "stopping"
+    warm_up()
     token = uuid4()
     run_by = f"pid {os.getpid()}"
     if not change(TAKE, {"token": token, "run_by": run_by, "worker": worker, "n": n, "silent": SILENT}):
         return "taken"
+    until = time.monotonic() + settings.PUMP_BOX
     try:
-        Pump().run(until=time.monotonic() + settings.PUMP_BOX, stopped=queue.stopped, beat=_heart(token))
+        recorded = Pump().run(until=until, stopped=queue.stopped, beat=_heart(token), fresh=_fresh)
+        _fresh = _fresh and not recorded
     finally:
         change(LEAVE, {"token": token})
     return "served"
@@ -82,13 +95,18 @@ def serve(worker: str, n: int) -> str:
 def _heart(token: UUID) -> Callable[[], bool]:
     """A beat that writes once a second. False when another pump took the slot."""
     last = 0.0
+    lost = False
 
     def beat() -> bool:
-        nonlocal last
+        nonlocal last, lost
         if time.monotonic() - last < 1:
             return True
         last = time.monotonic()
-        return change(BEAT, {"token": token}) == 1
+        held = change(BEAT, {"token": token}) == 1
+        if not (held or lost):
+            lost = True
+            log.warning("slot lost", extra={"run_by": f"pid {os.getpid()}"})
+        return held
 
     return beat
 

@@ -120,7 +120,9 @@ def test_a_pump_that_ends_in_a_bug_leaves_too(worker: str, monkeypatch: pytest.M
     assert Slot.objects.get(n=0).token is None
 
 
-def test_a_silent_slot_is_taken_over_and_the_old_pump_stops(worker: str, settings: LazySettings) -> None:
+def test_a_silent_slot_is_taken_over_and_the_old_pump_stops(
+    worker: str, settings: LazySettings, caplog: pytest.LogCaptureFixture
+) -> None:
     settings.PUMP_BOX = 0.05
     old = uuid4()
     Slot.objects.filter(n=0).update(token=old, beat_at=timezone.now())
@@ -140,6 +142,8 @@ def test_a_silent_slot_is_taken_over_and_the_old_pump_stops(worker: str, setting
         patch.setattr(slots, "Pump", Pump)
         assert slots.serve(worker, 0) == "served"
     assert seen == [True, False]
+    (line,) = [record for record in caplog.records if record.message == "slot lost"]
+    assert vars(line)["run_by"] == f"pid {os.getpid()}"
 
 
 def test_a_heart_beats_once_a_second(worker: str, monkeypatch: pytest.MonkeyPatch) -> None:
