@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 from django.db import transaction
 
 from accounts.crypto import open_, seal
-from messaging import backoff
+from messaging import backoff, exchange
 from messaging.models import Connection, Lane, Message, Raw
 from messaging.models.statement import change, fetch
 from messaging.services import circuit, claims, dispatch, exchanges, sweep
@@ -118,6 +119,29 @@ def test_a_vendor_that_never_answers_leaves_a_doubt(monkeypatch: pytest.MonkeyPa
     attempt = only_attempt(message)
     assert (fresh(message).standing, attempt.outcome, attempt.code) == (S.UNCERTAIN, "unknown", "timeout")
     assert settings.UNCERTAIN_WAIT - 2 < seconds_until_due(message) <= settings.UNCERTAIN_WAIT
+
+
+def test_a_call_whose_time_ran_out_before_its_first_byte_is_retried(
+    vendor: Vendor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    message = factories.make_message(connection=account_at(vendor))
+    connect = exchange.HTTPConnection.connect
+
+    def stand_still(self: exchange.HTTPConnection) -> None:
+        connect(self)
+        exchange._current().deadline = time.monotonic()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(exchange.HTTPConnection, "connect", stand_still)
+        send(claim())
+    assert (vendor.heard, fresh(message).standing, only_attempt(message).outcome) == (
+        [],
+        S.RETRYING,
+        "temporary",
+    )
+    due_now(message)
+    send(claim())
+    assert (len(vendor.posts), fresh(message).standing) == (1, S.SENT)
 
 
 def test_retry_after_is_respected(vendor: Vendor) -> None:
