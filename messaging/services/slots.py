@@ -13,10 +13,14 @@ from django.conf import settings
 from messaging import queue
 from messaging.models.statement import change, fetch
 from messaging.services.pump import Pump, warm_up
+from messaging.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
 
 SILENT = 3.0  # seconds without a beat after which a slot is free
+STILL_MAX = (
+    90.0  # seconds in which a pump must turn once, or its process ends; the queue's own limit comes first
+)
 RUNG = 5.0  # seconds after which an unanswered ring is repeated
 FORGOTTEN = 300.0  # seconds after which a dead worker's slots are removed
 
@@ -84,8 +88,15 @@ def serve(worker: str, n: int) -> str:
     if not change(TAKE, {"token": token, "run_by": run_by, "worker": worker, "n": n, "silent": SILENT}):
         return "taken"
     until = time.monotonic() + settings.PUMP_BOX
+    heart = _heart(token)
     try:
-        recorded = Pump().run(until=until, stopped=queue.stopped, beat=_heart(token), fresh=_fresh)
+        with Watchdog("pump", patience=STILL_MAX) as watchdog:
+
+            def beat() -> bool:
+                watchdog.turned()
+                return heart()
+
+            recorded = Pump().run(until=until, stopped=queue.stopped, beat=beat, fresh=_fresh)
         _fresh = _fresh and not recorded
     finally:
         change(LEAVE, {"token": token})
