@@ -141,6 +141,7 @@ _queue = os.environ.get("Q_CLUSTER_NAME")
 Q_CLUSTER: dict[str, Any] = {
     "name": "connector",  # the signing salt: a change deletes queued tasks
     "orm": "default",
+    "broker_class": "messaging.queue.Bells",
     "poll": 0.05,
     "workers": PUMPS,
     "bulk": 2,

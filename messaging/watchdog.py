@@ -51,7 +51,7 @@ class Watchdog:
                 self.turned()
             looked_at = now
             if now > self._ends_at:
-                log.critical("main loop stands still: ending the process", extra={"loop": self.name})
+                log.error("main loop stands still: ending the process", extra={"loop": self.name})
                 os._exit(STOOD_STILL)
             notify("WATCHDOG=1")
 

@@ -32,9 +32,10 @@ FROM generate_series(0, %(slots)s - 1) n
 ON CONFLICT (worker, n) DO NOTHING
 """
 RING = """
-UPDATE messaging_slot SET rung_at = clock_timestamp()
-WHERE worker = %(worker)s AND beat_at < clock_timestamp() - make_interval(secs => %(silent)s)
-  AND rung_at < clock_timestamp() - make_interval(secs => %(rung)s) RETURNING n
+UPDATE messaging_slot s SET rung_at = clock_timestamp()
+FROM (SELECT id, rung_at > beat_at AS unanswered FROM messaging_slot WHERE worker = %(worker)s) before
+WHERE s.id = before.id AND s.beat_at < clock_timestamp() - make_interval(secs => %(silent)s)
+  AND s.rung_at < clock_timestamp() - make_interval(secs => %(rung)s) RETURNING s.n, before.unanswered
 """
 TAKE = """
 UPDATE messaging_slot SET token = %(token)s, run_by = %(run_by)s, beat_at = clock_timestamp()
@@ -69,6 +70,8 @@ def ring(worker: str) -> int:
     """Rings a pump for each silent slot. Returns how many were rung."""
     rows = fetch(RING, {"worker": worker, "silent": SILENT, "rung": RUNG})
     for row in rows:
+        if row.unanswered:  # the queue was emptied, or the cluster is slow
+            log.warning("bell not answered", extra={"worker": worker, "slot": row.n})
         queue.ring("messaging.tasks.pump", worker, row.n, queue=worker)
     return len(rows)
 

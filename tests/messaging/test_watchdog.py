@@ -38,7 +38,7 @@ def start(body: str) -> subprocess.Popen[str]:
 def test_a_loop_that_stands_still_ends_its_process() -> None:
     _, said = (child := start("time.sleep(60)")).communicate(timeout=30)
     assert child.returncode == watchdog.STOOD_STILL
-    assert said == "CRITICAL main loop stands still: ending the process\n"
+    assert said == "ERROR main loop stands still: ending the process\n"
 
 
 @pytest.mark.parametrize(
