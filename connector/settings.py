@@ -116,7 +116,7 @@ TEMPLATES = [
 
 # A pool in the web process only: forked queue processes would share its sockets. Elsewhere they last.
 _startup = f"-c idle_in_transaction_session_timeout=60s{' -c statement_timeout=5s' if _pool_size else ''}"
-_options: dict[str, Any] = {"connect_timeout": 2, "application_name": "connector"}
+_options: dict[str, Any] = {"application_name": "connector"}
 if not _pooler:
     _options["prepare_threshold"] = 3  # hand-written statements are planned once per connection
     _options["options"] = _startup  # poolers refuse start-up options; there the database role carries them
@@ -130,7 +130,16 @@ DATABASES: dict[str, Any] = {
         "DISABLE_SERVER_SIDE_CURSORS": _pooler,
     }
 }
-DATABASES["default"]["OPTIONS"] = {**DATABASES["default"].get("OPTIONS", {}), **_options}
+# A peer that vanished is noticed in about ten seconds. DATABASE_URL's query overrides these; connector/postgresql
+# notices what TCP cannot.
+_patience = {
+    "connect_timeout": 2,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 8000,  # milliseconds
+}
+DATABASES["default"]["OPTIONS"] = {**_patience, **DATABASES["default"].get("OPTIONS", {}), **_options}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # django-q2 only rings the bell for the pumps. Each worker has a queue of its own, named by Q_CLUSTER_NAME.
@@ -138,6 +147,7 @@ _queue = os.environ.get("Q_CLUSTER_NAME")
 Q_CLUSTER: dict[str, Any] = {
     "name": "connector",  # the signing salt: a change deletes queued tasks
     "orm": "default",
+    "broker_class": "messaging.queue.Bells",
     "poll": 0.05,
     "workers": PUMPS,
     "bulk": 2,

@@ -77,14 +77,21 @@ def _current() -> Exchange:
     return current
 
 
+def _begin_to_write(sock: socket.socket) -> None:
+    """Raises TimeoutError when no time is left: then this write sends nothing. (A pooled connection begins here.)"""
+    current = _current()
+    current.stage = max(current.stage, Stage.CONNECTED)
+    sock.settimeout(current.left())
+    current.stage = Stage.WRITING
+
+
 class _PlainSocket(socket.socket):
     def recv_into(self, *args: Any, **kwargs: Any) -> int:
         self.settimeout(_current().left())
         return super().recv_into(*args, **kwargs)
 
     def sendall(self, *args: Any, **kwargs: Any) -> None:
-        _current().stage = Stage.WRITING
-        self.settimeout(_current().left())
+        _begin_to_write(self)
         super().sendall(*args, **kwargs)
 
 
@@ -98,8 +105,7 @@ class _TLSSocket(ssl.SSLSocket):
         return super().recv_into(*args, **kwargs)
 
     def send(self, *args: Any, **kwargs: Any) -> int:  # what SSLSocket.sendall loops over
-        _current().stage = Stage.WRITING
-        self.settimeout(_current().left())
+        _begin_to_write(self)
         return super().send(*args, **kwargs)
 
 

@@ -70,6 +70,11 @@ def call(
     return HttpResponse(response.status_code, CaseInsensitiveDict(response.headers), body, seconds, truncated)
 
 
+def warm_up() -> None:
+    """Loads the public authorities, which takes longer than a call should wait."""
+    adapter(None)
+
+
 def _prepared(request: HttpRequest) -> requests.PreparedRequest:
     headers: CaseInsensitiveDict[str] = CaseInsensitiveDict(_DEFAULT_HEADERS)
     headers.update(request.headers)

@@ -6,25 +6,70 @@ django-q2 may lose or repeat a task, and a killed child can freeze a cluster; no
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 import select
 import signal
 import sys
+import time
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
+from django.db import InterfaceError, OperationalError, close_old_connections, connection
 from django.utils import timezone
+from django_q.brokers.orm import ORM
 from django_q.models import OrmQ
 from django_q.tasks import async_task
+
+log = logging.getLogger(__name__)
 
 QUEUE_VARIABLE = "Q_CLUSTER_NAME"  # which queue a cluster serves: each worker has its own
 LIFELINE_VARIABLE = "CONNECTOR_LIFELINE"  # the reading end of a pipe that the worker holds open
 
 TAKEN_LONG_AGO = 120  # seconds, more than a task may take
+OUTAGE = 0.5  # seconds between two looks while the database is away
 
 _PR_SET_PDEATHSIG = 1
 _forking = 0  # the process that forked last; in its child, the parent
+
+
+class Bells(ORM):  # type: ignore[misc]
+    """Bells in our own database, whose outage they outlast: django-q2's pusher waits ten seconds for one lost
+    connection and dies, its monitor dies at once, and its cluster does not start."""
+
+    away = False
+
+    @staticmethod
+    def get_connection(list_key: str | None = None) -> Any:
+        """The bells, without asking the database whether it is there."""
+        if not connection.in_atomic_block:
+            close_old_connections()
+        return OrmQ.objects
+
+    def dequeue(self) -> Sequence[tuple[int, str]] | None:
+        """What was rung; None after a short wait."""
+        try:
+            rung: Sequence[tuple[int, str]] | None = super().dequeue()
+        except (OperationalError, InterfaceError) as error:
+            if not self.away:
+                log.warning("database away", extra={"error": type(error).__name__})
+            self.away = True
+            connection.close()
+            time.sleep(OUTAGE)
+            return None
+        self.away = False
+        return rung
+
+    def delete(self, task_id: int) -> None:
+        """Forgets a bell. One that cannot be forgotten now is swept later (`tidy`)."""
+        try:
+            super().delete(task_id)
+        except (OperationalError, InterfaceError) as error:
+            log.warning("database away", extra={"error": type(error).__name__})
+            connection.close()
 
 
 def ring(task: str, *args: object, queue: str) -> None:

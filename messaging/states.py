@@ -15,6 +15,7 @@ BUILD_ERROR = "build_error"
 CANCELLED = "cancelled"
 UNCONFIRMED = "unconfirmed"
 OPTED_OUT = "opted_out"  # of an attempt: the recipient wants no more, by whichever account
+WORKER_LOST = "worker_lost"  # of an attempt: its lease ran out with nothing recorded
 PROVED_ABSENT = "proved_absent"  # of an attempt: the vendor was asked, and never had the message
 OURS = frozenset({UNCERTAIN, EXPIRED_HERE, GAVE_UP, BUILD_ERROR, CANCELLED, UNCONFIRMED})
 

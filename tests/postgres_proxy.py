@@ -1,6 +1,7 @@
 """A relay in front of PostgreSQL that counts round trips: each ReadyForQuery from the server ends one.
 
-What pools, drivers and Django do beneath a query count is seen here too.
+What pools, drivers and Django do beneath a query count is seen here too. It can also fall silent, as a firewall does
+that has forgotten its connections.
 """
 
 from __future__ import annotations
@@ -28,12 +29,29 @@ class Counted:
     trips: int = 0
     statements: list[str] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
+    connections: int = 0
+    silent: int = 0  # connections up to this number are dead, and nobody says so
+    deaf: int = 0  # of connections up to this number the client hears nothing; the server does
+    dead: bool = False  # nobody hears anything, and new connections get no answer either
+
+    sockets: list[socket.socket] = field(default_factory=list)
+
+    def hears_client(self, number: int) -> bool:
+        return number > self.silent and not self.dead
+
+    def hears_server(self, number: int) -> bool:
+        return number > max(self.silent, self.deaf) and not self.dead
+
+    def fall_silent(self) -> None:
+        """Nothing passes any more on the connections that there are, in either direction; new ones work."""
+        with self.lock:
+            self.silent = self.connections
 
 
 @contextlib.contextmanager
-def counting_relay() -> Iterator[Counted]:
-    """A relay on loopback to the server that the tests use."""
-    settings = connection.settings_dict
+def counting_relay(settings: dict[str, Any] | None = None) -> Iterator[Counted]:
+    """A relay on loopback to the server that the tests use, or to the HOST and PORT of other settings."""
+    settings = settings or connection.settings_dict
     listener = socket.create_server(("127.0.0.1", 0))
     counted = Counted(listener.getsockname()[1])
 
@@ -43,7 +61,9 @@ def counting_relay() -> Iterator[Counted]:
                 client, _ = listener.accept()
             except OSError:
                 return
-            _relay(client, _dial(settings), counted)
+            with counted.lock:
+                counted.connections += 1
+            _relay(client, _dial(settings), counted, counted.connections)
 
     thread = threading.Thread(target=accept, daemon=True)
     thread.start()
@@ -53,6 +73,8 @@ def counting_relay() -> Iterator[Counted]:
         listener.shutdown(socket.SHUT_RDWR)
         listener.close()
         thread.join()
+        for side in counted.sockets:
+            _end(side)
 
 
 def in_other_process_settings(work: Callable[[], Any], **changes: Any) -> Any:
@@ -89,7 +111,9 @@ def _dial(settings: dict[str, Any]) -> socket.socket:
     return server
 
 
-def _relay(client: socket.socket, server: socket.socket, counted: Counted) -> None:
+def _relay(client: socket.socket, server: socket.socket, counted: Counted, number: int) -> None:
+    counted.sockets += [client, server]
+
     def down() -> None:
         with contextlib.suppress(OSError), server.makefile("rb") as stream:
             while header := stream.read(5):
@@ -98,16 +122,23 @@ def _relay(client: socket.socket, server: socket.socket, counted: Counted) -> No
                 if kind == READY:
                     with counted.lock:
                         counted.trips += 1
-                client.sendall(header + rest)
+                if counted.hears_server(number):
+                    client.sendall(header + rest)
 
     def up() -> None:
         with contextlib.suppress(OSError):
             while piece := client.recv(65536):
-                server.sendall(piece)
-        for side in (client, server):
-            with contextlib.suppress(OSError):
-                side.shutdown(socket.SHUT_RDWR)
-            side.close()
+                if counted.hears_client(number):
+                    server.sendall(piece)
+        _end(client)
+        if counted.hears_client(number):  # else it never hears that the client is gone
+            _end(server)
 
     threading.Thread(target=down, daemon=True).start()
     threading.Thread(target=up, daemon=True).start()
+
+
+def _end(side: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        side.shutdown(socket.SHUT_RDWR)
+    side.close()

@@ -1,1 +1,1 @@
-"""Django's PostgreSQL backend, with a pool that hands out no connection that the server has closed."""
+"""Django's PostgreSQL backend, with a pool that hands out no closed connection, and no wait for ever."""

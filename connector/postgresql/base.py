@@ -6,12 +6,21 @@ from typing import Any
 import psycopg
 from django.db.backends.postgresql import base
 
+from connector.postgresql import driver
+
 
 class DatabaseWrapper(base.DatabaseWrapper):
     """After a restart of the database each pooled connection would fail one request; here none does.
 
     CONN_HEALTH_CHECKS would find them too, for one more round trip per request; this asks our own kernel.
     """
+
+    Database = driver
+
+    def __init__(self, settings_dict: dict[str, Any], alias: str = "default") -> None:
+        super().__init__(settings_dict, alias)
+        if isinstance(pool := self.settings_dict["OPTIONS"].get("pool"), dict):
+            pool.setdefault("connection_class", driver.WatchedConnection)
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> psycopg.Connection[Any]:
         """A connection from the pool (or a new one, where there is no pool).

@@ -36,6 +36,9 @@ class Attempt(models.Model):
     frozen = SealedTextField(
         blank=True, default="", db_default=""
     )  # the call's bytes, where a re-send is safe
+    # Whether the call was about to be dialled. False: claimed, and no byte of it was sent. Null: claimed by a version
+    # that did not write this, so nothing follows from it.
+    dialled = models.BooleanField(null=True, editable=False)
 
     class Meta:
         constraints: ClassVar[list[models.BaseConstraint]] = [

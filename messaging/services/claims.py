@@ -75,9 +75,9 @@ _TAKE = """
 u AS (UPDATE messaging_message m SET state = 1, lease = %(lease)s, attempts = m.attempts + 1,
         due_at = clock_timestamp() + make_interval(secs => %(row_lease)s)
       FROM d WHERE m.id = d.id RETURNING m.*, d.rn),
-a AS (INSERT INTO messaging_attempt (id, message_id, n, connection_id, send_as, sender, created_at, poll_at)
+a AS (INSERT INTO messaging_attempt (id, message_id, n, connection_id, send_as, sender, created_at, dialled, poll_at)
       SELECT (%(ids)s::uuid[])[u.rn], u.id, u.attempts, u.connection_id, u.send_as,
-             coalesce(nullif(u.send_from, ''), u.sender), clock_timestamp(),
+             coalesce(nullif(u.send_from, ''), u.sender), clock_timestamp(), false,
              clock_timestamp() + (SELECT n.poll_after FROM messaging_connection n WHERE n.id = u.connection_id) FROM u)
 """
 

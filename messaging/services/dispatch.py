@@ -7,7 +7,7 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 from django.conf import settings
@@ -17,7 +17,7 @@ from accounts.crypto import SealError, seal
 from messaging.limits import Content, objection
 from messaging.models import Connection
 from messaging.models.raw import RawKind
-from messaging.models.statement import change
+from messaging.models.statement import fetch
 from messaging.services import answers, calls, circuit, claims, evidence, exchanges
 from messaging.services.claims import Claimed
 from messaging.types import (
@@ -34,10 +34,13 @@ from messaging.vendors.base import Adapter
 
 log = logging.getLogger(__name__)
 
-FREEZE = """
-UPDATE messaging_attempt a SET frozen = v.frozen
-FROM unnest(%(id)s::uuid[], %(frozen)s::text[]) AS v(id, frozen) WHERE a.id = v.id
+# The condition stands on the attempt itself: a sweep that takes the message back ends the attempt, and who waited for
+# that lock sees it. So an attempt is either dialled or handed back, never both.
+ABOUT_TO_DIAL = """
+UPDATE messaging_attempt a SET dialled = true, frozen = v.frozen
+FROM unnest(%(id)s::uuid[], %(frozen)s::text[]) AS v(id, frozen) WHERE a.id = v.id AND a.outcome IS NULL RETURNING a.id
 """
+LATE = SendResult(Outcome.NOT_DIALLED, code="too_late", text="the claim was too old to dial")
 
 
 # Our codes for SMS that an account can never carry, by the field at fault; an MMS is `mms_unsupported`.
@@ -66,7 +69,10 @@ class Dialled:
 
 
 def prepare(claimed: Sequence[Claimed]) -> list[Call]:
-    """Builds the calls; nothing is sent yet. A call that cannot be built carries its results instead of a request."""
+    """Builds the calls, and writes down that they are about to be dialled: the caller dials them at once.
+
+    A call that cannot be built, or whose message was taken back meanwhile, carries its results instead of a request.
+    """
     by_connection: defaultdict[int, list[Claimed]] = defaultdict(list)
     for item in claimed:
         by_connection[item.connection_id].append(item)
@@ -76,8 +82,7 @@ def prepare(claimed: Sequence[Claimed]) -> list[Call]:
         for connection_id, items in by_connection.items()
         for call in _calls(connections[connection_id], items)
     ]
-    _freeze(calls)
-    return calls
+    return _about_to_dial(calls)
 
 
 def _calls(connection: Connection, items: Sequence[Claimed]) -> Iterable[Call]:
@@ -138,17 +143,41 @@ def _build(connection: Connection, adapter: Adapter, batch: tuple[Claimed, ...],
     return Call(connection, adapter, batch, account, request)
 
 
-def _freeze(calls: Sequence[Call]) -> None:
-    """Stores the bytes of calls that may be sent again, before a byte of them is sent."""
-    frozen: dict[UUID, str] = {}
-    for call in calls:
-        if call.request and call.account and call.adapter and call.adapter.resend_window(call.account):
-            for item in call.batch:  # alone, even if it goes out in a batch: it may be sent again alone
-                alone = len(call.batch) == 1
-                request = call.request if alone else call.adapter.build([item.outgoing], call.account)
-                frozen[item.attempt_id] = seal(json.dumps(exchanges.frozen(request)))
-    if frozen:
-        change(FREEZE, {"id": list(frozen), "frozen": list(frozen.values())})
+def _about_to_dial(calls: Sequence[Call]) -> list[Call]:
+    """Marks the attempts and stores the bytes that may be sent again, before a byte is sent: in one statement.
+
+    What died without the mark was surely not sent.
+    """
+    frozen = {id_: text for call in calls if call.request for id_, text in _frozen(call)}
+    if not frozen:
+        return list(calls)
+    rows = fetch(ABOUT_TO_DIAL, {"id": list(frozen), "frozen": list(frozen.values())})
+    ours = {row.id for row in rows}
+    return [
+        call if _is_ours(call, ours) else replace(call, request=None, results=_late(call)) for call in calls
+    ]
+
+
+def _frozen(call: Call) -> Iterable[tuple[UUID, str]]:
+    """Per attempt the bytes that may be sent again; none where a second time would not be recognised."""
+    assert call.request and call.account and call.adapter
+    may_be_resent = call.adapter.resend_window(call.account)
+    for item in call.batch:
+        if not may_be_resent:
+            yield item.attempt_id, ""
+            continue
+        # Alone, even if it goes out in a batch: it may be sent again alone.
+        alone = len(call.batch) == 1
+        request = call.request if alone else call.adapter.build([item.outgoing], call.account)
+        yield item.attempt_id, seal(json.dumps(exchanges.frozen(request)))
+
+
+def _is_ours(call: Call, ours: set[UUID]) -> bool:
+    return call.request is None or all(item.attempt_id in ours for item in call.batch)
+
+
+def _late(call: Call) -> tuple[SendResult, ...]:
+    return (LATE,) * len(call.batch)
 
 
 def dial(call: Call, *, deadline: float) -> Dialled:
@@ -158,8 +187,7 @@ def dial(call: Call, *, deadline: float) -> Dialled:
     claimed_at = min(item.claimed_at for item in call.batch)
     if time.monotonic() - claimed_at > settings.ROW_LEASE - deadline - settings.DIAL_MARGIN:
         # The lease may run out before the answer comes: somebody else would call it lost (architecture "Evidence").
-        late = SendResult(Outcome.NOT_DIALLED, code="too_late", text="the claim was too old to dial")
-        return Dialled(call, (late,) * len(call.batch))
+        return Dialled(call, _late(call))
     answer = calls.call(call.adapter, call.account, call.request, deadline=deadline)
     outgoing = [item.outgoing for item in call.batch]
     results = answers.read_send(call.adapter, call.account, outgoing, answer)

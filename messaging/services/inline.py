@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 from django.db import transaction
 
 from messaging.services import claims, dispatch, evidence, exchanges
-from messaging.types import MessageState, Outcome, SendResult
+from messaging.types import Effect, MessageState, Outcome, SendResult
 
 REFUSALS = (Outcome.TEMPORARY, Outcome.PERMANENT, Outcome.CONFIGURATION, Outcome.NOT_DIALLED)
 
@@ -39,17 +39,19 @@ def send(message_id: UUID, *, deadline: float) -> InlineAnswer:
         dispatch.record([dialled])
         state = MessageState.SENT if result.outcome is Outcome.TAKEN else MessageState.UNCERTAIN
         return InlineAnswer(state)
-    _refuse(dialled, result)
+    if not _refuse(dialled, result):  # taken back meanwhile, or reported on: it is on its way
+        return InlineAnswer(MessageState.ACCEPTED)
     retry = result.outcome is not Outcome.PERMANENT
     return InlineAnswer(MessageState.REFUSED, result.code, result.text, retry)
 
 
-def _refuse(dialled: dispatch.Dialled, result: SendResult) -> None:
+def _refuse(dialled: dispatch.Dialled, result: SendResult) -> bool:
+    """Ends the message. False when others know better, and nothing was ended."""
     item = dialled.call.batch[0]
     code = result.code or "rejected_by_vendor"
     with transaction.atomic():
         exchanges.store([dialled.exchange] if dialled.exchange else [])
-        evidence.apply(
+        effect, _ = evidence.apply(
             [
                 evidence.Ruling(
                     item.message_id, MessageState.REFUSED, code, result.text, about=item.attempt_id
@@ -57,3 +59,4 @@ def _refuse(dialled: dispatch.Dialled, result: SendResult) -> None:
                 evidence.Answer(item.message_id, item.attempt_id, result),
             ]
         )
+    return effect is Effect.APPLIED

@@ -6,6 +6,7 @@ is the calls that were really in flight.
 
 from __future__ import annotations
 
+import functools
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -16,8 +17,11 @@ from uuid import UUID, uuid4
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
 
+from messaging import http
+from messaging.models import Connection
 from messaging.models.statement import fetch
 from messaging.services import callbacks, claims, dispatch, polling, replay, reports, resolve
+from messaging.vendors import registry
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +55,17 @@ def peek() -> Any:
     return fetch(PEEK)[0]
 
 
+@functools.cache
+def warm_up() -> None:
+    """Loads what this process's first calls need, so that no claim waits for it: vendors' modules, authorities."""
+    known = set(registry.PLACES)
+    for vendor in known.intersection(
+        Connection.objects.filter(is_active=True).values_list("vendor", flat=True)
+    ):
+        registry.adapter(vendor)
+    http.warm_up()
+
+
 class Window:
     """Calls in flight: at most `size` at once, each in a thread."""
 
@@ -82,14 +97,22 @@ class Pump:
     """The state of one pump between its first claim and its last record."""
 
     def __init__(self) -> None:
+        self.fresh = False  # no call of this process has been recorded: each claim takes one message only
+        self.recorded = False  # a call, by this pump
         self.calls = Window(settings.DISPATCH_THREADS, "call")
         self.posts = Window(settings.CALLBACK_THREADS, "post")
         self.unrecorded: list[Any] = []  # answers that the database has not heard yet: never thrown away
         self.careful = 0  # claims that take one message only
         self.claiming: tuple[str, Sequence[UUID]] | None = None  # a claim whose outcome is not known
 
-    def run(self, *, until: float, stopped: Callable[[], bool], beat: Callable[[], bool]) -> None:
-        """Works until `until` (monotonic seconds), a stop, or the loss of its slot; then lands what is in flight."""
+    def run(
+        self, *, until: float, stopped: Callable[[], bool], beat: Callable[[], bool], fresh: bool = False
+    ) -> bool:
+        """Works until `until` (monotonic seconds), a stop, or the loss of its slot; then lands what is in flight.
+
+        `fresh`: claim one message at a time until one call is recorded. Returns whether one was.
+        """
+        self.fresh = fresh
         while time.monotonic() < until and not stopped():
             try:
                 if not beat():
@@ -105,6 +128,7 @@ class Pump:
                 self.careful = CAREFUL
                 time.sleep(OUTAGE)
         self.land(beat)
+        return self.recorded
 
     def turn(self) -> bool:
         """One look at everything that is due. True when there was something to do."""
@@ -128,7 +152,7 @@ class Pump:
         """Claims as many messages as there are idle threads, and dials them."""
         lease = uuid4()
         self.claiming = ("messages", [lease])
-        claimed = claims.claim(free=1 if self.careful else self.calls.free, lease=lease)
+        claimed = claims.claim(free=1 if self.careful or self.fresh else self.calls.free, lease=lease)
         calls = dispatch.prepare(claimed) if claimed else []
         self.claiming = None
         self.careful = max(0, self.careful - 1)
@@ -181,6 +205,8 @@ class Pump:
 
     def _write(self, items: Sequence[T], write: Callable[[Sequence[T]], object]) -> None:
         write(items)
+        if any(isinstance(item, dispatch.Dialled) for item in items):
+            self.recorded, self.fresh = True, False
         written = {id(item) for item in items}
         self.unrecorded = [item for item in self.unrecorded if id(item) not in written]
 

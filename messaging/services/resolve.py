@@ -51,7 +51,7 @@ u AS (
   UPDATE messaging_message m SET due_at = clock_timestamp() + make_interval(secs => %(row_lease)s)
   FROM d WHERE m.id = d.id RETURNING m.*)
 SELECT u.id AS message_id, u.connection_id, u.channel, u.send_as, u.recipient,
-       a.id AS attempt_id, a.created_at AS sent_at, a.frozen,
+       a.id AS attempt_id, a.created_at AS sent_at, a.frozen, a.dialled, a.code,
        coalesce(nullif(a.sender, ''), u.sender) AS sender,
        l.paused_at IS NOT NULL OR l.open_until > clock_timestamp() AS is_held,
        a.absences, extract(epoch FROM clock_timestamp() - a.created_at)::float8 AS age,
@@ -78,6 +78,7 @@ class Doubt:
     request: HttpRequest | None = field(default=None, repr=False)
     resend: bool = False  # the request is the stored call itself, not a question
     blocked: bool = False  # cannot be asked now, but once an operator has repaired something
+    undialled: bool = False  # no byte was sent: there is no doubt
 
     @property
     def deadline_in(self) -> float:
@@ -101,6 +102,8 @@ def claim(*, free: int) -> list[Doubt]:
 
 
 def _doubt(row: Any, connection: Connection) -> Doubt:
+    if row.dialled is False:
+        return Doubt(row, connection, undialled=True)
     if row.is_held:  # nobody calls a vendor whose queue stands still, not even to ask
         return Doubt(row, connection, blocked=True)
     try:
@@ -114,6 +117,8 @@ def _doubt(row: Any, connection: Connection) -> Doubt:
         return Doubt(row, connection, blocked=True)
     try:
         window = adapter.resend_window(account)
+        if window and _stored_nothing(row, connection):
+            return Doubt(row, connection, undialled=True)
         resend = bool(window and stored and row.age < window.total_seconds() - 2 * settings.CALL_DEADLINE)
         # Asking changes nothing, so it comes first; but an answer that never tells must not use up the window.
         asked = row.absences >= ABSENCES or (resend and row.age > ASK_FIRST * settings.LOOKUP_GAP)
@@ -124,6 +129,15 @@ def _doubt(row: Any, connection: Connection) -> Doubt:
     except Exception:  # an adapter's bug must not keep the other doubts from being asked about
         log.exception("look-up could not be built", extra={"vendor": connection.vendor})
         return Doubt(row, connection, adapter, account, blocked=True)
+
+
+def _stored_nothing(row: Any, connection: Connection) -> bool:
+    """Whether a lost call had not even stored its bytes, which its account does before it sends one.
+
+    Only of calls by an older version, which left no mark, and only while the account is what it was then.
+    """
+    lost = row.dialled is None and row.code == states.WORKER_LOST and not row.frozen
+    return lost and connection.updated_at < row.sent_at
 
 
 def _sent(row: Any) -> Sent:
@@ -138,11 +152,14 @@ def dial(doubt: Doubt, *, deadline: float) -> Asked:
 
 
 def follow_policy(doubts: Sequence[Doubt]) -> None:
-    """What becomes of doubts that nothing can be asked about: wait for a report, send once more, or give up."""
+    """What becomes of doubts that nothing can be asked about: wait for a report, send once more, or give up.
+
+    What was never sent is no doubt at all, and is retried.
+    """
     waiting = [doubt for doubt in doubts if _waits(doubt)]
-    rulings = [_ruling(doubt) for doubt in doubts if not _waits(doubt)]
+    verdicts = [_verdict(doubt) for doubt in doubts if not _waits(doubt)]
     with transaction.atomic():
-        evidence.apply(rulings)
+        evidence.apply(verdicts)
         _put_off([(doubt.row.message_id, _patience(doubt)) for doubt in waiting])
 
 
@@ -156,7 +173,16 @@ def _sends_once_more(doubt: Doubt) -> bool:
 
 
 def _waits(doubt: Doubt) -> bool:
-    return doubt.deadline_in > 0 and (doubt.blocked or not _sends_once_more(doubt))
+    return not doubt.undialled and doubt.deadline_in > 0 and (doubt.blocked or not _sends_once_more(doubt))
+
+
+def _verdict(doubt: Doubt) -> evidence.Evidence:
+    return _never_sent(doubt) if doubt.undialled else _ruling(doubt)
+
+
+def _never_sent(doubt: Doubt) -> evidence.Answer:
+    result = SendResult(Outcome.NOT_DIALLED, code=states.WORKER_LOST, text="cut off before it was dialled")
+    return evidence.Answer(doubt.row.message_id, doubt.row.attempt_id, result)
 
 
 def _ruling(doubt: Doubt) -> evidence.Ruling:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -11,9 +12,15 @@ from django.conf import settings
 
 from messaging import queue
 from messaging.models.statement import change, fetch
-from messaging.services.pump import Pump
+from messaging.services.pump import Pump, warm_up
+from messaging.watchdog import Watchdog
+
+log = logging.getLogger(__name__)
 
 SILENT = 3.0  # seconds without a beat after which a slot is free
+STILL_MAX = (
+    90.0  # seconds in which a pump must turn once, or its process ends; the queue's own limit comes first
+)
 RUNG = 5.0  # seconds after which an unanswered ring is repeated
 FORGOTTEN = 300.0  # seconds after which a dead worker's slots are removed
 
@@ -25,9 +32,10 @@ FROM generate_series(0, %(slots)s - 1) n
 ON CONFLICT (worker, n) DO NOTHING
 """
 RING = """
-UPDATE messaging_slot SET rung_at = clock_timestamp()
-WHERE worker = %(worker)s AND beat_at < clock_timestamp() - make_interval(secs => %(silent)s)
-  AND rung_at < clock_timestamp() - make_interval(secs => %(rung)s) RETURNING n
+UPDATE messaging_slot s SET rung_at = clock_timestamp()
+FROM (SELECT id, rung_at > beat_at AS unanswered FROM messaging_slot WHERE worker = %(worker)s) before
+WHERE s.id = before.id AND s.beat_at < clock_timestamp() - make_interval(secs => %(silent)s)
+  AND s.rung_at < clock_timestamp() - make_interval(secs => %(rung)s) RETURNING s.n, before.unanswered
 """
 TAKE = """
 UPDATE messaging_slot SET token = %(token)s, run_by = %(run_by)s, beat_at = clock_timestamp()
@@ -50,6 +58,8 @@ SELECT count(*) AS n FROM messaging_slot WHERE worker = %(worker)s AND token IS 
 AND beat_at > clock_timestamp() - make_interval(secs => %(silent)s)
 """
 
+_fresh = True  # no pump of this process has recorded a call
+
 
 def register(worker: str, *, slots: int) -> None:
     """Gives a worker its slots."""
@@ -60,20 +70,37 @@ def ring(worker: str) -> int:
     """Rings a pump for each silent slot. Returns how many were rung."""
     rows = fetch(RING, {"worker": worker, "silent": SILENT, "rung": RUNG})
     for row in rows:
+        if row.unanswered:  # the queue was emptied, or the cluster is slow
+            log.warning("bell not answered", extra={"worker": worker, "slot": row.n})
         queue.ring("messaging.tasks.pump", worker, row.n, queue=worker)
     return len(rows)
 
 
 def serve(worker: str, n: int) -> str:
-    """Runs a pump in the slot for one box of time. Returns at once when the slot is taken or the worker stops."""
+    """Runs a pump in the slot for one box of time. Returns at once when the slot is taken or the worker stops.
+
+    Until one pump of this process has recorded a call, its pumps claim one message at a time: what kills a process at
+    its first call takes one message along, and not as many as there are threads.
+    """
+    global _fresh
     if queue.stopped():
         return "stopping"
+    warm_up()
     token = uuid4()
     run_by = f"pid {os.getpid()}"
     if not change(TAKE, {"token": token, "run_by": run_by, "worker": worker, "n": n, "silent": SILENT}):
         return "taken"
+    until = time.monotonic() + settings.PUMP_BOX
+    heart = _heart(token)
     try:
-        Pump().run(until=time.monotonic() + settings.PUMP_BOX, stopped=queue.stopped, beat=_heart(token))
+        with Watchdog("pump", patience=STILL_MAX) as watchdog:
+
+            def beat() -> bool:
+                watchdog.turned()
+                return heart()
+
+            recorded = Pump().run(until=until, stopped=queue.stopped, beat=beat, fresh=_fresh)
+        _fresh = _fresh and not recorded
     finally:
         change(LEAVE, {"token": token})
     return "served"
@@ -82,13 +109,18 @@ def serve(worker: str, n: int) -> str:
 def _heart(token: UUID) -> Callable[[], bool]:
     """A beat that writes once a second. False when another pump took the slot."""
     last = 0.0
+    lost = False
 
     def beat() -> bool:
-        nonlocal last
+        nonlocal last, lost
         if time.monotonic() - last < 1:
             return True
         last = time.monotonic()
-        return change(BEAT, {"token": token}) == 1
+        held = change(BEAT, {"token": token}) == 1
+        if not (held or lost):
+            lost = True
+            log.warning("slot lost", extra={"run_by": f"pid {os.getpid()}"})
+        return held
 
     return beat
 

@@ -18,6 +18,7 @@ from django.db import InterfaceError, OperationalError, connection
 
 from messaging import queue
 from messaging.services import failover, pump, slots, sweep
+from messaging.watchdog import Watchdog, notify
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +29,9 @@ REGISTER_EVERY = 10.0  # again, in case another worker took us for dead
 HOUSEKEEPING_EVERY = 600.0
 RESPAWN_AFTER = 1.0
 PATIENCE_MAX = 300.0  # seconds of silence before a cluster is restarted, at the most
+STILL_MAX = 120.0  # seconds in which the loop must turn once, or the process ends
+HOUSEKEEPING_MAX = 3600.0  # making a late partition moves its rows
+BLIND = 5.0  # seconds between two looks at the pumps, after which this process stood still itself
 STOP_GRACE = 3.0  # for a cluster that has nothing in flight any more
 
 
@@ -43,12 +47,23 @@ class Supervisor:
         self.spawned_at = 0.0
         self.last_alive = time.monotonic()
         self.patience: float = settings.ROW_LEASE
+        self.looked_at = time.monotonic()
         self.done_at: dict[str, float] = {}
+        self.watchdog = Watchdog("worker", patience=STILL_MAX)
 
     def run(self) -> None:
         """Works until `stop` is set, then lets the pumps land what is in flight."""
         log.info("worker started", extra={"worker": self.name})
+        notify("READY=1")
+        with self.watchdog:
+            self.turn()
+            notify("STOPPING=1")
+            self.leave()
+
+    def turn(self) -> None:
+        """Looks after everything until `stop` is set."""
         while not self.stop.is_set():
+            self.watchdog.turned()
             self.keep_cluster()
             try:
                 self.tick()
@@ -61,13 +76,13 @@ class Supervisor:
                 log.exception("worker stumbled", extra={"worker": self.name})
                 self.stop.wait(1)
             self.stop.wait(TICK)
-        self.leave()
 
     def tick(self) -> None:
         """Rings, sweeps and watches; raises when the database is away."""
         if self.due("register", REGISTER_EVERY):
             slots.register(self.name, slots=settings.PUMPS)
         if self.due("housekeeping", HOUSEKEEPING_EVERY):
+            self.watchdog.turned(allow=HOUSEKEEPING_MAX)
             slots.remove_dead()
             queue.tidy(self.name)
             sweep.prepare_partitions(datetime.now(UTC).date())
@@ -78,6 +93,7 @@ class Supervisor:
             sweep.overdue_reports()
             failover.move_waiting()
             failover.take_in_strays()
+            self.forgive_blindness()
             self.watch()
         if self.due("validity", VALIDITY_EVERY):
             sweep.used_up()
@@ -89,6 +105,14 @@ class Supervisor:
             return False
         self.done_at[what] = now
         return True
+
+    def forgive_blindness(self) -> None:
+        """A stall of the database, a stopped process or a paused machine hit the pumps as well: they get their time
+        again, since what they hold unrecorded would be lost with them."""
+        now = time.monotonic()
+        if now - self.looked_at > BLIND:
+            self.last_alive = now
+        self.looked_at = now
 
     def watch(self) -> None:
         """Restarts the cluster when work is due and no pump of ours is alive for four call deadlines.

@@ -16,12 +16,17 @@ from messaging.types import MessageState, Outcome, SendResult
 log = logging.getLogger(__name__)
 
 BATCH = 500
+LOST_CALL = SendResult(Outcome.UNKNOWN, code=states.WORKER_LOST, text="the call was cut off on our side")
+UNDIALLED = SendResult(
+    Outcome.NOT_DIALLED, code=states.WORKER_LOST, text="claimed, and cut off before it was dialled"
+)
 
+# Both rows are locked, so that the mark is read as it is now: a pump writes it on the attempt alone.
 LOST = """
-SELECT m.id, a.id AS attempt_id FROM messaging_message m
+SELECT m.id, a.id AS attempt_id, a.dialled IS FALSE AS undialled FROM messaging_message m
 JOIN messaging_attempt a ON a.message_id = m.id AND a.n = m.attempts
 WHERE m.state = 1 AND m.due_at <= clock_timestamp()
-ORDER BY m.due_at LIMIT %(limit)s FOR NO KEY UPDATE OF m SKIP LOCKED
+ORDER BY m.due_at LIMIT %(limit)s FOR NO KEY UPDATE OF m, a SKIP LOCKED
 """
 OVERDUE = """
 SELECT id FROM messaging_message WHERE state = 4 AND due_at <= clock_timestamp()
@@ -44,13 +49,23 @@ WHERE id IN (SELECT id FROM messaging_event WHERE state = 1 AND lease_until <= c
 
 
 def lost_calls() -> int:
-    """Sends whose lease ran out: the worker died with them, or its answer came too late to be recorded."""
+    """Sends whose lease ran out: the worker died with them, or its answer came too late to be recorded.
+
+    What was only claimed goes out again; what was about to be dialled is in doubt.
+    """
     with transaction.atomic():
         rows = fetch(LOST, {"limit": BATCH})
-        lost = SendResult(Outcome.UNKNOWN, code="worker_lost", text="the call was cut off on our side")
-        evidence.apply([evidence.Answer(row.id, row.attempt_id, lost) for row in rows])
-    if rows:
-        log.warning("calls lost", extra={"count": len(rows)})
+        evidence.apply(
+            [
+                evidence.Answer(row.id, row.attempt_id, UNDIALLED if row.undialled else LOST_CALL)
+                for row in rows
+            ]
+        )
+    undialled = sum(row.undialled for row in rows)
+    if undialled:
+        log.warning("claims lost", extra={"count": undialled})
+    if undialled < len(rows):
+        log.warning("calls lost", extra={"count": len(rows) - undialled})
     return len(rows)
 
 

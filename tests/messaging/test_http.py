@@ -69,6 +69,38 @@ def _answered(outcome: HttpResponse | CallFailure) -> HttpResponse:
     return outcome
 
 
+# --- a process that stood still
+
+
+@pytest.mark.parametrize("secure", [pytest.param(False, id="plain"), pytest.param(True, id="TLS")])
+@pytest.mark.parametrize(
+    "pooled", [pytest.param(False, id="new connection"), pytest.param(True, id="pooled")]
+)
+def test_time_that_runs_out_before_the_first_byte_is_not_sent(
+    authority: tuple[Path, ssl.SSLContext], monkeypatch: pytest.MonkeyPatch, secure: bool, pooled: bool
+) -> None:
+    """The connection stands, then the process stands still until its deadline is over."""
+    ca_bundle, context = authority
+    with serving(reply(), tls=context if secure else None) as server:
+        url = server.url()
+        if pooled:
+            _answered(_get(url, ca_bundle=ca_bundle))
+        request, heard = exchange.HTTPConnection.putrequest, len(server.requests)
+
+        def stand_still(self: exchange.HTTPConnection, *args: Any, **kwargs: Any) -> None:
+            request(self, *args, **kwargs)
+            if self.sock is None:
+                self.connect()
+            time.sleep(exchange._current().left() + 0.01)
+
+        monkeypatch.setattr(exchange.HTTPConnection, "putrequest", stand_still)
+        failure = _failed(
+            http.call(HttpRequest("POST", url, {}, b"text"), deadline=DEADLINE, ca_bundle=ca_bundle)
+        )
+        assert (failure.code, failure.sent) == ("timeout", False)
+        assert server.requests[heard:] == []
+
+
 # --- answers
 
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from unittest.mock import patch
 
 import pytest
+from django.db import transaction
 
 from accounts.crypto import open_, seal
-from messaging import backoff
+from messaging import backoff, exchange
 from messaging.models import Connection, Lane, Message, Raw
-from messaging.models.statement import change
+from messaging.models.statement import change, fetch
 from messaging.services import circuit, claims, dispatch, exchanges, sweep
 from messaging.states import EXPIRED_HERE, GAVE_UP
 from messaging.types import HttpRequest, MessageState, Outcome, SendResult
@@ -28,13 +31,16 @@ from tests.services.stand_ins import (
     Vendor,
     account_at,
     claim,
+    due_now,
     events_of,
     fresh,
     lane_of,
     only_attempt,
     seconds_until_due,
     send,
+    together,
 )
+from tests.waiting import WAITS_FOR_ME, eventually
 
 pytestmark = pytest.mark.django_db
 
@@ -113,6 +119,29 @@ def test_a_vendor_that_never_answers_leaves_a_doubt(monkeypatch: pytest.MonkeyPa
     attempt = only_attempt(message)
     assert (fresh(message).standing, attempt.outcome, attempt.code) == (S.UNCERTAIN, "unknown", "timeout")
     assert settings.UNCERTAIN_WAIT - 2 < seconds_until_due(message) <= settings.UNCERTAIN_WAIT
+
+
+def test_a_call_whose_time_ran_out_before_its_first_byte_is_retried(
+    vendor: Vendor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    message = factories.make_message(connection=account_at(vendor))
+    connect = exchange.HTTPConnection.connect
+
+    def stand_still(self: exchange.HTTPConnection) -> None:
+        connect(self)
+        exchange._current().deadline = time.monotonic()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(exchange.HTTPConnection, "connect", stand_still)
+        send(claim())
+    assert (vendor.heard, fresh(message).standing, only_attempt(message).outcome) == (
+        [],
+        S.RETRYING,
+        "temporary",
+    )
+    due_now(message)
+    send(claim())
+    assert (len(vendor.posts), fresh(message).standing) == (1, S.SENT)
 
 
 def test_retry_after_is_respected(vendor: Vendor) -> None:
@@ -305,6 +334,125 @@ def test_a_late_hand_back_of_what_was_called_lost_removes_the_doubt(vendor: Vend
     assert fresh(message).standing is S.UNCERTAIN
     dispatch.record(dialled)
     assert (fresh(message).standing, only_attempt(message).outcome) == (S.RETRYING, "not_dialled")
+
+
+# Claimed is not dialled.
+
+
+def lose() -> int:
+    """The leases are over, by the database's clock, and somebody sweeps."""
+    change("UPDATE messaging_message SET due_at = clock_timestamp() - interval '1 s' WHERE state = 1")
+    return sweep.lost_calls()
+
+
+@pytest.mark.parametrize("capability", ["report", "look_up", "resend"])
+def test_a_worker_that_died_between_claim_and_call_leaves_no_doubt(vendor: Vendor, capability: str) -> None:
+    messages = [factories.make_message(connection=account_at(vendor, capability)) for _ in range(3)]
+    assert len(claim()) == 3  # and the process is gone
+    assert lose() == 3
+    assert {fresh(message).standing for message in messages} == {S.RETRYING}
+    due_now(*messages)
+    send(claim())
+    assert {fresh(message).standing for message in messages} == {S.SENT}
+    assert len(vendor.posts) == 3
+    assert all(events_of(message) == [] for message in messages)
+
+
+def test_a_worker_that_died_about_to_dial_leaves_a_doubt(vendor: Vendor) -> None:
+    message = factories.make_message(connection=account_at(vendor))
+    dispatch.prepare(claim())
+    assert lose() == 1
+    assert (fresh(message).standing, only_attempt(message).dialled) == (S.UNCERTAIN, True)
+
+
+def test_what_was_taken_back_is_not_dialled(vendor: Vendor) -> None:
+    """A process that stood still between claim and call for longer than its lease."""
+    message = factories.make_message(connection=account_at(vendor))
+    claimed = claim()
+    lose()
+    due_now(message)
+    (second,) = claim()
+    assert [one.results[0].outcome for one in send(claimed)] == [Outcome.NOT_DIALLED]
+    assert (vendor.heard, fresh(message).lease) == ([], second.lease)
+    send([second])
+    assert (len(vendor.posts), fresh(message).standing) == (1, S.SENT)
+
+
+def test_a_batch_of_which_one_was_taken_back_is_not_dialled(
+    vendor: Vendor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account = install(monkeypatch, Strange(batch_size=5, url=vendor.url))
+    messages = [factories.make_message(connection=account) for _ in range(3)]
+    claimed = claim()
+    change(
+        "UPDATE messaging_attempt SET outcome = 'not_dialled' WHERE message_id = %(id)s",
+        {"id": messages[0].pk},
+    )
+    send(claimed)
+    assert vendor.heard == []
+    assert {fresh(message).standing for message in messages} == {S.RETRYING}
+
+
+def test_an_older_version_claims_without_a_mark_and_stays_in_doubt() -> None:
+    """A row as the version before wrote it: its column was not named."""
+    message = factories.make_message(state=S.SENDING, attempts=1)
+    change(
+        "INSERT INTO messaging_attempt (id, message_id, n, connection_id, send_as, created_at)"
+        " VALUES (gen_random_uuid(), %(id)s, 1, %(account)s, 'sms', clock_timestamp())",
+        {"id": message.pk, "account": message.connection_id},
+    )
+    assert only_attempt(message).dialled is None
+    lose()
+    assert fresh(message).standing is S.UNCERTAIN
+
+
+@pytest.mark.django_db(transaction=True)
+def test_sweep_and_pump_at_once_either_dial_or_take_back(vendor: Vendor) -> None:
+    message = factories.make_message(connection=account_at(vendor))
+    claimed = claim()
+    change("UPDATE messaging_message SET due_at = clock_timestamp() - interval '1 s'")
+    swept, waiting = threading.Event(), threading.Event()
+
+    def sweeper() -> None:
+        with transaction.atomic():
+            assert sweep.lost_calls() == 1
+            swept.set()
+            eventually(lambda: fetch(WAITS_FOR_ME), what="the pump waits for the sweep")
+            waiting.set()
+
+    def pump() -> list[dispatch.Call]:
+        assert swept.wait(30)
+        return dispatch.prepare(claimed)
+
+    _, (call,) = together(sweeper, pump)
+    assert waiting.is_set()
+    assert (call.request, call.results) == (None, (dispatch.LATE,))
+    assert (fresh(message).standing, only_attempt(message).outcome) == (S.RETRYING, "not_dialled")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_sweep_leaves_alone_what_is_being_marked(vendor: Vendor) -> None:
+    message = factories.make_message(connection=account_at(vendor))
+    claimed = claim()
+    change("UPDATE messaging_message SET due_at = clock_timestamp() - interval '1 s'")
+    marked, over = threading.Event(), threading.Event()
+
+    def pump() -> None:
+        with transaction.atomic():
+            dispatch.prepare(claimed)
+            marked.set()
+            assert over.wait(30)
+
+    def sweeper() -> int:
+        assert marked.wait(30)
+        try:
+            return sweep.lost_calls()
+        finally:
+            over.set()
+
+    assert together(pump, sweeper) == [None, 0]
+    assert sweep.lost_calls() == 1
+    assert fresh(message).standing is S.UNCERTAIN
 
 
 def test_an_answer_after_the_lease_was_lost_still_counts(vendor: Vendor) -> None:

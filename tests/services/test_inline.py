@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from messaging.models import Message, Raw
-from messaging.services import dispatch, inline
+from messaging.models.statement import change
+from messaging.services import dispatch, inline, sweep
 from messaging.services.inline import InlineAnswer
 from messaging.types import MessageState, Status
 from tests import factories
@@ -89,11 +90,28 @@ def test_a_call_that_cannot_be_prepared_goes_back_to_the_pumps(
         raise RuntimeError("no calls today")
 
     with monkeypatch.context() as patched:
-        patched.setattr(dispatch, "_freeze", broken)
+        patched.setattr(dispatch, "_about_to_dial", broken)
         with pytest.raises(RuntimeError, match="no calls today"):
             inline.send(message.pk, deadline=2.0)
     assert (fresh(message).standing, only_attempt(message).outcome) == (S.RETRYING, "not_dialled")
     assert len(claim()) == 1
+
+
+def test_what_was_taken_back_meanwhile_is_not_refused(
+    vendor: Vendor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """This process stood still between claim and call for longer than its lease: a pump will send it."""
+    message = make_test(vendor)
+    prepare = dispatch.prepare
+
+    def late(claimed: Any) -> Any:
+        change("UPDATE messaging_message SET due_at = clock_timestamp() - interval '1 s'")
+        assert sweep.lost_calls() == 1
+        return prepare(claimed)
+
+    monkeypatch.setattr(dispatch, "prepare", late)
+    assert inline.send(message.pk, deadline=2.0) == InlineAnswer(S.ACCEPTED)
+    assert (vendor.heard, fresh(message).standing) == ([], S.RETRYING)
 
 
 def test_a_report_that_came_first_is_not_overridden_by_a_refusal(

@@ -17,6 +17,7 @@ from messaging.models import Attempt, Event, Message
 from messaging.services import callbacks, claims, dispatch, pump
 from messaging.services.pump import Pump
 from messaging.types import EventState, MessageState, Outcome
+from messaging.vendors import registry
 from tests import factories
 from tests.services import listener
 from tests.services.listener import Listener
@@ -238,6 +239,45 @@ def test_after_a_bug_messages_are_claimed_one_by_one(
     assert 0 < one.careful < pump.CAREFUL
     assert "pump stumbled" in caplog.text
     assert len(carrier.posts) == 4
+
+
+def test_a_fresh_process_claims_one_by_one_until_it_has_recorded_one(
+    carrier: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account = make_message(carrier).connection
+    for _ in range(9):
+        factories.make_message(connection=account)
+    frees: list[int] = []
+    real = claims.claim
+    monkeypatch.setattr(
+        claims, "claim", lambda *, free, lease: frees.append(free) or real(free=free, lease=lease)
+    )
+    carrier.gate.clear()
+    one = Pump()
+    seen: list[list[int]] = []
+
+    def over() -> bool:
+        if len(carrier.posts) == 2 and not seen:  # a vendor that takes its time holds up nobody
+            seen.append(frees.copy())
+            carrier.gate.set()
+        return Message.objects.filter(state=MessageState.SENT).count() == 10
+
+    assert one.run(until=time.monotonic() + 20, stopped=over, beat=lambda: True, fresh=True) is True
+    assert set(seen[0]) == {1}
+    assert (frees[-1] > 1, len(carrier.posts)) == (True, 10)
+
+
+def test_a_process_is_warm_before_it_claims(
+    carrier: Listener, monkeypatch: pytest.MonkeyPatch, django_assert_num_queries: Any
+) -> None:
+    make_message(carrier)
+    monkeypatch.setitem(registry.ADAPTERS.data, "simulator", registry.PLACES["simulator"])
+    factories.make_connection(vendor="from_another_version")
+    pump.warm_up.cache_clear()
+    pump.warm_up()
+    assert not isinstance(registry.ADAPTERS.data["simulator"], str)
+    with django_assert_num_queries(0):
+        pump.warm_up()
 
 
 def test_a_call_that_ends_in_a_bug_takes_no_other_answer_along(

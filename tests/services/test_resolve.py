@@ -94,6 +94,57 @@ def test_only_doubts_are_claimed(state: MessageState) -> None:
     assert resolve.claim(free=10) == []
 
 
+# What was never sent.
+
+
+def lost(vendor: Vendor, capability: str, *, changed: bool = False, **overrides: Any) -> Message:
+    """A message whose worker died, as the sweep of any version left it."""
+    account = account_at(vendor, capability)
+    message = factories.make_message(connection=account, state=S.UNCERTAIN, attempts=1)
+    factories.make_attempt(message, **{"outcome": Outcome.UNKNOWN, "code": "worker_lost"} | overrides)
+    if changed:
+        account.save()
+    return message
+
+
+@pytest.mark.parametrize("capability", ["report", "look_up", "resend"])
+def test_a_claim_without_a_mark_was_never_sent(vendor: Vendor, capability: str) -> None:
+    message = lost(vendor, capability, dialled=False)
+    pump()
+    assert (fresh(message).standing, only_attempt(message).outcome) == (S.RETRYING, "not_dialled")
+    assert 0 < seconds_until_due(message) < 10
+    due_now(message)
+    send(claim())
+    assert (fresh(message).standing, len(vendor.posts)) == (S.SENT, 1)
+    assert events_of(message) == []
+
+
+def test_a_claim_without_a_mark_waits_for_nobody(vendor: Vendor) -> None:
+    """It needs no question, so it need not wait until the queue runs again."""
+    message = lost(vendor, "report", dialled=False)
+    Lane.objects.filter(pk=message.lane_id).update(paused_at=datetime.now(UTC))
+    pump()
+    assert fresh(message).standing is S.RETRYING
+
+
+@pytest.mark.parametrize(
+    ("facts", "state"),
+    [
+        pytest.param({"capability": "resend"}, S.RETRYING, id="an older version stores before it sends"),
+        pytest.param({"capability": "report"}, S.UNCERTAIN, id="this account stores nothing"),
+        pytest.param({"capability": "resend", "dialled": True}, S.UNCERTAIN, id="marked"),
+        pytest.param(
+            {"capability": "resend", "changed": True}, S.UNCERTAIN, id="the account was another then"
+        ),
+        pytest.param({"capability": "resend", "code": "timeout"}, S.UNCERTAIN, id="dialled and recorded"),
+    ],
+)
+def test_stored_nothing(vendor: Vendor, facts: dict[str, Any], state: MessageState) -> None:
+    message = lost(vendor, **facts)
+    pump()
+    assert (fresh(message).standing, vendor.heard) == (state, [])
+
+
 # Sending the same bytes again.
 
 

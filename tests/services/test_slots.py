@@ -49,12 +49,18 @@ def test_new_slots_are_rung_at_once_and_once(worker: str) -> None:
     assert slots.ring(worker) == 0
 
 
-def test_an_unanswered_bell_is_rung_again_after_five_seconds(worker: str) -> None:
+def test_an_unanswered_bell_is_rung_again_after_five_seconds(
+    worker: str, caplog: pytest.LogCaptureFixture
+) -> None:
     slots.ring(worker)
+    OrmQ.objects.all().delete()  # somebody emptied the queue
     age(worker, 4)
     assert slots.ring(worker) == 0
     age(worker, 1.1)
+    assert "bell not answered" not in caplog.text
     assert slots.ring(worker) == 2
+    lines = [vars(record) for record in caplog.records if record.message == "bell not answered"]
+    assert sorted((line["worker"], line["slot"]) for line in lines) == [(worker, 0), (worker, 1)]
 
 
 def test_a_beating_slot_is_not_rung(worker: str) -> None:
@@ -120,7 +126,9 @@ def test_a_pump_that_ends_in_a_bug_leaves_too(worker: str, monkeypatch: pytest.M
     assert Slot.objects.get(n=0).token is None
 
 
-def test_a_silent_slot_is_taken_over_and_the_old_pump_stops(worker: str, settings: LazySettings) -> None:
+def test_a_silent_slot_is_taken_over_and_the_old_pump_stops(
+    worker: str, settings: LazySettings, caplog: pytest.LogCaptureFixture
+) -> None:
     settings.PUMP_BOX = 0.05
     old = uuid4()
     Slot.objects.filter(n=0).update(token=old, beat_at=timezone.now())
@@ -140,6 +148,8 @@ def test_a_silent_slot_is_taken_over_and_the_old_pump_stops(worker: str, setting
         patch.setattr(slots, "Pump", Pump)
         assert slots.serve(worker, 0) == "served"
     assert seen == [True, False]
+    (line,) = [record for record in caplog.records if record.message == "slot lost"]
+    assert vars(line)["run_by"] == f"pid {os.getpid()}"
 
 
 def test_a_heart_beats_once_a_second(worker: str, monkeypatch: pytest.MonkeyPatch) -> None:

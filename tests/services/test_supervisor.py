@@ -338,6 +338,73 @@ def test_watch_restarts_only_when_work_is_due(monkeypatch: pytest.MonkeyPatch) -
     assert one.patience == 8
 
 
+@pytest.mark.parametrize(
+    ("looks", "killed"),
+    [
+        pytest.param([1.0] * 12, True, id="it watched all the time"),
+        pytest.param([1.0] * 3 + [9.0] + [1.0] * 7, False, id="it stood still itself"),
+        pytest.param([1.0] * 3 + [9.0] + [1.0] * 9, True, id="and they are silent ever since"),
+    ],
+)
+def test_pumps_get_their_time_again_after_a_stall(
+    monkeypatch: pytest.MonkeyPatch, looks: list[float], killed: bool
+) -> None:
+    """Patience is eight seconds here."""
+    now = 1000.0
+    monkeypatch.setattr(supervisor.time, "monotonic", lambda: now)
+    one = Supervisor(MANAGE)
+    slots.register(one.name, slots=1)
+    factories.make_event()
+    kills: list[float] = []
+    monkeypatch.setattr(one, "kill_cluster", lambda: kills.append(now))
+    for seconds in looks:
+        now += seconds
+        one.tick()
+    assert bool(kills) is killed
+
+
+def test_a_stall_in_the_middle_of_a_look_kills_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr(supervisor.time, "monotonic", lambda: now)
+    one = Supervisor(MANAGE)
+    slots.register(one.name, slots=1)
+    factories.make_event()
+    monkeypatch.setattr(one, "kill_cluster", lambda: pytest.fail("killed"))
+    one.tick()
+    busy = slots.busy
+
+    def slow(worker: str) -> int:
+        nonlocal now
+        now += 20
+        return busy(worker)
+
+    now += 1
+    monkeypatch.setattr(slots, "busy", slow)
+    one.tick()
+    monkeypatch.setattr(slots, "busy", busy)
+    now += 1
+    one.tick()
+
+
+def test_a_worker_that_was_stopped_kills_no_living_pump(
+    start: Callable[[], Worker], bloomreach: Listener
+) -> None:
+    """All of it stands still for longer than the supervisor's patience, and goes on: nothing is restarted."""
+    worker = start()
+    cluster = running(worker, bloomreach)
+    everybody = [worker.process.pid, *cluster.values()]
+    for pid in everybody:
+        os.kill(pid, signal.SIGSTOP)
+    event = tell(bloomreach)
+    time.sleep(10)
+    for pid in everybody:
+        os.kill(pid, signal.SIGCONT)
+    eventually(lambda: is_told(event), what="it goes on")
+    assert b"pumps are silent" not in worker.log.read_bytes()
+    assert worker.process.poll() is None
+    assert set(worker.cluster().values()) >= {cluster["main"], cluster["sentinel"]}
+
+
 def test_leaving_asks_until_the_database_can_tell(monkeypatch: pytest.MonkeyPatch) -> None:
     """An outage is no proof that nothing is in flight."""
     one = Supervisor(MANAGE)

@@ -51,6 +51,26 @@ def test_a_lost_call_becomes_uncertain(settings: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    ("dialled", "state", "outcome", "line"),
+    [
+        pytest.param(False, S.RETRYING, "not_dialled", "claims lost", id="claimed and not dialled"),
+        pytest.param(True, S.UNCERTAIN, "unknown", "calls lost", id="about to be dialled"),
+        pytest.param(None, S.UNCERTAIN, "unknown", "calls lost", id="claimed by an older version"),
+    ],
+)
+def test_only_what_was_about_to_be_dialled_is_in_doubt(
+    caplog: pytest.LogCaptureFixture, dialled: bool | None, state: MessageState, outcome: str, line: str
+) -> None:
+    message = factories.make_message(state=S.SENDING, attempts=1, due_at=past())
+    factories.make_attempt(message, dialled=dialled)
+    assert sweep.lost_calls() == 1
+    assert (fresh(message).standing, fresh(message).lease) == (state, None)
+    assert (only_attempt(message).outcome, only_attempt(message).code) == (outcome, "worker_lost")
+    assert [record.message for record in caplog.records] == [line]
+    assert not Event.objects.exists()
+
+
+@pytest.mark.parametrize(
     ("result", "state"),
     [
         pytest.param(SendResult(Outcome.TAKEN), S.SENT, id="taken"),
