@@ -58,6 +58,7 @@ class Dialled:
     call: Call
     results: tuple[SendResult, ...]
     exchange: exchanges.Exchange | None = None
+    status: int = 0  # of the HTTP answer; 0: there was none
 
 
 def prepare(claimed: Sequence[Claimed]) -> list[Call]:
@@ -136,7 +137,8 @@ def dial(call: Call, *, deadline: float) -> Dialled:
     answer = calls.call(call.adapter, call.account, call.request, deadline=deadline)
     outgoing = [item.outgoing for item in call.batch]
     results = answers.read_send(call.adapter, call.account, outgoing, answer)
-    return Dialled(call, results, _exchange(call, answer))
+    status = answer.status if isinstance(answer, HttpResponse) else 0
+    return Dialled(call, results, _exchange(call, answer), status)
 
 
 def _exchange(call: Call, answer: HttpResponse | CallFailure) -> exchanges.Exchange:
@@ -173,10 +175,30 @@ def _note_lanes(said: Sequence[Dialled]) -> None:
             if result.outcome is Outcome.CONFIGURATION:
                 circuit.pause(item.lane_id, why=result.text or "the vendor refuses the credentials")
             elif result.code != "build_error":
-                notes[item.lane_id].append(circuit.Note(ok=_destination_works(result)))
+                notes[item.lane_id].append(_note(one, item, result))
     circuit.note(notes)
+
+
+def _note(one: Dialled, item: Claimed, result: SendResult) -> circuit.Note:
+    """One call is one piece of evidence, however many messages went along."""
+    blame = _blame(one.status)
+    first = one.call.batch[0]
+    if blame is circuit.Blame.MESSAGE:  # several recipients, or senders, must have met it
+        witness = circuit.witness(first.outgoing.sender, first.outgoing.recipient)
+    else:
+        witness = circuit.witness(first.message_id)
+    words = f"HTTP {one.status}" if one.status else ""
+    text = ": ".join(part for part in (words, result.text) if part) or result.code
+    return circuit.Note(ok=_destination_works(result), blame=blame, witness=witness, text=text)
 
 
 def _destination_works(result: SendResult) -> bool:
     """Taking a message and refusing this one message both show a destination that works."""
     return result.outcome in (Outcome.TAKEN, Outcome.PERMANENT)
+
+
+def _blame(status: int) -> circuit.Blame:
+    """RFC 9110, 15.6: a 500 is about the request as well as about the server; these speak of the server."""
+    if status in (429, 502, 503, 504):
+        return circuit.Blame.SERVICE
+    return circuit.Blame.MESSAGE if status else circuit.Blame.SILENCE
