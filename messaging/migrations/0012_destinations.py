@@ -22,7 +22,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="lane",
             name="last_fault",
-            field=models.CharField(blank=True, db_default="", editable=False, max_length=300),
+            field=models.CharField(blank=True, db_default="", default="", editable=False, max_length=300),
         ),
         migrations.AddField(
             model_name="lane",
@@ -66,7 +66,10 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("probes", models.PositiveSmallIntegerField(db_default=1, default=1, editable=False)),
-                ("last_fault", models.CharField(blank=True, db_default="", editable=False, max_length=300)),
+                (
+                    "last_fault",
+                    models.CharField(blank=True, db_default="", default="", editable=False, max_length=300),
+                ),
                 ("failed_at", models.DateTimeField(editable=False, null=True)),
                 ("ok_at", models.DateTimeField(editable=False, null=True)),
                 ("kind", models.SmallIntegerField(choices=[(0, "callback"), (1, "inbound")])),

@@ -23,7 +23,7 @@ class Circuit(models.Model):
     probes = models.PositiveSmallIntegerField(
         default=1, db_default=1, editable=False
     )  # calls at once, half-open
-    last_fault = models.CharField(max_length=300, blank=True, db_default="", editable=False)
+    last_fault = models.CharField(max_length=300, blank=True, default="", db_default="", editable=False)
     failed_at = models.DateTimeField(null=True, editable=False)
     ok_at = models.DateTimeField(null=True, editable=False)
 
