@@ -34,7 +34,7 @@ class DestinationAdmin(HistoryAdmin):
     actions = ("try_now",)
     list_display = _SHOWN
     list_filter = (ThroughQueue, "kind")
-    ordering: Any = ("-faults", "address")
+    ordering = ("-faults",)
     fields = (*_SHOWN, "created_at")
     readonly_fields = fields
 

@@ -14,6 +14,14 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        migrations.AlterModelOptions(
+            name="connection",
+            options={
+                "ordering": ["tenant", "position", "id"],
+                "permissions": (("view_hook_address", "Can see hook addresses that are secrets"),),
+                "verbose_name": "provider account",
+            },
+        ),
         migrations.AddField(
             model_name="lane",
             name="failed_at",

@@ -77,4 +77,5 @@ class Lane(Circuit):
         ]
 
     def __str__(self) -> str:
-        return f"{LaneKind(self.kind).name.lower()} {self.key}"
+        # Not the key: that of a provider account is the secret part of its hook address.
+        return f"{LaneKind(self.kind).name.lower()} queue {self.pk}"

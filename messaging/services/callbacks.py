@@ -115,8 +115,11 @@ SELECT e.id FROM messaging_event e JOIN messaging_destination d ON d.id = e.dest
 WHERE e.id = ANY(%(ids)s) AND d.ok_at > e.first_try_at
 """
 
+# Not when the secret was replaced while the POST was in flight: then its name means another one. Once a minute.
 NOTE_KEY = """
-UPDATE accounts_tenant SET secret_in_use = %(which)s WHERE id = %(tenant)s AND secret_in_use <> %(which)s
+UPDATE accounts_tenant SET secret_in_use = %(which)s, secret_taken_at = clock_timestamp()
+WHERE id = %(tenant)s AND callback_secret = %(sealed)s AND (secret_in_use <> %(which)s OR secret_taken_at IS NULL
+      OR secret_taken_at < clock_timestamp() - interval '1 minute')
 """
 
 
@@ -307,7 +310,9 @@ def _settle(one: Posted) -> None:
     ids = [event.id for event in one.post.events]
     if one.taken:
         change(ACKNOWLEDGE, {"lease": one.post.lease, "ids": ids})
-        change(NOTE_KEY, {"which": one.key, "tenant": one.post.tenant.pk})
+        tenant = one.post.tenant
+        sealed = tenant.callback_secret.ciphertext
+        change(NOTE_KEY, {"which": one.key, "tenant": tenant.pk, "sealed": sealed})
         return
     waits = _waits(one)
     cap = max(1, len(ids) // 2) if one.refused else None

@@ -15,6 +15,7 @@ from django.db import connection as database
 from django.db.models import F
 from django.utils import timezone
 
+from accounts.models import Tenant
 from messaging import backoff, signing
 from messaging.models import Content, Destination, Event, InboundMessage, Lane, Message, Raw
 from messaging.models.lane import LONG_AGO
@@ -249,6 +250,32 @@ def test_the_previous_secret_is_tried_once(bloomreach: Listener, status: int) ->
     tell()
     tenant.refresh_from_db()
     assert tenant.secret_in_use == "current"
+
+
+def test_when_a_secret_was_taken_is_noted_once_a_minute(bloomreach: Listener) -> None:
+    tenant = factories.make_tenant(secret_in_use="current")
+    lane = factories.callback_lane(tenant)
+    seen = []
+    for ago in (None, 30, 90):
+        if ago is not None:
+            Tenant.objects.update(secret_taken_at=timezone.now() - timedelta(seconds=ago))
+        make_event(bloomreach, lane=lane)
+        tell()
+        tenant.refresh_from_db()
+        seen.append(round((timezone.now() - tenant.secret_taken_at).total_seconds(), -1))
+    assert seen == [0, 30, 0]
+
+
+def test_a_secret_that_was_replaced_meanwhile_is_not_noted(bloomreach: Listener) -> None:
+    """What was the current one when the POST was signed is the previous one when it is recorded."""
+    tenant = factories.make_tenant(callback_secret="old")
+    make_event(bloomreach, lane=factories.callback_lane(tenant))
+    posted = [callbacks.dial(post, deadline=5) for post in callbacks.claim(leases=[uuid7()])]
+    tenant.callback_secret, tenant.callback_secret_previous = "new", tenant.callback_secret
+    tenant.save()
+    callbacks.record(posted)
+    tenant.refresh_from_db()
+    assert (tenant.secret_in_use, tenant.secret_taken_at) == ("", None)
 
 
 def signed_with(post: Received, secret: str) -> bool:
