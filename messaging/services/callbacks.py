@@ -145,6 +145,11 @@ class Posted:
     exchange: exchanges.Exchange
 
     @property
+    def status(self) -> int:
+        """Of the HTTP answer; 0: there was none."""
+        return self.answer.status if isinstance(self.answer, HttpResponse) else 0
+
+    @property
     def taken(self) -> bool:
         """Any 2xx means that Bloomreach has every event of the POST (contract 5)."""
         return isinstance(self.answer, HttpResponse) and 200 <= self.answer.status < 300
@@ -152,13 +157,12 @@ class Posted:
     @property
     def refused(self) -> bool:
         """A 4xx that says something about the request: one of its events, or the URL, is at fault."""
-        status = self.answer.status if isinstance(self.answer, HttpResponse) else 0
-        return 400 <= status < 500 and status not in (401, 403, 408, 429)
+        return 400 <= self.status < 500 and self.status not in (401, 403, 408, 429)
 
     @property
     def splits(self) -> bool:
-        """Refused as a batch: its halves show which event is at fault."""
-        return self.refused and len(self.post.events) > 1
+        """Refused as a batch, or answered with 500, which may be about one event: its halves show which one it is."""
+        return (self.refused or self.status == 500) and len(self.post.events) > 1
 
     @property
     def error(self) -> str:
@@ -301,9 +305,20 @@ def record(posted: Sequence[Posted]) -> None:
         notes: defaultdict[int, list[circuit.Note]] = defaultdict(list)
         for one in posted:
             _settle(one)
-            wait = settings.PROBE_EVERY if one.refused else None
-            notes[one.post.destination_id].append(circuit.Note(ok=one.taken, open_for=wait, text=one.error))
+            notes[one.post.destination_id].append(_note(one))
         circuit.note(notes, of=circuit.Of.DESTINATION)
+
+
+def _note(one: Posted) -> circuit.Note:
+    """An event that is refused alone again and again is no new evidence against its address."""
+    alone = one.post.events[0].id if len(one.post.events) == 1 else None
+    return circuit.Note(
+        ok=one.taken,
+        open_for=settings.PROBE_EVERY if one.refused else None,
+        blame=circuit.blame(one.status),
+        witness=circuit.witness(alone) if alone and one.status else None,
+        text=one.error,
+    )
 
 
 def _settle(one: Posted) -> None:
@@ -315,7 +330,7 @@ def _settle(one: Posted) -> None:
         change(NOTE_KEY, {"which": one.key, "tenant": tenant.pk, "sealed": sealed})
         return
     waits = _waits(one)
-    cap = max(1, len(ids) // 2) if one.refused else None
+    cap = max(1, len(ids) // 2) if one.refused or one.splits else None
     change(
         PUT_OFF,
         {

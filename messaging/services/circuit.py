@@ -88,7 +88,7 @@ CLOSE = """
 WITH before AS (SELECT id, faults, open_for FROM {table} WHERE id = ANY(%(ids)s) ORDER BY id FOR NO KEY UPDATE)
 UPDATE {table} c SET faults = 0, open_for = 0, witnesses = '{{}}', open_until = least(open_until, clock_timestamp()),
        ok_at = clock_timestamp()
-FROM before WHERE c.id = before.id RETURNING c.id, {name} AS name, before.faults
+FROM before WHERE c.id = before.id RETURNING c.id, before.faults
 """
 
 # Most notes are good news about a healthy destination: those write nothing, but for `ok_at` once a second.
@@ -113,10 +113,17 @@ UPDATE {table} c SET faults = said.faults, last_fault = %(text)s, failed_at = cl
     open_until = CASE WHEN said.faults < %(trip)s THEN c.open_until
                       ELSE clock_timestamp() + make_interval(secs => said.open_for) END
 FROM said WHERE c.id = said.id AND c.open_until <= clock_timestamp()
-RETURNING {name} AS name, c.faults, c.open_for
+RETURNING c.faults, c.open_for
 """
 
-NAMES: Final = {Of.LANE: "key", Of.DESTINATION: "address"}  # what logs call a destination
+# What logs call it: never the lane's key, which is the secret part of an account's hook address.
+NAMES: Final[Mapping[Of, str]] = {
+    Of.LANE: """
+SELECT coalesce(string_agg(t.slug || '/' || n.name, ', ' ORDER BY n.id), 'queue ' || %(id)s) AS name
+FROM messaging_connection n JOIN accounts_tenant t ON t.id = n.tenant_id WHERE n.lane_id = %(id)s
+""",
+    Of.DESTINATION: "SELECT address AS name FROM messaging_destination WHERE id = %(id)s",
+}
 
 # SKIP LOCKED: who holds a message is about to write about this lane.
 WAKE_MESSAGES = """
@@ -139,7 +146,7 @@ UNPAUSE = "UPDATE messaging_lane SET paused_at = NULL, paused_why = '' WHERE id 
 OF_LANES = "SELECT id FROM messaging_destination WHERE lane_id = ANY(%(ids)s) ORDER BY id FOR NO KEY UPDATE"
 PAUSE = """
 UPDATE messaging_lane SET paused_at = clock_timestamp(), paused_why = %(why)s
-WHERE id = %(id)s AND paused_at IS NULL RETURNING key
+WHERE id = %(id)s AND paused_at IS NULL RETURNING id
 """
 
 
@@ -163,7 +170,7 @@ def note(notes: Mapping[int, Sequence[Note]], *, of: Of = Of.LANE) -> None:
 def pause(lane_id: int, *, why: str) -> None:
     """Stops a lane until a person resumes it: credentials refused, secrets that do not open."""
     for row in fetch(PAUSE, {"id": lane_id, "why": why[:300]}):
-        log.error("queue paused", extra={"lane": row.key, "why": why})
+        log.error("queue paused", extra={"lane": name(row.id, Of.LANE), "why": why})
 
 
 def resume(lane_ids: Sequence[int]) -> None:
@@ -184,6 +191,13 @@ def try_now(destination_ids: Sequence[int]) -> None:
         _wake(ids, Of.DESTINATION)
 
 
+def blame(status: int) -> Blame:
+    """What an HTTP status says; 0: no answer. A 500 is about the request as much as the server (RFC 9110, 15.6)."""
+    if status in (401, 403, 408, 429, 502, 503, 504):
+        return Blame.SERVICE
+    return Blame.MESSAGE if status else Blame.SILENCE
+
+
 def witness(*about: object) -> int:
     """A short name for what a fault is about, as the column takes it."""
     name = "|".join(str(part) for part in about).encode()
@@ -192,7 +206,13 @@ def witness(*about: object) -> int:
 
 @cache
 def _on(of: Of, statement: str) -> str:
-    return statement.format(table=of.value, name=f"c.{NAMES[of]}")
+    return statement.format(table=of.value)
+
+
+def name(id_: int, of: Of = Of.LANE) -> str:
+    """What logs call a destination: its accounts, or its address without the query."""
+    rows = fetch(NAMES[of], {"id": id_})
+    return str(rows[0].name) if rows else ""
 
 
 def _wake(ids: list[int], of: Of) -> None:
@@ -215,7 +235,7 @@ def _close(ids: list[int], of: Of) -> None:
         return
     _wake([row.id for row in tripped], of)
     for row in tripped:
-        log.warning("circuit closed", extra={"lane": row.name})
+        log.warning("circuit closed", extra={"lane": name(row.id, of)})
 
 
 def _fault(id_: int, faults: Sequence[Note], of: Of) -> None:
@@ -233,6 +253,5 @@ def _fault(id_: int, faults: Sequence[Note], of: Of) -> None:
     }
     for row in fetch(_on(of, FAULT), params):
         if row.faults >= TRIP:
-            log.warning(
-                "circuit open", extra={"lane": row.name, "faults": row.faults, "seconds": row.open_for}
-            )
+            told = {"lane": name(id_, of), "faults": row.faults, "seconds": row.open_for}
+            log.warning("circuit open", extra=told)

@@ -181,7 +181,7 @@ def _note_lanes(said: Sequence[Dialled]) -> None:
 
 def _note(one: Dialled, item: Claimed, result: SendResult) -> circuit.Note:
     """One call is one piece of evidence, however many messages went along."""
-    blame = _blame(one.status)
+    blame = circuit.blame(one.status)
     first = one.call.batch[0]
     if blame is circuit.Blame.MESSAGE:  # several recipients, or senders, must have met it
         witness = circuit.witness(first.outgoing.sender, first.outgoing.recipient)
@@ -195,10 +195,3 @@ def _note(one: Dialled, item: Claimed, result: SendResult) -> circuit.Note:
 def _destination_works(result: SendResult) -> bool:
     """Taking a message and refusing this one message both show a destination that works."""
     return result.outcome in (Outcome.TAKEN, Outcome.PERMANENT)
-
-
-def _blame(status: int) -> circuit.Blame:
-    """RFC 9110, 15.6: a 500 is about the request as well as about the server; these speak of the server."""
-    if status in (429, 502, 503, 504):
-        return circuit.Blame.SERVICE
-    return circuit.Blame.MESSAGE if status else circuit.Blame.SILENCE

@@ -161,6 +161,54 @@ def test_an_event_is_blamed_only_if_its_own_address_took_something(bloomreach: L
     assert (event.state, event.tries) == (S.DUE, 5)
 
 
+@pytest.mark.parametrize(
+    "status",
+    [pytest.param(500, id="500: perhaps about one event"), pytest.param(422, id="422: about the request")],
+)
+def test_sick_events_do_not_hold_up_the_healthy_ones_of_their_address(
+    bloomreach: Listener, lane: Lane, status: int
+) -> None:
+    sick = {factories.make_event(lane=lane, url=bloomreach.url("/x")).pk for _ in range(3)}
+    healthy = [factories.make_event(lane=lane, url=bloomreach.url("/x")) for _ in range(9)]
+    bloomreach.answer = lambda post: status if sick & set(post.ids) else 200
+    for _ in range(8):
+        tell_now()
+        Event.objects.filter(state=S.DUE, due_at__lt=timezone.now() + timedelta(seconds=2)).update(
+            due_at=timezone.now()
+        )
+
+    assert states(*healthy) == [S.ACKED] * 9
+    assert Event.objects.filter(pk__in=sick, state=S.DUE, batch_cap=1).count() == 3
+
+
+def test_one_event_that_fails_again_and_again_says_nothing_about_its_address(
+    bloomreach: Listener, lane: Lane
+) -> None:
+    event = factories.make_event(lane=lane, url=bloomreach.url("/x"))
+    bloomreach.answer = lambda post: 500
+    for _ in range(11):
+        Event.objects.update(due_at=timezone.now())
+        tell_now()
+    address = Destination.objects.get()
+    assert (len(bloomreach.posts), address.faults, address.open_for) == (11, 1, 0)
+    event.refresh_from_db()
+    assert event.tries == 11
+
+
+def test_logs_name_accounts_and_addresses_and_no_secret(lane: Lane, caplog: pytest.LogCaptureFixture) -> None:
+    account = factories.make_connection(name="main")
+    event = factories.make_event(lane=lane, url="https://a.bloomreach.com/hook?token=secret")
+    circuit.note({account.lane_id: [circuit.Note(ok=False)] * 10})
+    circuit.pause(account.lane_id, why="why")
+    circuit.note({event.destination_id: [circuit.Note(ok=False)] * 10}, of=circuit.Of.DESTINATION)
+    told = [(record.message, record.lane) for record in caplog.records if hasattr(record, "lane")]
+    assert told == [
+        ("circuit open", f"{account.tenant.slug}/main"),
+        ("queue paused", f"{account.tenant.slug}/main"),
+        ("circuit open", "https://a.bloomreach.com/hook"),
+    ]
+
+
 def test_addresses_take_turns(bloomreach: Listener, lane: Lane) -> None:
     """A backlog for one URL does not go first because it is older."""
     for n in range(6):
