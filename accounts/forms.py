@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from django import forms
 from django.core.exceptions import ValidationError
 
+from accounts import callback_secret
 from accounts.models import Tenant
 
 if TYPE_CHECKING:
@@ -42,7 +43,21 @@ class SecretField(forms.CharField):
 
 
 class TenantForm(_TenantModelForm):
-    """A tenant's settings. A new callback secret makes the old one the previous: rotation has no gap."""
+    """A tenant's settings. A new callback secret makes the old one the previous: rotation has no gap.
+
+    A short one, and one that would drop what Bloomreach still uses, are refused unless a tick says otherwise.
+    """
+
+    secret_dictated = forms.BooleanField(
+        required=False,
+        label="Bloomreach gave us this secret",
+        help_text=f"Then it may be shorter than {callback_secret.LEAST} characters.",
+    )
+    drop_previous_secret = forms.BooleanField(
+        required=False,
+        label="Drop the previous secret, even if Bloomreach still uses it",
+        help_text="Callbacks are refused, and kept for three days, until Bloomreach has the current or the new one.",
+    )
 
     class Meta:
         model = Tenant
@@ -66,7 +81,23 @@ class TenantForm(_TenantModelForm):
             )
         return list(dict.fromkeys(hosts))
 
+    def clean(self) -> dict[str, Any]:
+        """A new secret is strong enough, and its time has come."""
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        secret = cleaned.get("callback_secret")
+        if not secret:
+            return cleaned
+        why = callback_secret.weakness(secret, dictated=cleaned["secret_dictated"])
+        if not why and not cleaned["drop_previous_secret"]:
+            why = callback_secret.hindrance(self.instance, secret)
+        if why:
+            self.add_error("callback_secret", why)
+        return cleaned
+
     def _post_clean(self) -> None:
+        secret = self.cleaned_data.get("callback_secret")
         super()._post_clean()  # type: ignore[misc]  # a hook that the stubs lack
-        if self.cleaned_data.get("callback_secret") and self._current:
-            self.instance.callback_secret_previous = self._current
+        if secret:
+            self.instance.callback_secret = self._current
+            dictated = self.cleaned_data.get("secret_dictated", False)
+            callback_secret.replace(self.instance, secret, dictated=dictated)

@@ -49,6 +49,10 @@ class Tenant(models.Model):
     secret_in_use = models.CharField(
         max_length=8, blank=True, db_default="", editable=False, help_text="Which one Bloomreach took last."
     )
+    secret_taken_at = models.DateTimeField(null=True, editable=False)  # when that was, to the minute
+    callback_secret_dictated = models.BooleanField(
+        default=False, db_default=False, editable=False
+    )  # Bloomreach gave it: it may be short
     bearer_prefix = models.BooleanField(
         default=False, db_default=False, help_text='Send "Bearer <token>" instead of the bare token.'
     )

@@ -10,18 +10,28 @@ from django.http import HttpRequest, JsonResponse
 
 BEAT_SECONDS = 15
 KINDS = ("dispatch", "callbacks", "inbox")  # in the order of AGES
+REFUSING = {
+    "vendor": "vendor queues",
+    "callback": "callback addresses",
+    "inbound": "inbound addresses",
+}  # likewise
 
-# Ages in seconds by the database's clock. One index probe per lane and no count: no backlog is too big.
+# Ages in seconds by the database's clock, and how many destinations have a circuit that has not closed again. One index
+# probe per lane or address, and no work is counted: no backlog is too big.
 # Work held on purpose (paused lanes) or for a destination's fault (open circuits) does not make us unready.
 AGES = """
 SELECT (SELECT extract(epoch FROM clock_timestamp() - max(beat_at)) FROM messaging_slot),
  (SELECT extract(epoch FROM clock_timestamp() - min(d.due_at)) FROM messaging_lane l CROSS JOIN LATERAL
    (SELECT due_at FROM messaging_message WHERE lane_id = l.id AND state IN (0, 2) ORDER BY due_at LIMIT 1) d
    WHERE l.kind = 0 AND l.paused_at IS NULL AND l.open_until <= clock_timestamp()),
- (SELECT extract(epoch FROM clock_timestamp() - min(d.due_at)) FROM messaging_lane l CROSS JOIN LATERAL
-   (SELECT due_at FROM messaging_event WHERE lane_id = l.id AND state = 0 ORDER BY due_at LIMIT 1) d
-   WHERE l.kind = 1 AND l.paused_at IS NULL AND l.open_until <= clock_timestamp()),
- (SELECT extract(epoch FROM clock_timestamp() - min(due_at)) FROM messaging_inbox WHERE parked_at IS NULL)
+ (SELECT extract(epoch FROM clock_timestamp() - min(d.due_at)) FROM messaging_destination a
+   JOIN messaging_lane l ON l.id = a.lane_id CROSS JOIN LATERAL
+   (SELECT due_at FROM messaging_event WHERE destination_id = a.id AND state = 0 ORDER BY due_at LIMIT 1) d
+   WHERE l.paused_at IS NULL AND a.open_until <= clock_timestamp()),
+ (SELECT extract(epoch FROM clock_timestamp() - min(due_at)) FROM messaging_inbox WHERE parked_at IS NULL),
+ (SELECT count(*) FROM messaging_lane WHERE kind = 0 AND open_for > 0),
+ (SELECT count(*) FROM messaging_destination WHERE kind = 0 AND open_for > 0),
+ (SELECT count(*) FROM messaging_destination WHERE kind = 1 AND open_for > 0)
 """
 
 
@@ -38,7 +48,8 @@ class Readiness:
     migrated: bool = False
     beat_age: float | None = None
     oldest_due: dict[str, float | None] = field(default_factory=dict)  # by kind
-    problems: tuple[str, ...] = ()
+    refusing: dict[str, int] = field(default_factory=dict)  # destinations whose circuit is open, by kind
+    problems: tuple[str, ...] = ()  # refusing destinations too, for information: they do not make us unready
 
 
 def healthz(request: HttpRequest) -> JsonResponse:
@@ -64,12 +75,16 @@ def readiness() -> Readiness:
         return Readiness(False, True, problems=("migrations are not applied: run manage.py migrate",))
     except Error as error:
         return Readiness(False, False, problems=(f"the database is unavailable ({type(error).__name__})",))
-    beat, *dues = (None if age is None else round(float(age), 1) for age in row)
+    beat, *dues = (None if age is None else round(float(age), 1) for age in row[: len(KINDS) + 1])
+    refusing = dict(zip(REFUSING, row[len(KINDS) + 1 :], strict=True))
     oldest = {
         kind: age if age is not None and age > 0 else None for kind, age in zip(KINDS, dues, strict=True)
     }
     problems = _problems(beat, oldest)
-    return Readiness(not problems, True, True, beat, oldest, problems)
+    told = tuple(
+        f"{count} {REFUSING[kind]} do not take anything" for kind, count in refusing.items() if count
+    )
+    return Readiness(not problems, True, True, beat, oldest, refusing, (*problems, *told))
 
 
 def _problems(beat: float | None, oldest: dict[str, float | None]) -> tuple[str, ...]:

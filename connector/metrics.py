@@ -60,6 +60,14 @@ class Rows(Collector):
             if age is not None:
                 oldest.add_metric([kind], age)
         yield oldest
+        refusing = GaugeMetricFamily(
+            "connector_refusing_destinations",
+            "Destinations whose circuit opened and has not closed again.",
+            labels=["kind"],
+        )
+        for kind, count in found.refusing.items():
+            refusing.add_metric([kind], count)
+        yield refusing
 
 
 def _is_alive(pid: int) -> bool:

@@ -28,6 +28,7 @@ MATCH_DELAYS = (
     *(2 * HOUR, 6 * HOUR, 12 * HOUR, 24 * HOUR, 24 * HOUR, 12_228.0),
 )
 CIRCUIT_FIRST, CIRCUIT_MAX = 10.0, 60.0
+CIRCUIT_BRIEF, CIRCUIT_BRIEF_MAX = 1.0, 5.0  # while the other side answers, and may mean single messages
 RETRY_AFTER_MAX = 1 * HOUR
 PROBE_EVERY = 300.0  # one POST to a destination that refuses everything
 JITTER = 0.2

@@ -284,6 +284,13 @@ class LaneKind(IntEnum):
     CALLBACKS = 1  # to Bloomreach, one lane per tenant
 
 
+class DestinationKind(IntEnum):
+    """What is posted to an address: the two do not share a fate, even at one address."""
+
+    CALLBACK = 0  # what became of a message: the URL comes with the request
+    INBOUND = 1  # messages from handsets: the URL is the tenant's
+
+
 class EventKind(IntEnum):
     """What we owe Bloomreach. The number is the order within a message."""
 

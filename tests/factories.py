@@ -10,6 +10,7 @@ from uuid import UUID
 from accounts.models import ApiToken, Tenant
 from messaging.models import Attempt, Connection, Content, Event, InboundMessage, Lane, Message, Route
 from messaging.models.lane import DEFAULT_CALLBACK_CAP
+from messaging.services import places
 from messaging.types import Channel, EventKind, EventState, LaneKind, MessageState, uuid7
 
 SENDER = "+421900000001"
@@ -125,7 +126,14 @@ def make_event(message: Message | None = None, **overrides: Any) -> Event:
     fields |= overrides
     if fields.get("state") == EventState.LEASED and "lease" not in fields:
         fields |= {"lease": uuid7(), "lease_until": datetime.now(UTC) + timedelta(seconds=60)}
-    return Event.objects.create(**fields)
+    return _placed(Event.objects.create(**fields))
+
+
+def _placed(event: Event) -> Event:
+    """With its address, as events are inserted."""
+    places.place()
+    event.refresh_from_db(fields=["destination"])
+    return event
 
 
 def make_inbound(connection: Connection | None = None, **overrides: Any) -> InboundMessage:

@@ -4,6 +4,7 @@ from django.contrib import admin
 
 from messaging.admin.attempt import AttemptAdmin
 from messaging.admin.connection import ConnectionAdmin
+from messaging.admin.destination import DestinationAdmin
 from messaging.admin.event import EventAdmin
 from messaging.admin.inbound import InboundMessageAdmin
 from messaging.admin.inbox import InboxAdmin
@@ -19,6 +20,7 @@ from messaging.admin.tenant import TenantAdmin
 __all__ = [
     "AttemptAdmin",
     "ConnectionAdmin",
+    "DestinationAdmin",
     "EventAdmin",
     "InboundMessageAdmin",
     "InboxAdmin",

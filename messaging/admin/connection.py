@@ -43,7 +43,10 @@ class ConnectionAdmin(_Admin):
     list_filter = (TenantFilter, "is_active")
     list_select_related = ("tenant", "lane")
     search_fields = ("name", "tenant__slug")
-    readonly_fields = ("vendor_label", "hook_address", "last_check", "queue", "created_at", "updated_at")
+    readonly_fields = (
+        *("vendor_label", "hook_address", "hidden_hook_address"),
+        *("last_check", "queue", "created_at", "updated_at"),
+    )
     show_facets = admin.ShowFacets.NEVER
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Connection]:
@@ -68,7 +71,8 @@ class ConnectionAdmin(_Admin):
             ("Policies", {"fields": _POLICIES}),
         ]
         if obj:
-            shown = ("hook_address", "last_check", "queue", "created_at", "updated_at")
+            hook = "hook_address" if may_see_hook(request.user, obj) else "hidden_hook_address"
+            shown = (hook, "last_check", "queue", "created_at", "updated_at")
             sets.append(("Standing", {"fields": shown}))
         return sets
 
@@ -138,7 +142,7 @@ class ConnectionAdmin(_Admin):
             "original": connection,
         }
         try:
-            context["call"] = preview(connection)
+            context["call"] = preview(connection, shows_hook=may_see_hook(request.user, connection))
         except NoPreview as error:
             context["problem"] = str(error)
         return TemplateResponse(request, "admin/messaging/connection/preview.html", context)
@@ -179,6 +183,13 @@ class ConnectionAdmin(_Admin):
     def hook_address(self, connection: Connection) -> SafeString:
         return format_html("<code>{}</code>", connection.hook_url)
 
+    @admin.display(description="hook address, to enter at the vendor")
+    def hidden_hook_address(self, connection: Connection) -> str:
+        return (
+            "A secret, since it may be all that proves this vendor's calls. "
+            "It is shown to people with the permission “Can see hook addresses that are secrets”."
+        )
+
     @admin.display(description="queue")
     def queue(self, connection: Connection) -> SafeString:
         url = reverse("admin:messaging_lane_change", args=[connection.lane_id])
@@ -194,6 +205,13 @@ class ConnectionAdmin(_Admin):
         if connection.checked_at is None:
             return "never tested"
         return f"{connection.check_text} ({connection.checked_at:%Y-%m-%d %H:%M:%S} UTC)"
+
+
+def may_see_hook(user: Any, connection: Connection) -> bool:
+    """Where a vendor may sign nothing, whoever knows the hook address can make up reports and replies."""
+    adapter = _adapter(connection)
+    is_secret = adapter is None or "secret URL" in adapter.about.proof
+    return not is_secret or user.has_perm("messaging.view_hook_address")
 
 
 def _offered() -> list[Adapter]:

@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING, Any
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.postgres.aggregates import StringAgg
-from django.db.models import CharField, OuterRef, QuerySet, Subquery, Value
+from django.db.models import CharField, Count, Max, OuterRef, QuerySet, Subquery, Value
 from django.db.models.functions import Cast, Concat, Now
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
 from accounts.models import Tenant
-from messaging.models import Connection, Event, Lane, Message, SenderRate
+from messaging.models import Connection, Destination, Event, Lane, Message, SenderRate
+from messaging.models.circuit import Circuit
 from messaging.services import circuit
 from messaging.types import EventState, LaneKind, MessageState
 
@@ -82,6 +86,8 @@ class LaneAdmin(_Admin):
 
     @admin.display(description="circuit")
     def circuit(self, lane: Lane) -> str:
+        if lane.kind == LaneKind.CALLBACKS:
+            return addresses_in_words(lane)
         return circuit_in_words(lane, now=datetime.now(UTC))
 
     @admin.display(description="oldest work")
@@ -91,7 +97,8 @@ class LaneAdmin(_Admin):
 
     @admin.display(description="last success", empty_value="none yet")
     def last_success(self, lane: Lane) -> datetime | None:
-        return lane.ok_at
+        known: datetime | None = getattr(lane, "address_ok_at", None) or lane.ok_at
+        return known
 
     @admin.action(description="Pause, with a reason", permissions=["change"])
     def pause(self, request: HttpRequest, queryset: QuerySet[Lane]) -> HttpResponse | None:
@@ -140,7 +147,12 @@ def named(lanes: QuerySet[Lane]) -> QuerySet[Lane]:
     tenant = Tenant.objects.annotate(key=Cast("pk", CharField())).filter(key=OuterRef("key"))
     waiting = Message.objects.filter(lane=OuterRef("pk"), state__in=_WAITING).order_by("due_at")
     events = Event.objects.filter(lane=OuterRef("pk"), state=EventState.DUE.value).order_by("due_at")
+    addresses = Destination.objects.filter(lane=OuterRef("pk")).order_by().values("lane")
+    refusing = addresses.filter(open_for__gt=0).annotate(n=Count("pk"))
     return lanes.annotate(
+        address_ok_at=Subquery(addresses.annotate(at=Max("ok_at")).values("at")),
+        addresses=Subquery(addresses.annotate(n=Count("pk")).values("n")),
+        refusing=Subquery(refusing.values("n")),
         account=Subquery(account.values("word")),
         tenant=Subquery(tenant.values("slug")[:1]),
         oldest_message=Subquery(waiting.values("due_at")[:1]),
@@ -162,14 +174,26 @@ def standing(lane: Lane) -> str:
     return f"paused since {lane.paused_at:%Y-%m-%d %H:%M} UTC: {lane.paused_why or 'no reason given'}"
 
 
-def circuit_in_words(lane: Lane, *, now: datetime) -> str:
+def addresses_in_words(lane: Lane) -> SafeString:
+    """How many callback addresses refuse, with a link to them: each has a circuit of its own."""
+    known, refusing = (getattr(lane, name, None) or 0 for name in ("addresses", "refusing"))
+    words = f"{refusing} of {known} addresses refuse" if refusing else f"{known} addresses, none refuses"
+    url = reverse("admin:messaging_destination_changelist")
+    return format_html('<a href="{}?tenant={}">{}</a>', url, lane.key, words)
+
+
+def circuit_in_words(lane: Circuit, *, now: datetime) -> str:
     """The circuit breaker in words."""
     left = (lane.open_until - now).total_seconds()
     if left > 0:
-        return f"open for {left:.0f} s more after {lane.faults} faults"
+        return f"open for {left:.0f} s more after {lane.faults} faults{_last(lane)}"
     if lane.open_for > 0:
-        return f"trying again after {lane.faults} faults"
-    return f"closed, {lane.faults} faults in a row" if lane.faults else "closed"
+        return f"trying again after {lane.faults} faults{_last(lane)}"
+    return f"closed, {lane.faults} faults in a row{_last(lane)}" if lane.faults else "closed"
+
+
+def _last(lane: Circuit) -> str:
+    return f", the last: {lane.last_fault}" if lane.last_fault else ""
 
 
 def backlog(oldest: datetime | None, *, now: datetime) -> str:

@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 
+from accounts import callback_secret
 from accounts.forms import TenantForm
 from accounts.models import DEFAULT_HEADER, ApiToken, Tenant, TenantStatus
 from messaging.models import Connection, InboundMessage, Lane, Message
@@ -31,6 +32,7 @@ _SETTINGS = (
         {
             "fields": (
                 "callback_secret",
+                "secret_dictated",
                 "bearer_prefix",
                 "allowed_hosts",
                 "report_sent",
@@ -69,7 +71,7 @@ class TenantAdmin(_Admin):
     list_display = ("slug", "name", "customer", "status", "accounts", "callback_secret_standing")
     list_filter = ("status",)
     search_fields = ("slug", "name", "customer", "project_id")
-    actions = ("pause", "resume", "suspend", "forget_previous_secret")
+    actions = ("pause", "resume", "suspend", "forget_previous_secret", "forget_used_secret")
     readonly_fields = ("callback_secret_standing", "addresses", "created_at", "updated_at")
     prepopulated_fields = {"slug": ("name",)}  # noqa: RUF012  (Django's own idiom)
 
@@ -83,7 +85,8 @@ class TenantAdmin(_Admin):
             token = ("First API token", {"fields": ("header", "second_header", "second_value")})
             return ((None, {"fields": who}), token, *_SETTINGS)
         standing = ("For Bloomreach", {"fields": ("addresses", "callback_secret_standing")})
-        return ((None, {"fields": (*who, "status", "created_at", "updated_at")}), *_SETTINGS, standing)
+        settings = [_with_override(*one) for one in _SETTINGS] if obj.callback_secret_previous else _SETTINGS
+        return ((None, {"fields": (*who, "status", "created_at", "updated_at")}), *settings, standing)
 
     def get_prepopulated_fields(self, request: HttpRequest, obj: Tenant | None = None) -> Any:
         return {} if obj else self.prepopulated_fields
@@ -135,11 +138,8 @@ class TenantAdmin(_Admin):
         return ", ".join(connection.name for connection in tenant.connections.all()) or "none"
 
     @admin.display(description="callback secret")
-    def callback_secret_standing(self, tenant: Tenant) -> str:
-        current = "set" if tenant.callback_secret else "not set"
-        kept = ", previous one kept" if tenant.callback_secret_previous else ""
-        taken = f"; Bloomreach took the {tenant.secret_in_use} one last" if tenant.secret_in_use else ""
-        return f"{current}{kept}{taken}"
+    def callback_secret_standing(self, tenant: Tenant) -> SafeString:
+        return format_html_join("", "<div>{}</div>", ((line,) for line in callback_secret.standing(tenant)))
 
     @admin.display(description="addresses that Bloomreach calls")
     def addresses(self, tenant: Tenant) -> SafeString:
@@ -161,10 +161,27 @@ class TenantAdmin(_Admin):
     @admin.action(description="Forget the previous callback secret", permissions=["change"])
     def forget_previous_secret(self, request: HttpRequest, queryset: QuerySet[Tenant]) -> None:
         for tenant in queryset:
-            tenant.callback_secret_previous = ""
-            tenant.save(update_fields=["callback_secret_previous", "updated_at"])
-            self.log_change(request, tenant, "Forgot the previous callback secret.")
-        self.message_user(request, "The previous callback secret is forgotten.", messages.SUCCESS)
+            if tenant.callback_secret_previous and tenant.secret_in_use == callback_secret.PREVIOUS:
+                why = "Bloomreach still uses it. Enter the current one there first, or use the action that says so."
+                self.message_user(request, f"{tenant}: not forgotten. {why}", messages.ERROR)
+            else:
+                self._forget(request, tenant)
+
+    @admin.action(
+        description="Forget the previous callback secret, even if Bloomreach still uses it",
+        permissions=["change"],
+    )
+    def forget_used_secret(self, request: HttpRequest, queryset: QuerySet[Tenant]) -> None:
+        for tenant in queryset:
+            self._forget(request, tenant)
+
+    def _forget(self, request: HttpRequest, tenant: Tenant) -> None:
+        was_used = tenant.secret_in_use == callback_secret.PREVIOUS
+        tenant.callback_secret_previous = ""
+        tenant.secret_in_use = "" if was_used else tenant.secret_in_use
+        tenant.save(update_fields=["callback_secret_previous", "secret_in_use", "updated_at"])
+        self.log_change(request, tenant, "Forgot the previous callback secret.")
+        self.message_user(request, f"{tenant}: the previous callback secret is forgotten.", messages.SUCCESS)
 
     def _set_status(self, request: HttpRequest, queryset: QuerySet[Tenant], status: TenantStatus) -> None:
         for tenant in queryset:
@@ -172,6 +189,15 @@ class TenantAdmin(_Admin):
             tenant.save(update_fields=["status", "updated_at"])
             self.log_change(request, tenant, f"Set to {status.label.lower()}.")
             self.message_user(request, f"{tenant} is now {status.label.lower()}.", messages.SUCCESS)
+
+
+def _with_override(title: str, options: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The callbacks' fields with the tick that is needed only while a previous secret is kept."""
+    if "secret_dictated" not in options["fields"]:
+        return title, options
+    place = options["fields"].index("secret_dictated") + 1
+    fields = (*options["fields"][:place], "drop_previous_secret", *options["fields"][place:])
+    return title, {**options, "fields": fields}
 
 
 def _kept_by(tenant: Tenant) -> str:

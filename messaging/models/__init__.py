@@ -2,6 +2,7 @@
 
 from messaging.models.attempt import Attempt, AttemptPart
 from messaging.models.connection import Connection
+from messaging.models.destination import Destination
 from messaging.models.event import Event
 from messaging.models.inbound import InboundMessage
 from messaging.models.lane import Lane
@@ -18,6 +19,7 @@ __all__ = [
     "AttemptPart",
     "Connection",
     "Content",
+    "Destination",
     "Event",
     "InboundMessage",
     "Inbox",

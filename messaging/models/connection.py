@@ -129,6 +129,7 @@ class Connection(models.Model):
 
     class Meta:
         verbose_name = "provider account"
+        permissions = (("view_hook_address", "Can see hook addresses that are secrets"),)
         ordering: ClassVar[list[str]] = ["tenant", "position", "id"]
         constraints: ClassVar[list[models.BaseConstraint]] = [
             models.UniqueConstraint(name="connection_name_per_tenant", fields=["tenant", "name"]),

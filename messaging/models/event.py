@@ -7,6 +7,7 @@ from typing import ClassVar
 from django.db import models
 from django.db.models.functions import Now
 
+from messaging.models.destination import Destination
 from messaging.models.inbound import InboundMessage
 from messaging.models.lane import Lane
 from messaging.models.message import Message
@@ -39,6 +40,11 @@ class Event(models.Model):
         default=0, db_default=0
     )  # a vendor's final after one of our own is 1
     url = models.TextField()
+    # Without a constraint: acknowledged events outlive an address that is deleted, and an event that names a deleted
+    # one, or none, gets one before it is posted (services/places.py).
+    destination = models.ForeignKey(
+        Destination, null=True, on_delete=models.DO_NOTHING, db_index=False, db_constraint=False
+    )
     status = models.CharField(max_length=16)  # the word that Bloomreach hears: sent | delivered | failed
     occurred_at = models.DateTimeField()
     error = models.JSONField(null=True)
@@ -82,7 +88,12 @@ class Event(models.Model):
             ),
         ]
         indexes: ClassVar[list[models.Index]] = [
-            models.Index(  # the claim
+            models.Index(  # the claim, and which addresses have events at all
+                name="event_waiting",
+                fields=["destination", "due_at"],
+                condition=models.Q(state=EventState.DUE.value),
+            ),
+            models.Index(  # the age of a queue's backlog, for people
                 name="event_due", fields=["lane", "due_at"], condition=models.Q(state=EventState.DUE.value)
             ),
             models.Index(  # an event waits for its message's older open event

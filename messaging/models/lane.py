@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from typing import ClassVar
 
 from django.core.validators import MinValueValidator
 from django.db import models
 from django.db.models.functions import Now
 
+from messaging.models.circuit import LONG_AGO, Circuit
 from messaging.models.statement import change
 from messaging.types import LaneKind
 
-LONG_AGO = datetime(
-    2000, 1, 1, tzinfo=UTC
-)  # a timestamp that is always due; never null, so no index needs a case
+__all__ = ["DEFAULT_CALLBACK_CAP", "DEFAULT_DISPATCH_CAP", "LONG_AGO", "Lane", "LaneQuerySet"]
 
 DEFAULT_DISPATCH_CAP = 16
 DEFAULT_CALLBACK_CAP = 2
@@ -40,7 +38,7 @@ class LaneQuerySet(models.QuerySet["Lane"]):
         change(ENSURE, {"kind": int(LaneKind.CALLBACKS), "keys": keys, "cap": DEFAULT_CALLBACK_CAP})
 
 
-class Lane(models.Model):
+class Lane(Circuit):
     """Work towards one destination. Written by claims and records, once per batch."""
 
     kind = models.SmallIntegerField(choices=[(kind.value, kind.name.capitalize()) for kind in LaneKind])
@@ -60,10 +58,6 @@ class Lane(models.Model):
     refilled_at = models.DateTimeField(default=LONG_AGO, db_default=LONG_AGO, editable=False)
     paused_at = models.DateTimeField(null=True, blank=True)
     paused_why = models.CharField(max_length=300, blank=True, db_default="")
-    open_until = models.DateTimeField(default=LONG_AGO, db_default=LONG_AGO, editable=False)
-    open_for = models.FloatField(default=0, db_default=0, editable=False)  # seconds of the last opening
-    faults = models.PositiveIntegerField(default=0, db_default=0, editable=False)  # in a row
-    ok_at = models.DateTimeField(null=True, editable=False)
     served_at = models.DateTimeField(default=LONG_AGO, db_default=LONG_AGO, editable=False)
     created_at = models.DateTimeField(auto_now_add=True, db_default=Now())
 
@@ -83,4 +77,5 @@ class Lane(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{LaneKind(self.kind).name.lower()} {self.key}"
+        # Not the key: that of a provider account is the secret part of its hook address.
+        return f"{LaneKind(self.kind).name.lower()} queue {self.pk}"

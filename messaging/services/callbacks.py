@@ -19,7 +19,7 @@ from accounts.models import Tenant
 from messaging import backoff, callback_url, http, signing, wire
 from messaging.models.raw import RawKind
 from messaging.models.statement import change, fetch
-from messaging.services import circuit, exchanges, guards
+from messaging.services import circuit, exchanges, guards, places
 from messaging.types import CallFailure, EventKind, HttpRequest, HttpResponse
 
 log = logging.getLogger(__name__)
@@ -31,33 +31,39 @@ ALONE_TRIES = 3  # an event that is refused alone dies after so many tries, if t
 BISECT_DELAY = 1.0  # seconds
 
 # Locked first, counted in the next statement, as in claims.py.
-PICK_LANES = """
-SELECT lane.id FROM messaging_lane lane
-WHERE lane.kind = 1 AND lane.paused_at IS NULL AND lane.open_until <= clock_timestamp()
-  AND (SELECT min(e.due_at) FROM messaging_event e WHERE e.lane_id = lane.id AND e.state = 0) <= clock_timestamp()
-ORDER BY lane.served_at LIMIT %(lanes)s FOR NO KEY UPDATE OF lane SKIP LOCKED
+LOCK_LANES = """
+SELECT id FROM messaging_lane WHERE id = ANY(%(due)s) AND kind = 1
+ORDER BY served_at LIMIT %(lanes)s FOR NO KEY UPDATE SKIP LOCKED
 """
 
-# One POST per lane: the oldest due event names the URL and the batch cap, its like go along. An event waits for its
-# message's older open event: looked up one by one, since a planner whose statistics are from before a burst would join
-# with all that is open (10,000 events: 1.3 s a claim, and 26 ms so). A lane without room counts as served too, or hung
-# destinations would be picked for ever.
+# One POST per lane, to the address that was served least recently; one that failed has one POST in flight until it
+# takes something, so that a hung one leaves room for the others. Its oldest due event names the URL and the batch cap,
+# its like go along. An event waits for its message's older open event: looked up one by one, since a planner whose
+# statistics are from before a burst would join with all that is open (10,000 events: 1.3 s a claim, and 26 ms so). A
+# lane without room counts as served too, or hung destinations would be picked for ever.
 CLAIM = """
 WITH l AS MATERIALIZED (
   SELECT lane.id FROM messaging_lane lane WHERE lane.id = ANY(%(lanes)s)
-    AND CASE WHEN lane.faults >= %(trip)s THEN 1 ELSE lane.cap END
-      > (SELECT count(DISTINCT f.lease) FROM messaging_event f WHERE f.lane_id = lane.id AND f.state = 1)),
+    AND lane.cap > (SELECT count(DISTINCT f.lease) FROM messaging_event f WHERE f.lane_id = lane.id AND f.state = 1)),
+p AS MATERIALIZED (
+  SELECT d.id FROM l CROSS JOIN LATERAL (
+    SELECT o.id FROM messaging_destination o CROSS JOIN LATERAL (
+      SELECT min(e.due_at) AS due_at FROM messaging_event e WHERE e.destination_id = o.id AND e.state = 0) first
+    WHERE o.lane_id = l.id AND o.open_until <= clock_timestamp() AND first.due_at <= clock_timestamp()
+      AND (o.faults = 0 OR NOT EXISTS (SELECT 1 FROM messaging_event f
+                                       WHERE f.lane_id = l.id AND f.state = 1 AND f.destination_id = o.id))
+    ORDER BY o.served_at, first.due_at LIMIT 1 FOR NO KEY UPDATE OF o SKIP LOCKED) d),
 h AS MATERIALIZED (
-  SELECT l.id AS lane_id, head.url, head.batch_cap, row_number() OVER () AS rn FROM l CROSS JOIN LATERAL (
+  SELECT p.id AS destination_id, head.url, head.batch_cap, row_number() OVER () AS rn FROM p CROSS JOIN LATERAL (
     SELECT e.url, e.batch_cap FROM messaging_event e
-    WHERE e.lane_id = l.id AND e.state = 0 AND e.due_at <= clock_timestamp() AND (
+    WHERE e.destination_id = p.id AND e.state = 0 AND e.due_at <= clock_timestamp() AND (
       SELECT true FROM messaging_event p WHERE p.message_id = e.message_id AND p.state IN (0, 1)
         AND (p.generation, p.kind) < (e.generation, e.kind) LIMIT 1) IS NULL
     ORDER BY e.due_at LIMIT 1) head),
 d AS MATERIALIZED (
   SELECT e.id, h.rn FROM h CROSS JOIN LATERAL (
     SELECT e.id FROM messaging_event e
-    WHERE e.lane_id = h.lane_id AND e.state = 0 AND e.due_at <= clock_timestamp()
+    WHERE e.destination_id = h.destination_id AND e.state = 0 AND e.due_at <= clock_timestamp()
       AND e.url = h.url AND e.batch_cap = h.batch_cap AND (
         SELECT true FROM messaging_event p WHERE p.message_id = e.message_id AND p.state IN (0, 1)
           AND (p.generation, p.kind) < (e.generation, e.kind) LIMIT 1) IS NULL
@@ -67,9 +73,10 @@ u AS (
          lease_until = clock_timestamp() + make_interval(secs => %(row_lease)s),
          last_post = (%(leases)s::uuid[])[d.rn]
   FROM d WHERE e.id = d.id RETURNING e.*),
-s AS (UPDATE messaging_lane lane SET served_at = clock_timestamp() WHERE lane.id = ANY(%(lanes)s))
-SELECT u.id, u.lease, u.lane_id, lane.key AS lane_key, u.url, u.kind, u.generation, u.status, u.occurred_at, u.error,
-       u.segments, u.sent_as, u.tries, u.batch_cap, u.message_id, m.channel, m.request_id,
+s AS (UPDATE messaging_lane lane SET served_at = clock_timestamp() WHERE lane.id = ANY(%(lanes)s)),
+t AS (UPDATE messaging_destination o SET served_at = clock_timestamp() FROM p WHERE o.id = p.id)
+SELECT u.id, u.lease, u.destination_id, lane.key AS lane_key, u.url, u.kind, u.generation, u.status, u.occurred_at,
+       u.error, u.segments, u.sent_as, u.tries, u.batch_cap, u.message_id, m.channel, m.request_id,
        c.custom_data, c.metadata, c.extra, i.id AS inbound_id, i.channel AS inbound_channel, i.sender, i.recipient,
        i.text, i.media
 FROM u JOIN messaging_lane lane ON lane.id = u.lane_id
@@ -102,14 +109,17 @@ UPDATE messaging_event SET state = 0, lease = NULL, lease_until = NULL
 WHERE lease = ANY(%(leases)s) AND state = 1 AND (%(ids)s::uuid[] IS NULL OR id = ANY(%(ids)s))
 """
 
-# Whether the lane took anything since the event was first refused: then the event itself is at fault.
+# Whether its address took anything since the event was first refused: then the event itself is at fault.
 BLAME = """
-SELECT e.id FROM messaging_event e JOIN messaging_lane l ON l.id = e.lane_id
-WHERE e.id = ANY(%(ids)s) AND l.ok_at > e.first_try_at
+SELECT e.id FROM messaging_event e JOIN messaging_destination d ON d.id = e.destination_id
+WHERE e.id = ANY(%(ids)s) AND d.ok_at > e.first_try_at
 """
 
+# Not when the secret was replaced while the POST was in flight: then its name means another one. Once a minute.
 NOTE_KEY = """
-UPDATE accounts_tenant SET secret_in_use = %(which)s WHERE id = %(tenant)s AND secret_in_use <> %(which)s
+UPDATE accounts_tenant SET secret_in_use = %(which)s, secret_taken_at = clock_timestamp()
+WHERE id = %(tenant)s AND callback_secret = %(sealed)s AND (secret_in_use <> %(which)s OR secret_taken_at IS NULL
+      OR secret_taken_at < clock_timestamp() - interval '1 minute')
 """
 
 
@@ -118,7 +128,7 @@ class Post:
     """One POST to Bloomreach: the events of one lane for one URL. Its lease is also its raw row's id."""
 
     lease: UUID
-    lane_id: int
+    destination_id: int
     tenant: Tenant
     url: str
     events: tuple[Any, ...] = field(repr=False)
@@ -135,6 +145,11 @@ class Posted:
     exchange: exchanges.Exchange
 
     @property
+    def status(self) -> int:
+        """Of the HTTP answer; 0: there was none."""
+        return self.answer.status if isinstance(self.answer, HttpResponse) else 0
+
+    @property
     def taken(self) -> bool:
         """Any 2xx means that Bloomreach has every event of the POST (contract 5)."""
         return isinstance(self.answer, HttpResponse) and 200 <= self.answer.status < 300
@@ -142,13 +157,12 @@ class Posted:
     @property
     def refused(self) -> bool:
         """A 4xx that says something about the request: one of its events, or the URL, is at fault."""
-        status = self.answer.status if isinstance(self.answer, HttpResponse) else 0
-        return 400 <= status < 500 and status not in (401, 403, 408, 429)
+        return 400 <= self.status < 500 and self.status not in (401, 403, 408, 429)
 
     @property
     def splits(self) -> bool:
-        """Refused as a batch: its halves show which event is at fault."""
-        return self.refused and len(self.post.events) > 1
+        """Refused as a batch, or answered with 500, which may be about one event: its halves show which one it is."""
+        return (self.refused or self.status == 500) and len(self.post.events) > 1
 
     @property
     def error(self) -> str:
@@ -163,15 +177,18 @@ def claim(*, leases: Sequence[UUID]) -> list[Post]:
 
     Events that cannot be written as JSON are dead, so that the others are told.
     """
+    due = places.due().lanes
+    if not due:
+        return []
     with transaction.atomic():
-        lanes = [row.id for row in fetch(PICK_LANES, {"lanes": min(LANES_AT_ONCE, len(leases))})]
+        at_once = min(LANES_AT_ONCE, len(leases))
+        lanes = [row.id for row in fetch(LOCK_LANES, {"due": due, "lanes": at_once})]
         if not lanes:
             return []
         params = {
             "lanes": lanes,
             "leases": list(leases),
             "row_lease": settings.ROW_LEASE,
-            "trip": circuit.TRIP,
         }
         rows = fetch(CLAIM, params)
     groups: defaultdict[UUID, list[Any]] = defaultdict(list)
@@ -200,7 +217,7 @@ def _post(rows: Sequence[Any], tenant: Tenant) -> Post:
     array = b"[" + b",".join(pieces) + b"]"
     bare = tenant.inbound_bare_array and rows[0].inbound_id is not None
     body = array if bare else b'{"events":' + array + b"}"
-    return Post(rows[0].lease, rows[0].lane_id, tenant, rows[0].url, tuple(fits), body)
+    return Post(rows[0].lease, rows[0].destination_id, tenant, rows[0].url, tuple(fits), body)
 
 
 def _written(row: Any) -> bytes | None:
@@ -280,25 +297,38 @@ def _forbidden(post: Post) -> str:
 
 
 def record(posted: Sequence[Posted]) -> None:
-    """Acknowledges, puts off or gives up the events of each POST, and tells the lanes."""
+    """Acknowledges, puts off or gives up the events of each POST, and tells the addresses' circuits."""
     with transaction.atomic():
         exchanges.store([one.exchange for one in posted])
         notes: defaultdict[int, list[circuit.Note]] = defaultdict(list)
         for one in posted:
             _settle(one)
-            wait = settings.PROBE_EVERY if one.refused else None
-            notes[one.post.lane_id].append(circuit.Note(ok=one.taken, open_for=wait))
-        circuit.note(notes)
+            notes[one.post.destination_id].append(_note(one))
+        circuit.note(notes, of=circuit.Of.DESTINATION)
+
+
+def _note(one: Posted) -> circuit.Note:
+    """An event that is refused alone again and again is no new evidence against its address."""
+    alone = one.post.events[0].id if len(one.post.events) == 1 else None
+    return circuit.Note(
+        ok=one.taken,
+        open_for=settings.PROBE_EVERY if one.refused else None,
+        blame=circuit.blame(one.status),
+        witness=circuit.witness(alone) if alone and one.status else None,
+        text=one.error,
+    )
 
 
 def _settle(one: Posted) -> None:
     ids = [event.id for event in one.post.events]
     if one.taken:
         change(ACKNOWLEDGE, {"lease": one.post.lease, "ids": ids})
-        change(NOTE_KEY, {"which": one.key, "tenant": one.post.tenant.pk})
+        tenant = one.post.tenant
+        sealed = tenant.callback_secret.ciphertext
+        change(NOTE_KEY, {"which": one.key, "tenant": tenant.pk, "sealed": sealed})
         return
     waits = _waits(one)
-    cap = max(1, len(ids) // 2) if one.refused else None
+    cap = max(1, len(ids) // 2) if one.refused or one.splits else None
     change(
         PUT_OFF,
         {

@@ -24,7 +24,8 @@ LANES_AT_ONCE = 8
 # sees what the last holder of the lock claimed, so the cap is exact. NO KEY: the foreign keys of new messages share
 # the row, and a stronger lock would skip every busy lane.
 PICK_LANES = """
-SELECT lane.id, EXISTS (SELECT 1 FROM messaging_senderrate s WHERE s.lane_id = lane.id) AS is_metered
+SELECT lane.id, lane.faults >= %(trip)s AS is_probing,
+       EXISTS (SELECT 1 FROM messaging_senderrate s WHERE s.lane_id = lane.id) AS is_metered
 FROM messaging_lane lane
 WHERE lane.kind = 0 AND lane.paused_at IS NULL AND lane.open_until <= clock_timestamp()
   AND (SELECT min(m.due_at) FROM messaging_message m
@@ -34,12 +35,13 @@ WHERE lane.kind = 0 AND lane.paused_at IS NULL AND lane.open_until <= clock_time
 ORDER BY lane.served_at LIMIT %(lanes)s FOR NO KEY UPDATE OF lane SKIP LOCKED
 """
 
-# `room` is what the cap and the circuit's probe leave, `tokens` (segments) what the bucket holds; the last message that
+# `room` is what cap and probes leave, `tokens` (segments) what the bucket holds; the last message that
 # fits may put it into debt. The clock is read once, so that no time between two readings is lost to the bucket.
 _LANES = """
 WITH l AS MATERIALIZED (
-  SELECT lane.id, lane.served_at, lane.rate, t.at, t.tokens, row_number() OVER (ORDER BY lane.served_at) AS place,
-         CASE WHEN lane.faults >= %(trip)s THEN 1 ELSE lane.cap END
+  SELECT lane.id, lane.served_at, lane.rate, lane.faults, t.at, t.tokens,
+         row_number() OVER (ORDER BY lane.served_at) AS place,
+         CASE WHEN lane.faults >= %(trip)s THEN least(lane.cap, lane.probes) ELSE lane.cap END
            - (SELECT count(*) FROM messaging_message f WHERE f.lane_id = lane.id AND f.state = 1) AS room
   FROM messaging_lane lane CROSS JOIN LATERAL (
     SELECT clock.at, CASE WHEN lane.rate IS NULL THEN 0 ELSE least(greatest(lane.rate, 1), lane.tokens
@@ -59,12 +61,34 @@ c AS MATERIALIZED (
     FOR NO KEY UPDATE SKIP LOCKED) m),
 """
 
+# Half-open lanes: as many that were never tried as that were, or either would wait for the other.
+_PROBES = """
+c AS MATERIALIZED (
+  SELECT m.id, m.due_at, m.segments, v.is_new, l.id AS lane_id, l.served_at, l.room, l.rate, l.tokens
+  FROM l CROSS JOIN (VALUES (true), (false)) v (is_new) CROSS JOIN LATERAL (
+    SELECT id, due_at, segments FROM messaging_message
+    WHERE lane_id = l.id AND state IN (0, 2) AND due_at <= clock_timestamp() AND expires_at > clock_timestamp()
+      AND (attempts = 0) = v.is_new
+      AND attempts < %(most)s AND tenant_id <> ALL (SELECT id FROM accounts_tenant WHERE status <> 'active')
+    ORDER BY due_at
+    LIMIT CASE WHEN l.rate IS NULL OR l.tokens > 0 THEN greatest(least(l.room, %(free)s), 0) ELSE 0 END
+    FOR NO KEY UPDATE SKIP LOCKED) m),
+"""
+
 _CHOOSE = """
 r AS (SELECT id, served_at, room, rate, tokens, row_number() OVER w AS turn, sum(segments) OVER w - segments AS spent
       FROM c WINDOW w AS (PARTITION BY lane_id ORDER BY due_at, id ROWS UNBOUNDED PRECEDING)),
 d AS MATERIALIZED (SELECT id, row_number() OVER () AS rn FROM (
   SELECT id FROM r WHERE turn <= room AND (rate IS NULL OR spent < tokens) ORDER BY turn, served_at LIMIT %(free)s) x),
 """
+
+# In turn: who goes first changes with each fault, so that single probes alternate too.
+_CHOOSE_PROBES = _CHOOSE.replace(
+    "FROM c WINDOW w AS (PARTITION BY lane_id ORDER BY due_at, id ROWS",
+    """FROM (SELECT c.*, row_number() OVER (PARTITION BY c.lane_id, c.is_new ORDER BY c.due_at, c.id) AS nth,
+                   c.is_new <> (l.faults %% 2 = 0) AS is_second FROM c JOIN l ON l.id = c.lane_id) n
+      WINDOW w AS (PARTITION BY lane_id ORDER BY nth, is_second, due_at, id ROWS""",
+)
 
 _CHOOSE_ONE = """
 WITH d AS MATERIALIZED (
@@ -103,6 +127,10 @@ FROM u JOIN messaging_content c ON c.message_id = u.id AND c.created_at = u.crea
 
 CLAIM = _LANES + _CANDIDATES + _CHOOSE + _TAKE + _SERVE + _READ
 CLAIM_METERED = _LANES + sender_rates.CANDIDATES + _CHOOSE + _TAKE + _SERVE + sender_rates.SETTLE + _READ
+CLAIM_PROBES = _LANES + _PROBES + _CHOOSE_PROBES + _TAKE + _SERVE + _READ
+CLAIM_METERED_PROBES = (
+    _LANES + sender_rates.CANDIDATES + _CHOOSE_PROBES + _TAKE + _SERVE + sender_rates.SETTLE + _READ
+)
 CLAIM_ONE = _CHOOSE_ONE + _TAKE + _READ
 
 HAND_BACK = """
@@ -139,18 +167,34 @@ def claim(*, free: int, lease: UUID) -> list[Claimed]:
     a claim whose commit got lost can still be handed back."""
     asked_at = time.monotonic()
     with transaction.atomic():
-        lanes = fetch(PICK_LANES, {"lanes": LANES_AT_ONCE})
-        if not lanes:
-            return []
-        is_metered = any(row.is_metered for row in lanes)  # most queues are not, and pay nothing for it
-        params = _claim_params(free, lease) | {
-            "lanes": [row.id for row in lanes],
-            "free": free,
-            "trip": circuit.TRIP,
-            "most": backoff.SEND_ATTEMPTS_MAX,
-        }
-        rows = fetch(CLAIM_METERED, params | sender_rates.PARAMS) if is_metered else fetch(CLAIM, params)
+        lanes = fetch(PICK_LANES, {"lanes": LANES_AT_ONCE, "trip": circuit.TRIP})
+        probing = [row for row in lanes if row.is_probing]
+        rows: list[Any] = []
+        for some in (
+            [row for row in probing if row.is_metered],
+            [row for row in probing if not row.is_metered],
+        ):
+            rows += _take(some, free=min(max(1, free // 2), free - len(rows)), lease=lease)
+        rows += _take([row for row in lanes if not row.is_probing], free=free - len(rows), lease=lease)
     return [_claimed(row, lease, asked_at) for row in rows]
+
+
+def _take(lanes: Sequence[Any], *, free: int, lease: UUID) -> list[Any]:
+    """What the lanes, all probing or none, may send now."""
+    if not lanes or free <= 0:
+        return []
+    is_metered = any(row.is_metered for row in lanes)  # most queues are not, and pay nothing for it
+    if lanes[0].is_probing:
+        statement = CLAIM_METERED_PROBES if is_metered else CLAIM_PROBES
+    else:
+        statement = CLAIM_METERED if is_metered else CLAIM
+    params = _claim_params(free, lease) | {
+        "lanes": [row.id for row in lanes],
+        "free": free,
+        "trip": circuit.TRIP,
+        "most": backoff.SEND_ATTEMPTS_MAX,
+    }
+    return fetch(statement, params | sender_rates.PARAMS if is_metered else params)
 
 
 def claim_one(message_id: UUID, *, lease: UUID) -> list[Claimed]:

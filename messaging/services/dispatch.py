@@ -66,6 +66,7 @@ class Dialled:
     call: Call
     results: tuple[SendResult, ...]
     exchange: exchanges.Exchange | None = None
+    status: int = 0  # of the HTTP answer; 0: there was none
 
 
 def prepare(claimed: Sequence[Claimed]) -> list[Call]:
@@ -191,7 +192,8 @@ def dial(call: Call, *, deadline: float) -> Dialled:
     answer = calls.call(call.adapter, call.account, call.request, deadline=deadline)
     outgoing = [item.outgoing for item in call.batch]
     results = answers.read_send(call.adapter, call.account, outgoing, answer)
-    return Dialled(call, results, _exchange(call, answer))
+    status = answer.status if isinstance(answer, HttpResponse) else 0
+    return Dialled(call, results, _exchange(call, answer), status)
 
 
 def _exchange(call: Call, answer: HttpResponse | CallFailure) -> exchanges.Exchange:
@@ -228,8 +230,21 @@ def _note_lanes(said: Sequence[Dialled]) -> None:
             if result.outcome is Outcome.CONFIGURATION:
                 circuit.pause(item.lane_id, why=result.text or "the vendor refuses the credentials")
             elif one.exchange is not None:  # else the vendor was not asked
-                notes[item.lane_id].append(circuit.Note(ok=_destination_works(result)))
+                notes[item.lane_id].append(_note(one, item, result))
     circuit.note(notes)
+
+
+def _note(one: Dialled, item: Claimed, result: SendResult) -> circuit.Note:
+    """One call is one piece of evidence, however many messages went along."""
+    blame = circuit.blame(one.status)
+    first = one.call.batch[0]
+    if blame is circuit.Blame.MESSAGE:  # several recipients, or senders, must have met it
+        witness = circuit.witness(first.outgoing.sender, first.outgoing.recipient)
+    else:
+        witness = circuit.witness(first.message_id)
+    words = f"HTTP {one.status}" if one.status else ""
+    text = ": ".join(part for part in (words, result.text) if part) or result.code
+    return circuit.Note(ok=_destination_works(result), blame=blame, witness=witness, text=text)
 
 
 def _destination_works(result: SendResult) -> bool:

@@ -12,8 +12,18 @@ from psycopg.types.json import Jsonb
 
 from messaging.models import Lane
 from messaging.models.statement import change, fetch
+from messaging.services import places
 from messaging.states import PROVED_ABSENT
-from messaging.types import Channel, EventKind, MessageState, Outcome, SendResult, Status, uuid7
+from messaging.types import (
+    Channel,
+    DestinationKind,
+    EventKind,
+    MessageState,
+    Outcome,
+    SendResult,
+    Status,
+    uuid7,
+)
 
 SMALLINT = 32767  # what the columns for parts and segments hold
 
@@ -162,9 +172,10 @@ UPDATE messaging_report SET due_at = clock_timestamp() WHERE id IN (
 """
 
 OWE = """
-INSERT INTO messaging_event (id, lane_id, message_id, kind, generation, url, status, occurred_at, error, segments,
-                             sent_as, due_at)
-SELECT v.id, l.id, v.message_id, v.kind,
+INSERT INTO messaging_event (id, lane_id, destination_id, message_id, kind, generation, url, status, occurred_at, error,
+                             segments, sent_as, due_at)
+SELECT v.id, l.id,
+       /* known */, v.message_id, v.kind,
        CASE WHEN v.follows_final THEN (SELECT count(*) FROM messaging_event e
                                        WHERE e.message_id = v.message_id AND e.kind = v.kind) ELSE 0 END,
        v.url, v.status, v.occurred_at, v.error, v.segments, v.sent_as, clock_timestamp()
@@ -174,7 +185,7 @@ FROM unnest(%(id)s::uuid[], %(tenant_id)s::text[], %(message_id)s::uuid[], %(kin
      AS v(id, tenant_id, message_id, kind, follows_final, url, status, occurred_at, error, segments, sent_as)
 JOIN messaging_lane l ON l.kind = 1 AND l.key = v.tenant_id
 ON CONFLICT (message_id, kind, generation) DO NOTHING
-"""
+""".replace("/* known */", places.KNOWN.format(lane="l.id", kind=int(DestinationKind.CALLBACK), url="v.url"))
 
 
 def lock(ids: set[UUID]) -> dict[UUID, HeldMessage]:

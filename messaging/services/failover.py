@@ -16,7 +16,7 @@ from messaging import backoff, routing
 from messaging.limits import NOTHING, Content, Limits
 from messaging.models.statement import change, fetch
 from messaging.routing import Choice, Facts
-from messaging.services import routes
+from messaging.services import circuit, routes
 from messaging.services.evidence_rows import HeldAttempt, HeldMessage
 from messaging.types import Channel, Outcome
 
@@ -30,7 +30,7 @@ BEGINNING = ("-infinity", UUID(int=0))
 
 # Queues that stand still while a tenant on them has another one that does not.
 HELD = """
-SELECT l.id, l.key FROM messaging_lane l
+SELECT l.id FROM messaging_lane l
 WHERE l.kind = 0 AND (l.paused_at IS NOT NULL OR l.open_until > clock_timestamp())
   AND (SELECT min(m.due_at) FROM messaging_message m WHERE m.lane_id = l.id AND m.state IN (0, 2)) IS NOT NULL
   AND EXISTS (SELECT 1 FROM messaging_connection n
@@ -105,7 +105,7 @@ def after_refusal(
 
 def move_waiting() -> int:
     """Moves what waits in queues that stand still to accounts that run. Returns how many messages."""
-    return sum(_move_from(row.id, row.key) for row in fetch(HELD))
+    return sum(_move_from(row.id) for row in fetch(HELD))
 
 
 def take_in_strays() -> int:
@@ -113,7 +113,7 @@ def take_in_strays() -> int:
     return change(STRAYS)
 
 
-def _move_from(lane_id: int, key: str) -> int:
+def _move_from(lane_id: int) -> int:
     total = 0
     for _ in range(BATCHES):
         with transaction.atomic():
@@ -123,7 +123,8 @@ def _move_from(lane_id: int, key: str) -> int:
         if len(rows) < BATCH or not moved:  # a queue full of what must stay is walked through slowly
             break
     if total:
-        log.warning("messages moved to other accounts", extra={"lane": key, "count": total})
+        told = {"lane": circuit.name(lane_id), "count": total}
+        log.warning("messages moved to other accounts", extra=told)
     return total
 
 

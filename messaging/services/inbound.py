@@ -12,9 +12,9 @@ from psycopg.types.json import Jsonb
 from messaging import numbers
 from messaging.models import Lane
 from messaging.models.statement import change, fetch
-from messaging.services import repeats
+from messaging.services import places, repeats
 from messaging.services.evidence_rows import clip
-from messaging.types import EventKind, Inbound, uuid7
+from messaging.types import DestinationKind, EventKind, Inbound, uuid7
 
 TEXT_MAX = 100_000  # characters of an inbound text; no handset sends that many
 
@@ -34,15 +34,16 @@ ON CONFLICT (connection_id, vendor_id, part) DO NOTHING RETURNING id
 
 # A tenant without an inbound URL keeps its inbound messages here, and is owed nothing.
 OWE = """
-INSERT INTO messaging_event (id, lane_id, inbound_id, kind, url, status, occurred_at, due_at)
-SELECT v.event_id, l.id, i.id, %(kind)s, u.url, 'received', coalesce(i.occurred_at, i.received_at), clock_timestamp()
+INSERT INTO messaging_event (id, lane_id, destination_id, inbound_id, kind, url, status, occurred_at, due_at)
+SELECT v.event_id, l.id,
+       /* known */, i.id, %(kind)s, u.url, 'received', coalesce(i.occurred_at, i.received_at), clock_timestamp()
 FROM unnest(%(inbound_id)s::uuid[], %(event_id)s::uuid[]) AS v(inbound_id, event_id)
 JOIN messaging_inboundmessage i ON i.id = v.inbound_id
 JOIN accounts_tenant t ON t.id = i.tenant_id
 JOIN messaging_lane l ON l.kind = 1 AND l.key = t.id::text
 CROSS JOIN LATERAL (SELECT CASE i.channel WHEN 'mms' THEN t.inbound_url_mms ELSE t.inbound_url_sms END AS url) u
 WHERE u.url <> '' ON CONFLICT DO NOTHING
-"""
+""".replace("/* known */", places.KNOWN.format(lane="l.id", kind=int(DestinationKind.INBOUND), url="u.url"))
 
 
 # A recipient that opted out at the vendor said STOP at some time, only not to us.

@@ -12,6 +12,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
+from accounts import callback_secret as callback_secrets
 from accounts.models import DEFAULT_HEADER, ApiToken, Tenant
 from messaging.addresses import undialable
 from messaging.models import Connection, Lane, Message
@@ -121,6 +122,9 @@ def onboard(*, tenant: Tenant, **token_fields: Any) -> Onboarded:
     """Saves a new tenant as `create_tenant` does. `token_fields` are those of its first token."""
     if not tenant.callback_secret:
         tenant.callback_secret = new_callback_secret()
+    given, dictated = tenant.callback_secret.reveal(), tenant.callback_secret_dictated
+    if why := callback_secrets.weakness(given, dictated=dictated):
+        raise ValidationError({"callback_secret": why})
     tenant.full_clean()
     tenant.save()
     token, secret = issue_token(tenant=tenant, **token_fields)

@@ -18,8 +18,11 @@ class NoPreview(Exception):
     """The call cannot be built; the text says why."""
 
 
-def preview(connection: Connection) -> dict[str, Any]:
-    """Method, URL, headers and body of the call for a sample SMS, secrets as `***`. Raises NoPreview."""
+def preview(connection: Connection, *, shows_hook: bool = True) -> dict[str, Any]:
+    """Method, URL, headers and body of the call for a sample SMS, secrets as `***`. Raises NoPreview.
+
+    The hook address that some calls carry is a secret too where `shows_hook` is false.
+    """
     try:
         adapter = registry.adapter(connection.vendor)
         account = connection.account()
@@ -29,5 +32,6 @@ def preview(connection: Connection) -> dict[str, Any]:
     except Exception as error:  # settings that the adapter cannot work with, or its bug
         logger.exception("a preview could not be built", extra={"vendor": connection.vendor})
         raise NoPreview(f"the call cannot be built ({type(error).__name__})") from None
-    shown: dict[str, Any] = http.trace(request, None, secrets=account.secrets.values())["request"]
+    hidden = [*account.secrets.values(), *([] if shows_hook else [connection.public_id])]
+    shown: dict[str, Any] = http.trace(request, None, secrets=hidden)["request"]
     return shown

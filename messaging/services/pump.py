@@ -20,7 +20,7 @@ from django.db import InterfaceError, OperationalError, connection
 from messaging import http
 from messaging.models import Connection
 from messaging.models.statement import fetch
-from messaging.services import callbacks, claims, dispatch, polling, replay, reports, resolve
+from messaging.services import callbacks, claims, dispatch, places, polling, replay, reports, resolve
 from messaging.vendors import registry
 
 log = logging.getLogger(__name__)
@@ -39,15 +39,13 @@ SELECT
   EXISTS (SELECT 1 FROM messaging_lane l WHERE l.kind = 0 AND l.paused_at IS NULL AND l.open_until <= clock_timestamp()
           AND (SELECT min(m.due_at) FROM messaging_message m
                WHERE m.lane_id = l.id AND m.state IN (0, 2)) <= clock_timestamp()) AS messages,
-  EXISTS (SELECT 1 FROM messaging_lane l WHERE l.kind = 1 AND l.paused_at IS NULL AND l.open_until <= clock_timestamp()
-          AND (SELECT min(e.due_at) FROM messaging_event e
-               WHERE e.lane_id = l.id AND e.state = 0) <= clock_timestamp()) AS events,
+  (SELECT d.nameless OR d.gone <> '{}' OR d.lanes <> '{}' FROM (/* due */) d) AS events,
   EXISTS (SELECT 1 FROM messaging_inbox i WHERE i.parked_at IS NULL AND i.due_at <= clock_timestamp()) AS inbox,
   EXISTS (SELECT 1 FROM messaging_report r WHERE r.effect = 'unmatched' AND r.due_at <= clock_timestamp()) AS reports,
   EXISTS (SELECT 1 FROM messaging_message m WHERE m.state = 3 AND m.due_at <= clock_timestamp()) AS doubts,
   EXISTS (SELECT 1 FROM messaging_attempt a WHERE a.poll_at <= clock_timestamp()) AS polls,
   EXISTS (SELECT 1 FROM messaging_replay p WHERE p.state = 'running' AND p.due_at <= clock_timestamp()) AS replays
-"""
+""".replace("/* due */", places.DUE)
 
 
 def peek() -> Any:

@@ -63,9 +63,9 @@ WHERE messaging_inbox.parked_at IS NOT NULL
 """
 
 CORRECT = """
-INSERT INTO messaging_event (id, lane_id, message_id, kind, generation, url, status, occurred_at, error,
+INSERT INTO messaging_event (id, lane_id, destination_id, message_id, kind, generation, url, status, occurred_at, error,
                              segments, sent_as, due_at)
-SELECT v.event, told.lane_id, a.message_id, 2, coalesce(told.corrections, 0), told.url,
+SELECT v.event, told.lane_id, told.destination_id, a.message_id, 2, coalesce(told.corrections, 0), told.url,
        CASE r.status WHEN 'delivered' THEN 'delivered' ELSE 'failed' END,
        coalesce(r.occurred_at, r.received_at),
        CASE WHEN r.status <> 'delivered' THEN jsonb_build_object(
@@ -76,7 +76,7 @@ FROM unnest(%(keys)s::bigint[], %(fresh)s::uuid[], %(waits)s::float8[]) AS v(id,
 JOIN messaging_report r ON r.id = v.id
 JOIN messaging_attempt a ON a.id = r.attempt_id
 CROSS JOIN LATERAL (
-    SELECT e.lane_id, e.url, e.segments, (SELECT max(k.generation) + 1 FROM messaging_event k
+    SELECT e.lane_id, e.destination_id, e.url, e.segments, (SELECT max(k.generation) + 1 FROM messaging_event k
                                           WHERE k.message_id = e.message_id AND k.kind = 2) AS corrections
     FROM messaging_event e WHERE e.message_id = a.message_id AND e.kind = 1
     ORDER BY e.generation DESC LIMIT 1) told

@@ -21,10 +21,10 @@ b AS MATERIALIZED (
                + extract(epoch FROM l.at - s.refilled_at)::float8 * s.rate) AS tokens
   FROM messaging_senderrate s JOIN l ON l.id = s.lane_id),
 w AS MATERIALIZED (
-  SELECT m.id, m.due_at, m.segments, m.expires_at, l.id AS lane_id, l.served_at, l.rate, l.tokens, l.room,
+  SELECT m.id, m.due_at, m.segments, m.expires_at, m.is_new, l.id AS lane_id, l.served_at, l.rate, l.tokens, l.room,
          b.id AS bucket, b.tokens AS allowed, b.id IS NULL OR m.has_waited OR b.booked_until <= l.at AS in_turn
   FROM l CROSS JOIN LATERAL (
-    SELECT id, due_at, segments, expires_at, due_at > created_at AS has_waited,
+    SELECT id, due_at, segments, expires_at, attempts = 0 AS is_new, due_at > created_at AS has_waited,
            lower(coalesce(nullif(send_from, ''), sender)) AS sender
     FROM messaging_message
     WHERE lane_id = l.id AND state IN (0, 2) AND due_at <= clock_timestamp() AND expires_at > clock_timestamp()

@@ -17,7 +17,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
 
 from messaging import queue
-from messaging.services import failover, pump, slots, sweep
+from messaging.services import failover, places, pump, slots, sweep
 from messaging.watchdog import Watchdog, notify
 
 log = logging.getLogger(__name__)
@@ -86,6 +86,7 @@ class Supervisor:
             slots.remove_dead()
             queue.tidy(self.name)
             sweep.prepare_partitions(datetime.now(UTC).date())
+            places.prune()
         slots.ring(self.name)
         if self.due("sweep", SWEEP_EVERY):
             sweep.lost_calls()

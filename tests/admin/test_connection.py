@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from django.test import Client
 from django.urls import reverse
 
 from messaging.models import Connection, Lane, Message
+from messaging.services.preview import preview
 from messaging.types import Account, Channel, CredentialCheck
 from messaging.vendors import registry
 from messaging.vendors.base import Setting
@@ -347,6 +349,39 @@ def test_the_hook_address_can_be_copied(admin_client: Client) -> None:
     account: Account = connection.account()
     page = admin_client.get(reverse(f"{PAGE}_change", args=[connection.pk])).content.decode()
     assert f"<code>{account.hook_url}</code>" in page
+
+
+@pytest.mark.parametrize(
+    ("vendor", "seen"),
+    [
+        pytest.param("simulator", True, id="a vendor that signs"),
+        pytest.param("elks", False, id="the address is all the proof"),
+        pytest.param("bandwidth", False, id="the address may be all the proof"),
+    ],
+)
+def test_a_hook_address_that_is_a_secret_needs_a_permission(client: Client, vendor: str, seen: bool) -> None:
+    connection = make_connection(vendor=vendor)
+    viewer = User.objects.create_user("viewer", is_staff=True)
+    for name in ("view_connection", "view_lane"):
+        viewer.user_permissions.add(Permission.objects.get(codename=name))
+    client.force_login(viewer)
+    url = reverse(f"{PAGE}_change", args=[connection.pk])
+    assert (connection.public_id in client.get(url).content.decode()) is seen
+    lane = reverse("admin:messaging_lane_change", args=[connection.lane_id])
+    assert connection.public_id not in client.get(lane).content.decode()
+
+    viewer.user_permissions.add(Permission.objects.get(codename="view_hook_address"))
+    assert connection.public_id in client.get(url).content.decode()
+
+
+def test_a_preview_hides_a_hook_address_that_is_a_secret() -> None:
+    connection = make_connection(
+        vendor="elks",
+        settings={"api_username": "u", "base_url": "https://api.46elks.com"},
+        secrets={"api_password": "p" * 9},
+    )
+    assert connection.public_id in json.dumps(preview(connection))
+    assert connection.public_id not in json.dumps(preview(connection, shows_hook=False))
 
 
 def test_an_account_with_messages_is_not_deleted(admin_client: Client) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -67,8 +68,10 @@ def test_one_step_makes_tenant_token_and_queue_and_shows_the_secrets_once(admin_
 
 
 def test_a_pasted_secret_is_taken(admin_client: Client) -> None:
-    admin_client.post(reverse(f"{TENANTS}_add"), new_tenant(callback_secret="pasted"))
-    assert Tenant.objects.get().callback_secret.reveal() == "pasted"
+    pasted = "p" * 32
+    admin_client.post(reverse(f"{TENANTS}_add"), new_tenant(callback_secret=pasted))
+    tenant = Tenant.objects.get()
+    assert (tenant.callback_secret.reveal(), tenant.callback_secret_dictated) == (pasted, False)
 
 
 @pytest.mark.parametrize(
@@ -76,6 +79,7 @@ def test_a_pasted_secret_is_taken(admin_client: Client) -> None:
     [
         pytest.param({"slug": "not a slug"}, "slug", id="slug"),
         pytest.param({"slug": "taken"}, "slug", id="taken"),
+        pytest.param({"callback_secret": "typed-secret" + "x" * 19}, "callback_secret", id="31 characters"),
         pytest.param({"name": ""}, "name", id="name"),
         pytest.param({"header": "Chan Token"}, "header", id="header"),
         pytest.param({"second_header": "a:b"}, "second_header", id="second header"),
@@ -89,7 +93,9 @@ def test_a_wrong_form_names_its_field_and_makes_nothing(
     admin_client: Client, changes: dict[str, str], field: str
 ) -> None:
     make_tenant(slug="taken")
-    page = admin_client.post(reverse(f"{TENANTS}_add"), new_tenant(callback_secret="typed-secret", **changes))
+    page = admin_client.post(
+        reverse(f"{TENANTS}_add"), new_tenant(**{"callback_secret": "typed-secret" * 3, **changes})
+    )
     assert list(page.context["adminform"].form.errors) == [field]
     assert "typed-secret" not in page.content.decode()
     assert (Tenant.objects.count(), ApiToken.objects.count(), Lane.objects.count()) == (1, 0, 0)
@@ -104,18 +110,103 @@ def test_an_empty_secret_keeps_the_stored_one(admin_client: Client) -> None:
     assert not tenant.callback_secret_previous
 
 
-def test_a_new_secret_keeps_the_old_one_as_previous_until_it_is_forgotten(admin_client: Client) -> None:
-    tenant = make_tenant(callback_secret="first")
-    url = reverse(f"{TENANTS}_change", args=[tenant.pk])
-    assert admin_client.post(url, kept_settings(tenant, callback_secret="second")).status_code == 302
-    tenant.refresh_from_db()
-    assert tenant.callback_secret.reveal() == "second"
-    assert tenant.callback_secret_previous.reveal() == "first"
-    assert "set, previous one kept" in admin_client.get(url).content.decode()
+FIRST, SECOND, THIRD = "1" * 32, "2" * 32, "3" * 32
 
-    action(admin_client, TENANTS, "forget_previous_secret", tenant)
+
+def enter(client: Client, tenant: Tenant, secret: str, **ticks: str) -> list[str]:
+    """Enters a callback secret; the errors at its field."""
+    url = reverse(f"{TENANTS}_change", args=[tenant.pk])
+    page = client.post(url, kept_settings(tenant, callback_secret=secret, **ticks))
     tenant.refresh_from_db()
-    assert (tenant.callback_secret.reveal(), bool(tenant.callback_secret_previous)) == ("second", False)
+    if page.status_code == 302:
+        return []
+    assert secret not in page.content.decode()
+    return list(page.context["adminform"].form.errors["callback_secret"])
+
+
+def secrets_of(tenant: Tenant) -> tuple[str, str, str]:
+    tenant.refresh_from_db()
+    return (
+        tenant.callback_secret.reveal(),
+        tenant.callback_secret_previous.reveal(),
+        tenant.secret_in_use,
+    )
+
+
+def shown(client: Client, tenant: Tenant) -> str:
+    return client.get(reverse(f"{TENANTS}_change", args=[tenant.pk])).content.decode()
+
+
+def test_a_rotation_in_steps(admin_client: Client) -> None:
+    tenant = make_tenant(callback_secret=FIRST, secret_in_use="current")
+    assert enter(admin_client, tenant, SECOND) == []
+    assert secrets_of(tenant) == (SECOND, FIRST, "previous")
+    assert "Step 2 of 3: Bloomreach took the previous one last" in shown(admin_client, tenant)
+
+    taken_at = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
+    Tenant.objects.update(secret_in_use="current", secret_taken_at=taken_at)
+    text = shown(admin_client, tenant)
+    assert (
+        "Step 3 of 3: Bloomreach took the current one last at 2026-01-02 03:04 UTC: forget the previous"
+        in text
+    )
+    action(admin_client, TENANTS, "forget_previous_secret", tenant)
+    assert secrets_of(tenant) == (SECOND, "", "current")
+
+
+@pytest.mark.parametrize(
+    ("in_use", "words"),
+    [
+        pytest.param("previous", "Bloomreach took the previous one last", id="previous"),
+        pytest.param("", "Bloomreach has taken no callback with either yet", id="not known"),
+    ],
+)
+def test_a_third_secret_does_not_drop_the_one_that_is_used(
+    admin_client: Client, in_use: str, words: str
+) -> None:
+    tenant = make_tenant(callback_secret=SECOND, callback_secret_previous=FIRST, secret_in_use=in_use)
+    (error,) = enter(admin_client, tenant, THIRD)
+    assert error.startswith("Not now: a third secret would drop the previous one, and " + words)
+    assert secrets_of(tenant) == (SECOND, FIRST, in_use)
+
+    assert enter(admin_client, tenant, THIRD, drop_previous_secret="on") == []
+    assert secrets_of(tenant) == (THIRD, SECOND, "")
+
+
+def test_a_third_secret_is_fine_once_the_second_is_used(admin_client: Client) -> None:
+    tenant = make_tenant(callback_secret=SECOND, callback_secret_previous=FIRST, secret_in_use="current")
+    assert enter(admin_client, tenant, THIRD) == []
+    assert secrets_of(tenant) == (THIRD, SECOND, "previous")
+
+
+def test_going_back_to_the_previous_secret_drops_nothing(admin_client: Client) -> None:
+    tenant = make_tenant(callback_secret=SECOND, callback_secret_previous=FIRST, secret_in_use="previous")
+    assert enter(admin_client, tenant, FIRST) == []
+    assert secrets_of(tenant) == (FIRST, SECOND, "current")
+
+
+def test_the_same_secret_again_is_no_rotation(admin_client: Client) -> None:
+    tenant = make_tenant(callback_secret=FIRST)
+    assert enter(admin_client, tenant, FIRST) == ["This is the secret that is set already."]
+    assert secrets_of(tenant) == (FIRST, "", "")
+
+
+def test_a_short_secret_is_taken_only_from_bloomreach(admin_client: Client) -> None:
+    tenant = make_tenant(callback_secret=FIRST)
+    (error,) = enter(admin_client, tenant, "t0oFew")
+    assert error.startswith("It has 6 characters, and 32 are needed")
+    assert secrets_of(tenant) == (FIRST, "", "")
+    assert enter(admin_client, tenant, "t0oFew", secret_dictated="on") == []
+    assert secrets_of(tenant)[:2] == ("t0oFew", FIRST)
+    assert "Bloomreach gave it" in shown(admin_client, tenant)
+
+
+def test_a_previous_secret_that_is_used_is_forgotten_only_by_saying_so(admin_client: Client) -> None:
+    tenant = make_tenant(callback_secret=SECOND, callback_secret_previous=FIRST, secret_in_use="previous")
+    action(admin_client, TENANTS, "forget_previous_secret", tenant)
+    assert secrets_of(tenant) == (SECOND, FIRST, "previous")
+    action(admin_client, TENANTS, "forget_used_secret", tenant)
+    assert secrets_of(tenant) == (SECOND, "", "")
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from django.db import connection
 from django.test import Client, override_settings
 
 from connector import health
-from messaging.models import Inbox, Slot
+from messaging.models import Destination, Inbox, Slot
 from messaging.types import MessageState, uuid7
 from tests.factories import make_connection, make_event, make_message
 
@@ -47,6 +47,7 @@ def test_ready(client: Client, beating: Slot) -> None:
         "database": True,
         "migrated": True,
         "oldest_due": {"dispatch": None, "callbacks": None, "inbox": None},
+        "refusing": {"vendor": 0, "callback": 0, "inbound": 0},
         "problems": [],
     }
 
@@ -117,3 +118,22 @@ def test_missing_migrations(client: Client, beating: Slot) -> None:
     answer = client.get("/readyz")
     assert answer.status_code == 503
     assert answer.json()["problems"] == ["migrations are not applied: run manage.py migrate"]
+
+
+def test_refusing_destinations_are_told_and_do_not_make_us_unready(client: Client, beating: Slot) -> None:
+    message = make_message()
+    event = make_event(due_at=ago(1000))
+    assert client.get("/readyz").status_code == 503
+    message.lane.open_for = 10
+    message.lane.save()
+    Destination.objects.filter(pk=event.destination_id).update(open_for=300, open_until=ago(-60))
+    answer = client.get("/readyz")
+    assert answer.status_code == 200
+    assert answer.json()["refusing"] == {"vendor": 1, "callback": 1, "inbound": 0}
+    assert answer.json()["problems"] == [
+        "1 vendor queues do not take anything",
+        "1 callback addresses do not take anything",
+    ]
+    found = client.get("/metrics").content.decode()
+    assert 'connector_refusing_destinations{kind="callback"} 1.0' in found
+    assert 'connector_refusing_destinations{kind="inbound"} 0.0' in found

@@ -66,9 +66,24 @@ def test_sheet_lists_addresses_headers_and_the_signing_secret() -> None:
 
 
 def test_a_pasted_callback_secret_comes_by_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.stdin", io.StringIO("pasted-from-bloomreach\n"))
+    pasted = "pasted-from-bloomreach-with-32-c"
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{pasted}\n"))
     create("acme", "--callback-secret-stdin")
-    assert Tenant.objects.get().callback_secret.reveal() == "pasted-from-bloomreach"
+    tenant = Tenant.objects.get()
+    assert (tenant.callback_secret.reveal(), tenant.callback_secret_dictated) == (pasted, False)
+
+
+def test_a_short_callback_secret_is_taken_only_from_bloomreach(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("short\n"))
+    with pytest.raises(CommandError, match="It has 5 characters, and 32 are needed"):
+        create("acme", "--callback-secret-stdin")
+    assert not Tenant.objects.exists()
+    with pytest.raises(CommandError, match="goes with --callback-secret-stdin"):
+        create("acme", "--secret-from-bloomreach")
+    monkeypatch.setattr("sys.stdin", io.StringIO("short\n"))
+    create("acme", "--callback-secret-stdin", "--secret-from-bloomreach")
+    tenant = Tenant.objects.get()
+    assert (tenant.callback_secret.reveal(), tenant.callback_secret_dictated) == ("short", True)
 
 
 def test_an_empty_standard_input_makes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,11 +15,12 @@ from django.db import connection as database
 from django.db.models import F
 from django.utils import timezone
 
+from accounts.models import Tenant
 from messaging import backoff, signing
-from messaging.models import Content, Event, InboundMessage, Lane, Message, Raw
+from messaging.models import Content, Destination, Event, InboundMessage, Lane, Message, Raw
 from messaging.models.lane import LONG_AGO
 from messaging.models.statement import change, fetch
-from messaging.services import callbacks, circuit, sweep
+from messaging.services import callbacks, circuit, places, sweep
 from messaging.services.pump import Pump
 from messaging.types import EventKind, EventState, MessageState, uuid7
 from tests import factories
@@ -63,7 +64,10 @@ def make_events(bloomreach: Listener, count: int) -> list[UUID]:
     message = factories.make_message(state=MessageState.DELIVERED)
     lane = factories.callback_lane(message.tenant)
     values = {"count": count, "message": message.id, "lane": lane.id, "url": bloomreach.url()}
-    return [row.id for row in fetch(COPIES, values)]
+    ids = [row.id for row in fetch(COPIES, values)]
+    while places.place():
+        pass
+    return ids
 
 
 def make_inbound_event(inbound: InboundMessage, url: str, **overrides: Any) -> Event:
@@ -83,7 +87,7 @@ def tell(posts: int = 8) -> list[callbacks.Posted]:
 def pass_time() -> None:
     """As if every wait were over: events due in the same order, circuits half open."""
     Event.objects.filter(state=S.DUE).update(due_at=F("due_at") - timedelta(days=2))
-    Lane.objects.update(open_until=LONG_AGO)
+    Destination.objects.update(open_until=LONG_AGO)
 
 
 def tell_until_quiet(rounds: int = 100) -> None:
@@ -246,6 +250,32 @@ def test_the_previous_secret_is_tried_once(bloomreach: Listener, status: int) ->
     tell()
     tenant.refresh_from_db()
     assert tenant.secret_in_use == "current"
+
+
+def test_when_a_secret_was_taken_is_noted_once_a_minute(bloomreach: Listener) -> None:
+    tenant = factories.make_tenant(secret_in_use="current")
+    lane = factories.callback_lane(tenant)
+    seen = []
+    for ago in (None, 30, 90):
+        if ago is not None:
+            Tenant.objects.update(secret_taken_at=timezone.now() - timedelta(seconds=ago))
+        make_event(bloomreach, lane=lane)
+        tell()
+        tenant.refresh_from_db()
+        seen.append(round((timezone.now() - tenant.secret_taken_at).total_seconds(), -1))
+    assert seen == [0, 30, 0]
+
+
+def test_a_secret_that_was_replaced_meanwhile_is_not_noted(bloomreach: Listener) -> None:
+    """What was the current one when the POST was signed is the previous one when it is recorded."""
+    tenant = factories.make_tenant(callback_secret="old")
+    make_event(bloomreach, lane=factories.callback_lane(tenant))
+    posted = [callbacks.dial(post, deadline=5) for post in callbacks.claim(leases=[uuid7()])]
+    tenant.callback_secret, tenant.callback_secret_previous = "new", tenant.callback_secret
+    tenant.save()
+    callbacks.record(posted)
+    tenant.refresh_from_db()
+    assert (tenant.secret_in_use, tenant.secret_taken_at) == ("", None)
 
 
 def signed_with(post: Received, secret: str) -> bool:
@@ -701,19 +731,19 @@ def test_ten_thousand_events_for_a_url_that_answers_404(bloomreach: Listener, se
     analyze()
     bloomreach.answer = lambda post: 404
     pump = Pump()
-    spin(pump, lambda: Lane.objects.filter(open_until__gt=timezone.now()).exists())
+    spin(pump, lambda: Destination.objects.filter(open_until__gt=timezone.now()).exists())
     spin(pump, lambda: not pump.posts.flying)  # a post that left before the circuit opened is no probe
     for probes in range(1, 31):
-        Lane.objects.update(open_until=LONG_AGO)
+        Destination.objects.update(open_until=LONG_AGO)
         told = len(bloomreach.posts)
-        spin(pump, lambda: Lane.objects.filter(open_until__gt=timezone.now()).exists())  # again
+        spin(pump, lambda: Destination.objects.filter(open_until__gt=timezone.now()).exists())  # again
         assert (probes, len(bloomreach.posts)) == (probes, told + 1)
 
     assert len(bloomreach.posts) < 50
     assert not Event.objects.dead().exists()
 
     bloomreach.answer = lambda post: 200
-    Lane.objects.update(open_until=LONG_AGO)
+    Destination.objects.update(open_until=LONG_AGO)
     told = len(bloomreach.posts)
     spin(pump, lambda: not Event.objects.pending().exists())
     pump.land(lambda: True)
@@ -767,10 +797,10 @@ def test_the_probe_interval_of_a_destination_that_refuses_everything(
         tell()
 
     assert len(bloomreach.posts) == circuit.TRIP
-    lane = Lane.objects.get(kind=1)
-    assert timedelta(seconds=300) <= lane.open_until - started
-    assert lane.open_until - timezone.now() <= timedelta(seconds=300)
-    assert lane.open_for == 300
+    address = Destination.objects.get()
+    assert timedelta(seconds=300) <= address.open_until - started
+    assert address.open_until - timezone.now() <= timedelta(seconds=300)
+    assert (address.open_for, address.last_fault) == (300, "HTTP 404")
 
 
 def test_flapping_does_not_use_up_the_tries_of_another_url(bloomreach: Listener) -> None:
@@ -782,7 +812,7 @@ def test_flapping_does_not_use_up_the_tries_of_another_url(bloomreach: Listener)
         for _ in failing:
             tell(1)
         make_event(bloomreach, lane=lane, path="/up")
-        Lane.objects.update(open_until=LONG_AGO)
+        Destination.objects.update(open_until=LONG_AGO)
         tell(1)
 
     assert not Event.objects.dead().exists()
@@ -823,13 +853,14 @@ def test_a_released_event_is_as_before(bloomreach: Listener) -> None:
     assert callbacks.release([lease]) == 0
 
 
-def test_paused_and_open_lanes_are_left_alone(bloomreach: Listener) -> None:
+def test_paused_lanes_and_open_addresses_are_left_alone(bloomreach: Listener) -> None:
     event = make_event(bloomreach)
     Lane.objects.update(paused_at=timezone.now())
     assert tell() == []
-    Lane.objects.update(paused_at=None, open_until=timezone.now() + timedelta(minutes=1))
+    Lane.objects.update(paused_at=None)
+    Destination.objects.update(open_until=timezone.now() + timedelta(minutes=1))
     assert tell() == []
-    Lane.objects.update(open_until=LONG_AGO)
+    Destination.objects.update(open_until=LONG_AGO)
     tell()
     event.refresh_from_db()
     assert event.state == S.ACKED

@@ -10,10 +10,10 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
-from messaging.models import Connection, Event, Lane, Message
+from messaging.models import Connection, Destination, Event, Lane, Message
 from messaging.models.lane import LONG_AGO
 from messaging.services import circuit, claims
-from messaging.services.circuit import Note
+from messaging.services.circuit import Blame, Note, Of
 from messaging.types import EventState, LaneKind, MessageState
 from tests import factories
 
@@ -149,20 +149,21 @@ def test_closing_wakes_messages_that_waited_for_the_destination_and_nothing_else
     assert (lane.faults, lane.open_for) == (0, 0)
 
 
-def test_closing_wakes_the_events_of_its_lane_and_gives_their_try_back() -> None:
-    tenant = factories.make_tenant()
-    lane = factories.callback_lane(tenant)
+def test_closing_wakes_the_events_of_its_address_and_gives_their_try_back() -> None:
+    lane = factories.callback_lane(factories.make_tenant())
     later = timezone.now() + timedelta(hours=1)
     mine = [factories.make_event(lane=lane, due_at=later, tries=tries) for tries in (0, 1, 7)]
+    beside = factories.make_event(lane=lane, due_at=later, tries=7, url="https://other.bloomreach.com/hook")
     other = factories.make_event(due_at=later, tries=7)
     dead = factories.make_event(lane=lane, due_at=later, tries=12, state=EventState.DEAD)
-    say(lane, *[FAULT] * 10)
-    half_open(lane)
-    say(lane, OK)
+    address = mine[0].destination_id
+    circuit.note({address: [FAULT] * 10}, of=Of.DESTINATION)
+    assert Destination.objects.get(pk=address).open_for == 10
+    circuit.note({address: [OK]}, of=Of.DESTINATION)
 
     rows = dict(Event.objects.filter(due_at__lte=timezone.now()).values_list("pk", "tries"))
     assert rows == {mine[0].pk: 0, mine[1].pk: 0, mine[2].pk: 6}
-    assert {other.pk, dead.pk}.isdisjoint(rows)
+    assert {beside.pk, other.pk, dead.pk}.isdisjoint(rows)
 
 
 def test_an_ok_of_a_circuit_that_never_opened_wakes_nobody() -> None:
@@ -172,6 +173,52 @@ def test_an_ok_of_a_circuit_that_never_opened_wakes_nobody() -> None:
     say(account.lane, OK)
     message.refresh_from_db()
     assert message.due_at > timezone.now()
+
+
+def test_the_same_witness_is_no_new_evidence() -> None:
+    lane = say(make_lane(), *[Note(ok=False, witness=7)] * 30)
+    assert (lane.faults, lane.open_for) == (1, 0)
+    say(lane, *[Note(ok=False, witness=n) for n in range(9)])
+    assert (lane.faults, lane.open_for) == (9, 0)
+    say(lane, OK, *[Note(ok=False, witness=n) for n in range(9)])
+    assert (lane.faults, lane.open_for) == (9, 0)
+    say(lane, Note(ok=False, witness=9))
+    assert (lane.faults, lane.open_for, lane.probes) == (10, 10, 1)
+
+
+def test_a_failed_probe_opens_again_whatever_it_is_about() -> None:
+    lane = say(make_lane(), *[Note(ok=False, witness=n) for n in range(10)])
+    half_open(lane)
+    say(lane, Note(ok=False, witness=0))
+    assert (lane.faults, lane.open_for) == (11, 20)
+
+
+@pytest.mark.parametrize(
+    ("blame", "seconds", "probes"),
+    [
+        pytest.param(Blame.MESSAGE, [1, 2, 4, 5, 5], 16, id="an answer, perhaps about one message"),
+        pytest.param(Blame.SERVICE, [10, 20, 40, 60, 60], 2, id="an answer about the service"),
+        pytest.param(Blame.SILENCE, [10, 20, 40, 60, 60], 1, id="no answer"),
+    ],
+)
+def test_openings_by_blame(blame: Blame, seconds: list[int], probes: int) -> None:
+    lane, seen = make_lane(), []
+    for faults in (10, 1, 1, 1, 1):
+        half_open(lane)
+        seen.append(say(lane, *[Note(ok=False, blame=blame)] * faults).open_for)
+    assert (seen, lane.probes) == (seconds, probes)
+
+
+def test_the_mildest_fault_of_a_batch_decides() -> None:
+    lane = say(make_lane(), *[FAULT] * 9, Note(ok=False, blame=Blame.MESSAGE))
+    assert (lane.open_for, lane.probes) == (1, 16)
+
+
+def test_a_success_closes_even_before_the_opening_is_over() -> None:
+    lane = say(make_lane(), *[FAULT] * 10)
+    say(lane, OK)
+    assert (lane.faults, lane.open_for, lane.witnesses) == (0, 0, [])
+    assert open_seconds(lane) <= 0
 
 
 def test_a_pause_is_kept_until_somebody_resumes() -> None:

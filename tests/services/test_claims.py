@@ -496,7 +496,7 @@ def test_claims_read_little_more_than_they_take() -> None:
         "trip": circuit.TRIP,
         "most": backoff.SEND_ATTEMPTS_MAX,
     }
-    for statement, given in ((claims.PICK_LANES, {"lanes": 8}), (claims.CLAIM, params)):
+    for statement, given in ((claims.PICK_LANES, {"lanes": 8, "trip": circuit.TRIP}), (claims.CLAIM, params)):
         nodes = nodes_of(statement, given)
         on_messages = {
             node["Node Type"] for node in nodes if node.get("Relation Name") == "messaging_message"

@@ -566,12 +566,13 @@ def test_ten_faults_in_a_row_open_the_circuit(vendor: Vendor) -> None:
     account = account_at(vendor)
     for _ in range(circuit.TRIP):
         factories.make_message(connection=account)
-        vendor.will(500)
+        vendor.will(502)
     send(claim(free=circuit.TRIP - 1))
     assert lane_of(account).open_for == 0
     send(claim())
     lane = lane_of(account)
     assert (lane.faults, lane.open_for, lane.paused_at) == (circuit.TRIP, backoff.CIRCUIT_FIRST, None)
+    assert lane.last_fault.startswith("HTTP 502")
     factories.make_message(connection=account)
     assert claim() == []
 

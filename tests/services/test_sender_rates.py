@@ -13,7 +13,7 @@ from django.db.models import Sum
 
 from messaging.models import Attempt, Connection, Lane, Message, SenderRate
 from messaging.models.statement import change, fetch
-from messaging.services import claims, sender_rates
+from messaging.services import circuit, claims, sender_rates
 from messaging.services.claims import Claimed
 from messaging.types import MessageState
 from tests import factories
@@ -235,6 +235,10 @@ def test_two_claim_at_once_and_the_limit_holds() -> None:
 
 def test_queues_without_limits_run_the_plain_statement() -> None:
     fill(account(limits={}), 1)
-    assert [row.is_metered for row in fetch(claims.PICK_LANES, {"lanes": 8})] == [False]
+    asked = {"lanes": 8, "trip": circuit.TRIP}
+    assert [row.is_metered for row in fetch(claims.PICK_LANES, asked)] == [False]
     fill(account(limits={SLOW: 1}), 1)
-    assert sorted(row.is_metered for row in fetch(claims.PICK_LANES, {"lanes": 8})) == [False, True]
+    assert sorted(row.is_metered for row in fetch(claims.PICK_LANES, {"lanes": 8, "trip": circuit.TRIP})) == [
+        False,
+        True,
+    ]

@@ -33,10 +33,17 @@ class Command(BaseCommand):
             action="store_true",
             help="read the callback signing secret from standard input instead of generating one",
         )
+        parser.add_argument(
+            "--secret-from-bloomreach",
+            action="store_true",
+            help="with --callback-secret-stdin: Bloomreach gave the secret, so it may be shorter than 32 characters",
+        )
         parser.add_argument("--json", action="store_true", help="for scripts")
 
     def handle(self, *args: Any, **options: Any) -> None:
         pasted = sys.stdin.readline().strip() if options["callback_secret_stdin"] else ""
+        if options["secret_from_bloomreach"] and not options["callback_secret_stdin"]:
+            raise CommandError("--secret-from-bloomreach goes with --callback-secret-stdin")
         if options["callback_secret_stdin"] and not pasted:
             raise CommandError("no callback signing secret on standard input")
         try:
@@ -44,6 +51,7 @@ class Command(BaseCommand):
                 slug=options["slug"],
                 name=options["name"] or options["slug"],
                 callback_secret=pasted,
+                callback_secret_dictated=bool(pasted) and options["secret_from_bloomreach"],
                 header=options["header"],
                 second_header=options["second_header"],
                 second_value=options["second_value"],

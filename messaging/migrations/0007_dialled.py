@@ -5,7 +5,7 @@ class Migration(migrations.Migration):
     """Null for what an older version claims, before and during the upgrade: nothing follows from it."""
 
     dependencies = [
-        ("messaging", "0004_routing"),
+        ("messaging", "0006_destinations"),
     ]
 
     operations = [
