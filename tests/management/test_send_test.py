@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import json
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -120,3 +123,23 @@ def test_no_token_no_call(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_nobody_at_the_address(connection: Connection) -> None:
     with pytest.raises(CommandError, match="could not be reached"):
         send("http://127.0.0.1:9")
+
+
+def test_an_ordinary_message_needs_an_address_for_its_delivery(
+    connection: Connection, live_server: Any
+) -> None:
+    with pytest.raises(CommandError, match="add --callback-url"):
+        send(live_server.url, callback_url="")
+    assert Message.objects.count() == 0
+
+
+def test_beside_a_demo_its_facts_are_used(
+    connection: Connection, live_server: Any, monkeypatch: pytest.MonkeyPatch, settings: Any, tmp_path: Path
+) -> None:
+    token = os.environ[send_test.TOKEN_VARIABLE]
+    monkeypatch.delenv(send_test.TOKEN_VARIABLE)
+    settings.DATA_DIR = tmp_path
+    facts = {"base_url": live_server.url, "token": token, "callback_url": CALLBACK_URL}
+    (tmp_path / "demo.json").write_text(json.dumps(facts))
+    code, _ = send("", callback_url="", custom_data="test", no_follow=True)
+    assert (code, Message.objects.get().request_id) == (0, "r-1")

@@ -28,8 +28,9 @@ TOKEN_VARIABLE = "CONNECTOR_TOKEN"  # noqa: S105  (the name of a variable)
 class Command(BaseCommand):
     help = (
         "Send one message through the HTTP API and follow it. Without --request-id it is a test message, like one "
-        f"from Bloomreach's Sandbox. The token is read from {TOKEN_VARIABLE}, or asked for. Exits 0 when the message "
-        "is delivered (with --no-follow: accepted), 1 otherwise."
+        f"from Bloomreach's Sandbox. The token is read from {TOKEN_VARIABLE}, or asked for. Beside a `make run`, its "
+        "address, token and callback address are used. Exits 0 when the message is delivered (with --no-follow: "
+        "accepted), 1 otherwise."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -40,16 +41,24 @@ class Command(BaseCommand):
         parser.add_argument("--media-url", help="MMS: address of the file")
         parser.add_argument("--fallback-text", default="", help="MMS: text for devices without MMS")
         parser.add_argument("--request-id", default="", help="makes it an ordinary message, sent once per id")
-        parser.add_argument("--custom-data", default="", help="handed back in callbacks")
-        parser.add_argument("--callback-url", default="", help="where delivery is told; empty: nowhere")
+        parser.add_argument("--custom-data", default="test", help='handed back in callbacks; default: "test"')
+        parser.add_argument("--callback-url", default="", help="where delivery is told; needed with --request-id")
         parser.add_argument("--header", default=DEFAULT_HEADER, help="header that carries the token")
         parser.add_argument("--second-header", default="", metavar="NAME: VALUE")
-        parser.add_argument("--base-url", default=settings.PUBLIC_URL, help="default: PUBLIC_URL")
+        parser.add_argument("--base-url", default="", help="default: that of `make run`, else PUBLIC_URL")
         parser.add_argument("--no-follow", action="store_true", help="stop after the answer")
         parser.add_argument("--timeout", type=float, default=60.0, help="seconds to follow it for")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        answer = http.call(_request(options, _token()), deadline=ANSWER_SECONDS, guard=None)
+        demo = {} if options["base_url"] else _demo()
+        options["base_url"] = options["base_url"] or demo.get("base_url") or settings.PUBLIC_URL
+        options["callback_url"] = options["callback_url"] or demo.get("callback_url") or ""
+        if options["request_id"] and not options["callback_url"]:
+            raise CommandError(
+                "--request-id makes it an ordinary message, whose delivery is told: add --callback-url, "
+                "an address at a host that the tenant allows"
+            )
+        answer = http.call(_request(options, _token(demo)), deadline=ANSWER_SECONDS, guard=None)
         if isinstance(answer, CallFailure):
             raise CommandError(f"{options['base_url']} could not be reached: {answer.text}")
         message_id = self._show(answer)
@@ -89,8 +98,18 @@ class Command(BaseCommand):
             sys.exit(1)
 
 
-def _token() -> str:
-    token = os.environ.get(TOKEN_VARIABLE) or (getpass.getpass("Token: ") if sys.stdin.isatty() else "")
+def _demo() -> dict[str, str]:
+    """What `make run` wrote down for scripts; empty where there is none."""
+    try:
+        facts = json.loads((settings.DATA_DIR / "demo.json").read_text())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return {name: str(value) for name, value in facts.items()} if isinstance(facts, dict) else {}
+
+
+def _token(demo: dict[str, str]) -> str:
+    token = os.environ.get(TOKEN_VARIABLE) or demo.get("token")
+    token = token or (getpass.getpass("Token: ") if sys.stdin.isatty() else "")
     if not token:
         raise CommandError(f"no token: set {TOKEN_VARIABLE}")
     return token
