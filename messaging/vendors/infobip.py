@@ -35,9 +35,7 @@ from messaging.vendors.base import About, Adapter, BadPayload, BadSignature, Set
 from messaging.vendors.meanings import Meaning
 
 # Facts.
-DEFAULT_BASE_URL = (
-    "https://api.infobip.com"  # shared; each account has an address of its own, which is better
-)
+DEFAULT_BASE_URL = "https://api.infobip.com"  # shared; each account's own address is better
 SEND = {Channel.SMS: "/sms/3/messages", Channel.MMS: "/mms/2/messages"}
 LOGS = {Channel.SMS: "/sms/3/logs", Channel.MMS: "/mms/2/logs"}  # of 48 hours; asking uses nothing up
 CHECK = "/sms/1/bulks/status?bulkId=connector-credential-check"  # a bulk that does not exist

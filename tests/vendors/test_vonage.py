@@ -28,7 +28,8 @@ from messaging.types import (
     Unreadable,
 )
 from messaging.vendors.base import BadPayload, BadSignature, SettingsError
-from messaging.vendors.vonage import ERRORS, REPORT_CODES, STATUSES, Vonage
+from messaging.vendors.vonage import Vonage
+from messaging.vendors.vonage.codes import ERRORS, REPORT_CODES, STATUSES
 from tests.vendorkit import HOOK_URL, REFERENCE, Answer, Check, Hook, Send, Vector, VendorKit, read, response
 from tests.vendors.specs import conforms, spec
 

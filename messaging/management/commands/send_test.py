@@ -42,7 +42,9 @@ class Command(BaseCommand):
         parser.add_argument("--fallback-text", default="", help="MMS: text for devices without MMS")
         parser.add_argument("--request-id", default="", help="makes it an ordinary message, sent once per id")
         parser.add_argument("--custom-data", default="test", help='handed back in callbacks; default: "test"')
-        parser.add_argument("--callback-url", default="", help="where delivery is told; needed with --request-id")
+        parser.add_argument(
+            "--callback-url", default="", help="where delivery is told; needed with --request-id"
+        )
         parser.add_argument("--header", default=DEFAULT_HEADER, help="header that carries the token")
         parser.add_argument("--second-header", default="", metavar="NAME: VALUE")
         parser.add_argument("--base-url", default="", help="default: that of `make run`, else PUBLIC_URL")
