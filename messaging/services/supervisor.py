@@ -139,7 +139,10 @@ class Supervisor:
             self.kill_cluster()
             self.stop.wait(max(0.0, self.spawned_at + RESPAWN_AFTER - time.monotonic()))
         reading, self.lifeline = os.pipe()
-        settings.METRICS_DIR.mkdir(parents=True, exist_ok=True)
+        try:
+            settings.METRICS_DIR.mkdir(parents=True, exist_ok=True)
+        except OSError as error:  # a full disk: the pumps count in memory
+            log.warning("no directory for metrics", extra={"error": type(error).__name__})
         environment = {
             **os.environ,
             "PROMETHEUS_MULTIPROC_DIR": str(
