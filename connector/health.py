@@ -1,6 +1,8 @@
 """`/healthz`: this process answers. `/readyz`: messages can be taken and are being worked on."""
 
 import functools
+import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 
 from django.conf import settings
@@ -8,13 +10,17 @@ from django.db import Error, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, JsonResponse
 
+from messaging import clock
+
 BEAT_SECONDS = 15
 KINDS = ("dispatch", "callbacks", "inbox")  # in the order of AGES
 
 # Ages in seconds by the database's clock. One index probe per lane and no count: no backlog is too big.
 # Work held on purpose (paused lanes) or for a destination's fault (open circuits) does not make us unready.
 AGES = """
-SELECT (SELECT extract(epoch FROM clock_timestamp() - max(beat_at)) FROM messaging_slot),
+SELECT extract(epoch FROM clock_timestamp()),
+ (SELECT clock_off FROM messaging_slot ORDER BY abs(clock_off) DESC LIMIT 1),
+ (SELECT extract(epoch FROM clock_timestamp() - max(beat_at)) FROM messaging_slot),
  (SELECT extract(epoch FROM clock_timestamp() - min(d.due_at)) FROM messaging_lane l CROSS JOIN LATERAL
    (SELECT due_at FROM messaging_message WHERE lane_id = l.id AND state IN (0, 2) ORDER BY due_at LIMIT 1) d
    WHERE l.kind = 0 AND l.paused_at IS NULL AND l.open_until <= clock_timestamp()),
@@ -39,6 +45,7 @@ class Readiness:
     beat_age: float | None = None
     oldest_due: dict[str, float | None] = field(default_factory=dict)  # by kind
     problems: tuple[str, ...] = ()
+    clock_off: dict[str, float] = field(default_factory=dict)  # seconds ahead of the database: web, worker
 
 
 def healthz(request: HttpRequest) -> JsonResponse:
@@ -50,7 +57,10 @@ def readyz(request: HttpRequest) -> JsonResponse:
     """200 when ready, else 503 with the problems in words."""
     found = readiness()
     headers = {"Cache-Control": "no-store"} | ({} if found.ready else {"Retry-After": "5"})
-    return JsonResponse(asdict(found), status=200 if found.ready else 503, headers=headers)
+    body = asdict(found)
+    if not any(_wrong_clocks(found.clock_off)):
+        del body["clock_off"]
+    return JsonResponse(body, status=200 if found.ready else 503, headers=headers)
 
 
 def readiness() -> Readiness:
@@ -58,8 +68,10 @@ def readiness() -> Readiness:
     try:
         _require_migrations()
         with connection.cursor() as cursor:
+            asked_at = time.time()
             cursor.execute(AGES)
-            row = cursor.fetchone()
+            now, worker_off, *row = cursor.fetchone()
+            web_off = (asked_at + time.time()) / 2 - float(now)
     except NotMigratedError:
         return Readiness(False, True, problems=("migrations are not applied: run manage.py migrate",))
     except Error as error:
@@ -68,8 +80,9 @@ def readiness() -> Readiness:
     oldest = {
         kind: age if age is not None and age > 0 else None for kind, age in zip(KINDS, dues, strict=True)
     }
-    problems = _problems(beat, oldest)
-    return Readiness(not problems, True, True, beat, oldest, problems)
+    clock_off = {"web": round(web_off, 1), "worker": round(worker_off or 0.0, 1)}
+    problems = (*_problems(beat, oldest), *_wrong_clocks(clock_off))
+    return Readiness(not problems, True, True, beat, oldest, problems, clock_off)
 
 
 def _problems(beat: float | None, oldest: dict[str, float | None]) -> tuple[str, ...]:
@@ -80,6 +93,13 @@ def _problems(beat: float | None, oldest: dict[str, float | None]) -> tuple[str,
         if age is not None and age > settings.READY_MAX_AGE:
             found.append(f"the oldest due work of {kind} waits for {age:.0f} s")
     return tuple(found)
+
+
+def _wrong_clocks(clock_off: dict[str, float]) -> Iterator[str]:
+    for process, seconds in clock_off.items():
+        if abs(seconds) > clock.TOLERANCE:
+            side = "ahead of" if seconds > 0 else "behind"
+            yield f"a {process}'s clock is {abs(seconds):.0f} s {side} the database's: is NTP running?"
 
 
 @functools.cache

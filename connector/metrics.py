@@ -66,6 +66,14 @@ class Rows(Collector):
             if age is not None:
                 oldest.add_metric([kind], age)
         yield oldest
+        off = GaugeMetricFamily(
+            "connector_clock_off_seconds",
+            "How far a clock is ahead of the database's: this web process's, and the worker's that is furthest off.",
+            labels=["process"],
+        )
+        for process, seconds in found.clock_off.items():
+            off.add_metric([process], seconds)
+        yield off
 
 
 def _is_alive(pid: int) -> bool:
