@@ -1,12 +1,16 @@
 """`/healthz`: this process answers. `/readyz`: messages can be taken and are being worked on."""
 
 import functools
+import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 
 from django.conf import settings
 from django.db import Error, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, JsonResponse
+
+from messaging import clock
 
 BEAT_SECONDS = 15
 KINDS = ("dispatch", "callbacks", "inbox")  # in the order of AGES
@@ -20,7 +24,9 @@ REFUSING = {
 # probe per lane or address, and no work is counted: no backlog is too big.
 # Work held on purpose (paused lanes) or for a destination's fault (open circuits) does not make us unready.
 AGES = """
-SELECT (SELECT extract(epoch FROM clock_timestamp() - max(beat_at)) FROM messaging_slot),
+SELECT extract(epoch FROM clock_timestamp()),
+ (SELECT clock_off FROM messaging_slot ORDER BY abs(clock_off) DESC LIMIT 1),
+ (SELECT extract(epoch FROM clock_timestamp() - max(beat_at)) FROM messaging_slot),
  (SELECT extract(epoch FROM clock_timestamp() - min(d.due_at)) FROM messaging_lane l CROSS JOIN LATERAL
    (SELECT due_at FROM messaging_message WHERE lane_id = l.id AND state IN (0, 2) ORDER BY due_at LIMIT 1) d
    WHERE l.kind = 0 AND l.paused_at IS NULL AND l.open_until <= clock_timestamp()),
@@ -50,6 +56,7 @@ class Readiness:
     oldest_due: dict[str, float | None] = field(default_factory=dict)  # by kind
     refusing: dict[str, int] = field(default_factory=dict)  # destinations whose circuit is open, by kind
     problems: tuple[str, ...] = ()  # refusing destinations too, for information: they do not make us unready
+    clock_off: dict[str, float] = field(default_factory=dict)  # seconds ahead of the database: web, worker
 
 
 def healthz(request: HttpRequest) -> JsonResponse:
@@ -61,7 +68,10 @@ def readyz(request: HttpRequest) -> JsonResponse:
     """200 when ready, else 503 with the problems in words."""
     found = readiness()
     headers = {"Cache-Control": "no-store"} | ({} if found.ready else {"Retry-After": "5"})
-    return JsonResponse(asdict(found), status=200 if found.ready else 503, headers=headers)
+    body = asdict(found)
+    if not any(_wrong_clocks(found.clock_off)):
+        del body["clock_off"]
+    return JsonResponse(body, status=200 if found.ready else 503, headers=headers)
 
 
 def readiness() -> Readiness:
@@ -69,8 +79,10 @@ def readiness() -> Readiness:
     try:
         _require_migrations()
         with connection.cursor() as cursor:
+            asked_at = time.time()
             cursor.execute(AGES)
-            row = cursor.fetchone()
+            now, worker_off, *row = cursor.fetchone()
+            web_off = (asked_at + time.time()) / 2 - float(now)
     except NotMigratedError:
         return Readiness(False, True, problems=("migrations are not applied: run manage.py migrate",))
     except Error as error:
@@ -80,11 +92,12 @@ def readiness() -> Readiness:
     oldest = {
         kind: age if age is not None and age > 0 else None for kind, age in zip(KINDS, dues, strict=True)
     }
-    problems = _problems(beat, oldest)
+    clock_off = {"web": round(web_off, 1), "worker": round(worker_off or 0.0, 1)}
+    problems = (*_problems(beat, oldest), *_wrong_clocks(clock_off))
     told = tuple(
         f"{count} {REFUSING[kind]} do not take anything" for kind, count in refusing.items() if count
     )
-    return Readiness(not problems, True, True, beat, oldest, refusing, (*problems, *told))
+    return Readiness(not problems, True, True, beat, oldest, refusing, (*problems, *told), clock_off)
 
 
 def _problems(beat: float | None, oldest: dict[str, float | None]) -> tuple[str, ...]:
@@ -95,6 +108,13 @@ def _problems(beat: float | None, oldest: dict[str, float | None]) -> tuple[str,
         if age is not None and age > settings.READY_MAX_AGE:
             found.append(f"the oldest due work of {kind} waits for {age:.0f} s")
     return tuple(found)
+
+
+def _wrong_clocks(clock_off: dict[str, float]) -> Iterator[str]:
+    for process, seconds in clock_off.items():
+        if abs(seconds) > clock.TOLERANCE:
+            side = "ahead of" if seconds > 0 else "behind"
+            yield f"a {process}'s clock is {abs(seconds):.0f} s {side} the database's: is NTP running?"
 
 
 @functools.cache

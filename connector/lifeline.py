@@ -6,6 +6,8 @@ import signal
 import sys
 
 SERVER = "WEB_SERVER_PID"  # set by `manage.py web`, whose process becomes the server's first one
+SERVER_BEGAN = "WEB_SERVER_BEGAN"  # unix time, likewise
+SETTLED = 15.0  # seconds after which the server's first processes have started
 PR_SET_PDEATHSIG = 1
 
 

@@ -17,6 +17,7 @@ from connector.failures import is_machine_path
 # What every record has; the rest of its attributes came with `extra`.
 STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 TEXTS = frozenset({"text", "body", "content", "subject", "fallback_text", "custom_data", "payload"})
+NAMES = frozenset({"worker", "run_by"})  # of processes: digits in them are no number of a person
 NUMBER = re.compile(
     r"(?P<keep>\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b|\b[0-9a-f]{32}\b)|\d{7,}",
     re.IGNORECASE,
@@ -105,7 +106,7 @@ class JsonFormatter(logging.Formatter):
         if isinstance(value, UUID | date):
             return str(value)
         return (
-            masked(f"{name}={value}", pii=self.pii).removeprefix(f"{name}=")
+            masked(f"{name}={value}", pii=self.pii or name in NAMES).removeprefix(f"{name}=")
             if isinstance(value, str)
             else None
         )

@@ -4,6 +4,7 @@
 that is given the same PROMETHEUS_MULTIPROC_DIR counts there too. Without it a process shows its own counters.
 """
 
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,8 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from connector.health import readiness
+
+log = logging.getLogger(__name__)
 
 SHARED = "PROMETHEUS_MULTIPROC_DIR"
 
@@ -34,8 +37,11 @@ def metrics(request: HttpRequest) -> HttpResponse:
 
 def prepare(directory: Path) -> None:
     """Make the shared directory, and delete what processes that no longer live have left there."""
-    directory.mkdir(parents=True, exist_ok=True)
-    for file in directory.glob("*_*.db"):
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:  # a full disk: each process counts in memory
+        log.warning("no directory for metrics", extra={"error": type(error).__name__})
+    for file in [*directory.glob("*_*.db"), *directory.glob("*_*.new")]:
         pid = file.stem.rpartition("_")[2]
         if not (pid.isdigit() and _is_alive(int(pid))):
             file.unlink(missing_ok=True)
@@ -68,6 +74,14 @@ class Rows(Collector):
         for kind, count in found.refusing.items():
             refusing.add_metric([kind], count)
         yield refusing
+        off = GaugeMetricFamily(
+            "connector_clock_off_seconds",
+            "How far a clock is ahead of the database's: this web process's, and the worker's that is furthest off.",
+            labels=["process"],
+        )
+        for process, seconds in found.clock_off.items():
+            off.add_metric([process], seconds)
+        yield off
 
 
 def _is_alive(pid: int) -> bool:

@@ -1,6 +1,8 @@
 """The WSGI application that `manage.py web` serves."""
 
+import logging
 import os
+import time
 
 from connector import lifeline
 
@@ -16,8 +18,14 @@ from django import db  # noqa: E402
 from django.core.signals import request_started  # noqa: E402
 
 from accounts import last_used  # noqa: E402  (a model: the apps must be loaded)
+from messaging import clock  # noqa: E402
 
 # Each request ends by giving its connection back to the pool, so there is nothing to look at when one starts.
 request_started.disconnect(db.close_old_connections)
 request_started.disconnect(db.reset_queries)
 last_used.start()
+clock.start()
+
+log = logging.getLogger(__name__)
+if time.time() - float(os.environ.get(lifeline.SERVER_BEGAN, "inf")) > lifeline.SETTLED:
+    log.warning("web process started again", extra={"pid": os.getpid()})

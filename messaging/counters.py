@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from prometheus_client import Counter
 
+from messaging import counter_files
+
+counter_files.install()
+
 requests_refused = Counter(
     "connector_requests_refused_total",
     "Bloomreach's requests that were refused, by the answer's code.",

@@ -17,6 +17,7 @@ class Slot(models.Model):
     rung_at = models.DateTimeField(default=LONG_AGO, db_default=LONG_AGO)
     beat_at = models.DateTimeField(default=LONG_AGO, db_default=LONG_AGO)
     token = models.UUIDField(null=True)
+    clock_off = models.FloatField(default=0.0, db_default=0.0)  # seconds that the worker's clock is ahead
     run_by = models.CharField(max_length=100, blank=True, db_default="")
 
     class Meta:

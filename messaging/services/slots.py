@@ -26,10 +26,10 @@ FORGOTTEN = 300.0  # seconds after which a dead worker's slots are removed
 
 # A free slot looks as if it had been silent for a while: rung at once, and not mistaken for a dead worker's.
 REGISTER = """
-INSERT INTO messaging_slot (worker, n, rung_at, beat_at)
-SELECT %(worker)s, n, clock_timestamp() - interval '10 s', clock_timestamp() - interval '10 s'
+INSERT INTO messaging_slot (worker, n, rung_at, beat_at, clock_off)
+SELECT %(worker)s, n, clock_timestamp() - interval '10 s', clock_timestamp() - interval '10 s', %(clock_off)s
 FROM generate_series(0, %(slots)s - 1) n
-ON CONFLICT (worker, n) DO NOTHING
+ON CONFLICT (worker, n) DO UPDATE SET clock_off = excluded.clock_off
 """
 RING = """
 UPDATE messaging_slot s SET rung_at = clock_timestamp()
@@ -61,9 +61,9 @@ AND beat_at > clock_timestamp() - make_interval(secs => %(silent)s)
 _fresh = True  # no pump of this process has recorded a call
 
 
-def register(worker: str, *, slots: int) -> None:
-    """Gives a worker its slots."""
-    change(REGISTER, {"worker": worker, "slots": slots})
+def register(worker: str, *, slots: int, clock_off: float = 0.0) -> None:
+    """Gives a worker its slots, and says how many seconds its clock is ahead of the database's."""
+    change(REGISTER, {"worker": worker, "slots": slots, "clock_off": clock_off})
 
 
 def ring(worker: str) -> int:

@@ -16,7 +16,7 @@ from uuid import uuid4
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
 
-from messaging import queue
+from messaging import clock, queue
 from messaging.services import failover, places, pump, slots, sweep
 from messaging.watchdog import Watchdog, notify
 
@@ -35,12 +35,18 @@ BLIND = 5.0  # seconds between two looks at the pumps, after which this process 
 STOP_GRACE = 3.0  # for a cluster that has nothing in flight any more
 
 
+def _name() -> str:
+    """Of a worker. Letters after the host's name: the log masks long runs of digits, and this is no number."""
+    letters = (chr(ord("a") + byte % 26) for byte in uuid4().bytes[:8])
+    return f"{socket.gethostname()[:60]}-{''.join(letters)}"
+
+
 class Supervisor:
     """One worker process: its name, its cluster, and when it last did what."""
 
     def __init__(self, manage: Path) -> None:
         self.manage = manage
-        self.name = f"{socket.gethostname()[:60]}-{uuid4().hex[:8]}"
+        self.name = _name()
         self.stop = threading.Event()
         self.cluster: subprocess.Popen[bytes] | None = None
         self.lifeline: int | None = None
@@ -48,6 +54,7 @@ class Supervisor:
         self.last_alive = time.monotonic()
         self.patience: float = settings.ROW_LEASE
         self.looked_at = time.monotonic()
+        self.clock_off = 0.0  # seconds ahead of the database
         self.done_at: dict[str, float] = {}
         self.watchdog = Watchdog("worker", patience=STILL_MAX)
 
@@ -79,8 +86,10 @@ class Supervisor:
 
     def tick(self) -> None:
         """Rings, sweeps and watches; raises when the database is away."""
+        if self.due("clock", clock.COMPARE_EVERY):
+            self.clock_off = clock.compare()
         if self.due("register", REGISTER_EVERY):
-            slots.register(self.name, slots=settings.PUMPS)
+            slots.register(self.name, slots=settings.PUMPS, clock_off=self.clock_off)
         if self.due("housekeeping", HOUSEKEEPING_EVERY):
             self.watchdog.turned(allow=HOUSEKEEPING_MAX)
             slots.remove_dead()
@@ -140,7 +149,10 @@ class Supervisor:
             self.kill_cluster()
             self.stop.wait(max(0.0, self.spawned_at + RESPAWN_AFTER - time.monotonic()))
         reading, self.lifeline = os.pipe()
-        settings.METRICS_DIR.mkdir(parents=True, exist_ok=True)
+        try:
+            settings.METRICS_DIR.mkdir(parents=True, exist_ok=True)
+        except OSError as error:  # a full disk: the pumps count in memory
+            log.warning("no directory for metrics", extra={"error": type(error).__name__})
         environment = {
             **os.environ,
             "PROMETHEUS_MULTIPROC_DIR": str(

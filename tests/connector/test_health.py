@@ -1,5 +1,6 @@
 """/healthz asks nobody; /readyz tells what keeps messages from moving."""
 
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -110,6 +111,36 @@ def test_work_held_on_purpose_does_not_count(client: Client, beating: Slot, fiel
 def test_work_that_is_not_due_has_no_age(client: Client, beating: Slot) -> None:
     make_message(due_at=ago(-100))
     assert client.get("/readyz").json()["oldest_due"]["dispatch"] is None
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        pytest.param(
+            1200.0, "a worker's clock is 1200 s ahead of the database's: is NTP running?", id="ahead"
+        ),
+        pytest.param(-31.0, "a worker's clock is 31 s behind the database's: is NTP running?", id="behind"),
+        pytest.param(29.0, None, id="within reason"),
+    ],
+)
+def test_a_worker_with_a_wrong_clock(
+    client: Client, beating: Slot, seconds: float, words: str | None
+) -> None:
+    Slot.objects.create(worker="w2", n=0, beat_at=ago(1), clock_off=seconds)
+    answer = client.get("/readyz")
+    assert answer.json()["problems"] == ([words] if words else [])
+    assert answer.status_code == (503 if words else 200)
+    assert answer.json().get("clock_off", {}).get("worker") == (seconds if words else None)
+    line = f'connector_clock_off_seconds{{process="worker"}} {seconds}'
+    assert line in client.get("/metrics").content.decode().splitlines()
+
+
+def test_a_wrong_clock_of_our_own(client: Client, beating: Slot, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = time.time
+    monkeypatch.setattr(health.time, "time", lambda: real() + 120)
+    answer = client.get("/readyz")
+    assert answer.status_code == 503
+    assert answer.json()["problems"] == ["a web's clock is 120 s ahead of the database's: is NTP running?"]
 
 
 def test_missing_migrations(client: Client, beating: Slot) -> None:

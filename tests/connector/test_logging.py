@@ -57,6 +57,14 @@ def test_pii_shows_numbers_and_never_secrets() -> None:
     assert masked("to +421900000123 token=abc", pii=True) == "to +421900000123 token=***"
 
 
+def test_the_name_of_a_worker_is_no_number() -> None:
+    found = line(
+        "calls lost", worker="host-0123456789-token=abc", run_by="pid 12345678", lane="to 00421900000123"
+    )
+    assert (found["worker"], found["run_by"]) == ("host-0123456789-token=***", "pid 12345678")
+    assert found["lane"] == "to ***"
+
+
 def test_a_line_has_the_record_and_its_extras() -> None:
     found = line(
         "claimed %d rows", 3, tenant="acme", message_id=UUID(MESSAGE_ID), lane="dispatch x", seconds=0.25

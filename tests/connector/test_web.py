@@ -2,12 +2,14 @@
 
 import contextlib
 import http.client
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +18,7 @@ import pytest
 from django.conf import settings
 from django.db import connection
 
+from connector import lifeline
 from tests import databases
 from tests.waiting import WAITS_FOR_ME, answers, eventually, free_port
 
@@ -151,3 +154,26 @@ def test_a_taken_port_is_refused_by_name(port: int) -> None:
     assert process.returncode == 1
     assert f"Cannot listen on 127.0.0.1:{port} (Address already in use). Set PORT (or HOST)." in errors
     assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize(
+    ("age", "said"),
+    [pytest.param(5, False, id="with its server"), pytest.param(60, True, id="in the place of another")],
+)
+def test_a_process_that_replaces_another_says_so(transactional_db: None, age: int, said: bool) -> None:
+    environment = os.environ | {
+        "DATABASE_URL": database_url(),
+        "DB_POOL": "1",
+        lifeline.SERVER_BEGAN: str(time.time() - age),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", "import connector.wsgi"],
+        cwd=ROOT,
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    lines = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
+    assert [line["message"] for line in lines] == ["web process started again"] * said

@@ -95,7 +95,9 @@ def test_time_that_runs_out_before_the_first_byte_is_not_sent(
 
         monkeypatch.setattr(exchange.HTTPConnection, "putrequest", stand_still)
         failure = _failed(
-            http.call(HttpRequest("POST", url, {}, b"text"), deadline=DEADLINE, guard=None, ca_bundle=ca_bundle)
+            http.call(
+                HttpRequest("POST", url, {}, b"text"), deadline=DEADLINE, guard=None, ca_bundle=ca_bundle
+            )
         )
         assert (failure.code, failure.sent) == ("timeout", False)
         assert server.requests[heard:] == []

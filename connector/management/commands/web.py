@@ -3,6 +3,7 @@
 import os
 import socket
 import sys
+import time
 from typing import Any
 
 from django.conf import settings
@@ -38,6 +39,7 @@ class Command(BaseCommand):
             # A pooled connection for each thread of a process; only these processes may have a pool.
             "DB_POOL": str(settings.WEB_THREADS + threads.OTHERS),
             lifeline.SERVER: str(os.getpid()),
+            lifeline.SERVER_BEGAN: str(time.time()),
             metrics.SHARED: str(settings.METRICS_DIR),
         }
         os.chdir(settings.BASE_DIR)
