@@ -15,7 +15,6 @@ from accounts.models import DEFAULT_HEADER, ApiToken, Tenant, TenantStatus, dige
 from accounts.remembered import Remembered
 
 TOKEN_MAX = 500  # characters; nothing longer was ever issued
-HEADERS_NAMED = 5  # in the answer to a request without a token
 
 
 class Denied(Exception):
@@ -110,8 +109,9 @@ def _first_known(headers: Mapping[str, str]) -> _Known:
             return known
     if sent:
         raise token_gone(sent)
-    named = " or ".join(names[:HEADERS_NAMED])
-    raise Denied(401, "token_missing", f"No token was sent. Send the account's token in the header {named}.")
+    # The names that other tenants chose are nobody's business.
+    where = f"the header {DEFAULT_HEADER}, or in the one that the connector's operator agreed with you"
+    raise Denied(401, "token_missing", f"No token was sent. Send the account's token in {where}.")
 
 
 def _require_second(known: _Known, headers: Mapping[str, str]) -> None:

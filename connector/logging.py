@@ -59,8 +59,13 @@ def configure(options: dict[str, Any]) -> None:
 
 
 def is_about_people(record: logging.LogRecord) -> bool:
-    """False for Django's line about a refused request of a machine: it has no reason, where our counters do, and a
-    hook's path is its secret. Faults of ours are logged where they are caught."""
+    """Takes the traceback off a refusal, which is no fault of ours.
+
+    False for Django's line about a refused request of a machine: it has no reason, where our counters do, and a
+    hook's path is its secret. Faults of ours are logged where they are caught.
+    """
+    if getattr(record, "status_code", 500) < 500:
+        record.exc_info = None
     request = getattr(record, "request", None)
     return request is None or not is_machine_path(request.path_info)
 

@@ -3,10 +3,13 @@
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
+from urllib.parse import unquote
 
-from django.core.exceptions import DisallowedHost
+from django.core.exceptions import BadRequest, DisallowedHost
+from django.db import DataError
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.shortcuts import render
 from django.template.response import SimpleTemplateResponse
 from django.urls import ResolverMatch, get_resolver
 
@@ -65,6 +68,33 @@ def _call_view(request: HttpRequest) -> HttpResponseBase:
 def _resolve(path: str) -> ResolverMatch:
     """Machines ask for the same few paths: trying every pattern each time costs more than the view's own work."""
     return get_resolver().resolve(path)
+
+
+class UnreadableMiddleware:
+    """A page's address with a value that nothing can be looked up by (a NUL, a number beyond all rows) is a 400."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if "\x00" in unquote(request.get_full_path()):
+            return unreadable(request, "The address of this page has a NUL character in it.")
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponseBase | None:
+        """Words for what a view could not look up; everything else stays a fault of ours."""
+        if isinstance(error, BadRequest):
+            return unreadable(request, str(error))
+        if isinstance(error, DataError | OverflowError):
+            return unreadable(request, "The address of this page has a value that no row can have.")
+        return None
+
+
+def unreadable(request: HttpRequest, words: str) -> HttpResponse:
+    """A 400 for people, with a way back."""
+    return render(
+        request, "admin/unreadable.html", {"title": "Nothing was looked up", "words": words}, status=400
+    )
 
 
 class ContentPolicyMiddleware:

@@ -7,11 +7,15 @@ from uuid import UUID
 
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
+from django.core.exceptions import BadRequest
 from django.core.paginator import Paginator
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
+from messaging.admin.filters import unknown_value
 from messaging.models import Connection
+
+PAGES = 20_000  # further back a date is the better way
 
 if TYPE_CHECKING:
     AnyAdmin = admin.ModelAdmin[Any]
@@ -24,7 +28,15 @@ class Window(ChangeList):
 
     has_more = False
 
+    def get_filters(self, request: HttpRequest) -> Any:
+        found = super().get_filters(request)
+        for spec in found[0]:
+            _refuse_unknown(spec)
+        return found
+
     def get_results(self, request: HttpRequest) -> None:
+        if not 1 <= self.page_num <= PAGES:
+            raise BadRequest(f"There is no page of this number: a list has at most {PAGES} of them.")
         first = (self.page_num - 1) * self.list_per_page
         rows = list(self.queryset[first : first + self.list_per_page + 1])
         self.has_more = len(rows) > self.list_per_page
@@ -79,6 +91,18 @@ class HistoryAdmin(AnyAdmin):
     def search_text(self, term: str) -> Q:
         """What a term that is no id looks for; nothing, unless the table has an index for it."""
         return Q(pk__in=[])
+
+
+def _refuse_unknown(spec: Any) -> None:
+    """Django's own filters of a field with choices show nothing for a value that is none of them."""
+    choices = dict(getattr(getattr(spec, "field", None), "flatchoices", ()) or ())
+    values = getattr(spec, "lookup_val", None)
+    if not choices or values is None or getattr(spec, "lookup_kwarg", "") == "":
+        return
+    given = values if isinstance(values, list) else [values]
+    offered = {str(value): str(label) for value, label in choices.items()}
+    if any(value not in offered for value in given):
+        raise unknown_value(str(spec.title), spec.lookup_kwarg, offered)
 
 
 def vendor_id(term: str) -> Q:

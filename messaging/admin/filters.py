@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 from uuid import UUID
 
 from django.contrib.admin import SimpleListFilter
+from django.core.exceptions import BadRequest
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
@@ -15,6 +17,7 @@ from messaging.models import Connection
 from messaging.services.timeline import EVENT_WORDS, STATE_WORDS
 from messaging.types import LaneKind
 
+NAMED = 12  # values that a refusal names
 _CLOCKS_APART = timedelta(minutes=5)  # between the process that made an id and the database's clock
 _SPANS = {
     "1h": timedelta(hours=1),
@@ -29,7 +32,24 @@ def first_id(moment: datetime) -> UUID:
     return UUID(int=int(moment.timestamp() * 1000) << 80)
 
 
-class TenantFilter(SimpleListFilter):
+class KnownFilter(SimpleListFilter):
+    """A filter that refuses what it does not offer: ignored, it would show everything as if all of it matched."""
+
+    def __init__(self, request: HttpRequest, params: dict[str, Any], model: Any, model_admin: Any) -> None:
+        super().__init__(request, params, model, model_admin)
+        offered = {str(value): str(label) for value, label in self.lookup_choices}
+        if self.value() not in (None, "", *offered):
+            raise unknown_value(str(self.title), self.parameter_name or "", offered)
+
+
+def unknown_value(title: str, name: str, offered: Mapping[str, str]) -> BadRequest:
+    """What a person is told of a filter's value that is none; the value itself is not repeated."""
+    known = ", ".join(f"{name}={value} ({label})" for value, label in list(offered.items())[:NAMED])
+    more = " …" if len(offered) > NAMED else ""
+    return BadRequest(f"There is no such {title} in this list. It knows {known or 'none'}{more}.")
+
+
+class TenantFilter(KnownFilter):
     title = "tenant"
     parameter_name = "tenant"
     column: ClassVar[str] = "tenant_id"
@@ -56,7 +76,7 @@ class ThroughQueue(TenantFilter):
         return queryset.filter(lane__kind=LaneKind.CALLBACKS, lane__key=value) if value else queryset
 
 
-class ConnectionFilter(SimpleListFilter):
+class ConnectionFilter(KnownFilter):
     title = "provider account"
     parameter_name = "account"
 
@@ -71,7 +91,7 @@ class ConnectionFilter(SimpleListFilter):
         return queryset.filter(connection_id=int(value)) if value and value.isdigit() else queryset
 
 
-class _NumberFilter(SimpleListFilter):
+class _NumberFilter(KnownFilter):
     title = "state"
     parameter_name = "state"
     words: ClassVar[dict[Any, str]]
@@ -92,7 +112,7 @@ class EventStateFilter(_NumberFilter):
     words: ClassVar[dict[Any, str]] = dict(EVENT_WORDS)
 
 
-class SinceFilter(SimpleListFilter):
+class SinceFilter(KnownFilter):
     """Rows of the last hours or days, by their time-ordered key."""
 
     title = "time"

@@ -21,7 +21,7 @@ from messaging import backoff, counters
 from messaging.models import Connection
 from messaging.models.statement import change, fetch
 from messaging.redaction import words
-from messaging.services import evidence, evidence_rows, inbound, stored_calls
+from messaging.services import evidence, evidence_rows, inbound, seldom, stored_calls
 from messaging.types import Account, Channel, Effect, Inbound, Outcome, Report, Said, Status, Unreadable
 from messaging.vendors import charsets, entries, registry
 from messaging.vendors.base import BadPayload
@@ -216,7 +216,12 @@ def _finish(calls: Sequence[_Call]) -> None:
 
 def _park(row: Any, why: str) -> None:
     counters.parked.labels(vendor=row.vendor).inc()
-    log.error("vendor call parked", extra={"vendor": row.vendor, "raw": str(row.raw_id), "why": why})
+    left_out = seldom.since_last((row.connection_id, why))
+    if left_out is not None:
+        more = {"left_out": left_out} if left_out else {}
+        log.error(
+            "vendor call parked", extra={"vendor": row.vendor, "raw": str(row.raw_id), "why": why, **more}
+        )
     change(PARK, {"id": row.raw_id, "why": why[:300]})
 
 

@@ -68,14 +68,15 @@ def test_a_default_header_of_another_use_does_not_hide_the_token(tenant: Tenant)
     assert authenticate(headers(chan_token="something else", chan_api_key=secret)).token_id == token.pk
 
 
-def test_no_token_names_the_headers_that_are_looked_for(tenant: Tenant):
+def test_no_token_names_no_header_that_a_tenant_chose(tenant: Tenant):
     make_token(tenant, header="Chan-Api-Key")
     make_token(tenant, header="chan-token")
     with pytest.raises(Denied) as caught:
         authenticate(headers(accept="*/*"))
     assert (caught.value.status, caught.value.code) == (401, "token_missing")
     assert caught.value.message == (
-        "No token was sent. Send the account's token in the header Chan-Token or Chan-Api-Key."
+        "No token was sent. Send the account's token in the header Chan-Token, or in the one that the connector's "
+        "operator agreed with you."
     )
 
 

@@ -233,7 +233,10 @@ def test_without_a_token(caller: Caller, path: str):
     answer = caller.client.get(path) if "verify" in path else caller.client.post(path, SMS, content_type=JSON)
     error = error_of(answer)
     assert (answer.status_code, error["code"]) == (401, "token_missing")
-    assert error["message"] == "No token was sent. Send the account's token in the header Chan-Token."
+    assert error["message"] == (
+        "No token was sent. Send the account's token in the header Chan-Token, or in the one that the connector's "
+        "operator agreed with you."
+    )
     assert nothing_stored()
 
 
