@@ -18,6 +18,7 @@ from django import db  # noqa: E402
 from django.core.signals import request_started  # noqa: E402
 
 from accounts import last_used  # noqa: E402  (a model: the apps must be loaded)
+from connector import pulse  # noqa: E402
 from messaging import clock  # noqa: E402
 
 # Each request ends by giving its connection back to the pool, so there is nothing to look at when one starts.
@@ -25,6 +26,7 @@ request_started.disconnect(db.close_old_connections)
 request_started.disconnect(db.reset_queries)
 last_used.start()
 clock.start()
+pulse.start()
 
 log = logging.getLogger(__name__)
 if time.time() - float(os.environ.get(lifeline.SERVER_BEGAN, "inf")) > lifeline.SETTLED:

@@ -68,6 +68,22 @@ def test_production_refuses_to_start_and_names_what_is_missing(tmp_path: Path, a
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("query", "options"),
+    [
+        pytest.param("", ["2", "5", "2", "3", "8000"], id="defaults"),
+        pytest.param("?keepalives_idle=60&connect_timeout=9", ["9", "60", "2", "3", "8000"], id="overridden"),
+    ],
+)
+def test_a_silent_database_has_limits_that_its_address_overrides(
+    tmp_path: Path, query: str, options: list[str]
+) -> None:
+    address = PRODUCTION["DATABASE_URL"] + query
+    found = json.loads(run(SHOW, tmp_path, **PRODUCTION | {"DATABASE_URL": address}).stdout)["options"]
+    limits = ("connect_timeout", "keepalives_idle", "keepalives_interval", "keepalives_count")
+    assert [str(found[name]) for name in (*limits, "tcp_user_timeout")] == options
+
+
 def test_values_of_the_wrong_form_are_all_named(tmp_path: Path) -> None:
     wrong = {
         "PORT": "eighty",

@@ -20,6 +20,7 @@ from django.db import connection
 
 from connector import lifeline
 from tests import databases
+from tests.disks import full
 from tests.waiting import WAITS_FOR_ME, answers, eventually, free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -144,6 +145,20 @@ def test_no_process_outlives_a_killed_server(server: subprocess.Popen[str], port
             eventually(lambda: blocker.execute(WAITS_FOR_ME).fetchone())
             server.kill()
             eventually(lambda: members(server.pid) == [], within=10, what=lambda: str(members(server.pid)))
+
+
+def test_a_full_disk_kills_no_process(transactional_db: None, port: int, tmp_path: Path) -> None:
+    """Logs and metrics lie on it; anybody's request is counted."""
+    with full(tmp_path) as disk:
+        process = serve(port, PROMETHEUS_MULTIPROC_DIR=str(disk))
+        try:
+            eventually(lambda: answers(f"http://127.0.0.1:{port}/healthz"))
+            for _ in range(5):
+                assert get(port, "/hooks/simulator/nobody-knows-this")[0] == 404
+                assert get(port, "/metrics")[0] == 200
+        finally:
+            kill_group(process)
+        assert [path.name for path in disk.iterdir()] == ["fill"]
 
 
 @pytest.mark.django_db

@@ -12,6 +12,7 @@ import pytest
 
 from messaging import counter_files
 from messaging.counter_files import WholeFile
+from tests.disks import full
 
 ROOT = Path(__file__).resolve().parents[2]
 COUNT = """
@@ -32,19 +33,8 @@ print(int(counters.requests_refused.labels("code-0")._value.get()), flush=True)
 
 @pytest.fixture
 def full_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of one megabyte, and not a byte of it free."""
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", tmp_path], check=False).returncode:
-        pytest.skip("mounting needs root")
-    try:
-        with (tmp_path / "fill").open("wb", buffering=0) as fill:
-            try:
-                while fill.write(bytes(4096)):
-                    pass
-            except OSError:
-                os.fsync(fill.fileno())
-        yield tmp_path
-    finally:
-        subprocess.run(["umount", "--lazy", tmp_path], check=True)
+    with full(tmp_path) as directory:
+        yield directory
 
 
 def count(directory: Path, *, limit: int = 0, labels: int = 1) -> subprocess.CompletedProcess[str]:
