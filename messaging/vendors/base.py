@@ -34,6 +34,8 @@ from messaging.types import (
 )
 from messaging.vendors import reading
 
+MAX_SETTING = 20_000  # characters of one setting; twice the longest template, many times a private key
+
 
 class SettingsError(ValueError):
     """Settings that the vendor cannot work with: field name -> what is wrong and what to do."""
@@ -115,6 +117,9 @@ class Adapter(ABC):
             elif setting.url and value and not _is_web_address(value):
                 problems[setting.name] = f"{setting.label} must be an address that begins with https://"
             cleaned[setting.name] = value.rstrip("/") if setting.url else value
+            if len(value) > MAX_SETTING:
+                problems[setting.name] = f"{setting.label} must not be longer than {MAX_SETTING} characters"
+                cleaned[setting.name] = ""  # nobody reads it
         problems = {**self.wrong(cleaned), **problems}
         unknown = sorted(set(values) - set(cleaned))
         if unknown:

@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl, urlsplit
 from messaging.vendors import charsets
 from messaging.vendors import http_patterns as patterns
 from messaging.vendors import http_settings as known
+from messaging.vendors.http_bounds import uses
 from messaging.vendors.http_patterns import PatternError
 from messaging.vendors.http_templates import TemplateError, check, render
 
@@ -28,6 +29,7 @@ MESSAGE_VARIABLES = REFERENCE_VARIABLES | {
 VARIABLES = ACCOUNT_VARIABLES | MESSAGE_VARIABLES
 MMS_VARIABLES = VARIABLES | {"subject", "fallback_text", "media"}
 MOST_HOURS = 168
+MOST_HEADERS = 50
 
 _PLACES = ("id_place", "error_place", "text_place", "parts_place", "look_up_id", "look_up_status")
 _FIELDS = (
@@ -52,7 +54,7 @@ def problems(values: Values) -> dict[str, str]:
 
 def joined(source: str) -> str:
     """A URL or form written over several lines, as one."""
-    return re.sub(r"\s*\n\s*", "", source.strip())
+    return "".join(map(str.strip, source.split("\n")))
 
 
 def header_lines(text: str) -> Iterator[tuple[str, str]]:
@@ -111,7 +113,10 @@ def _templates(values: Values) -> Iterator[tuple[str, str]]:
         if source:
             wrong = list(_try(name, check, source, allowed))
             yield from wrong or _sampled(name, source, values)
-    for header, source in header_lines(values["headers"]):
+    headers = list(header_lines(values["headers"]))
+    if len(headers) > MOST_HEADERS:
+        yield "headers", f"there are more than {MOST_HEADERS}"
+    for header, source in headers[:MOST_HEADERS]:
         if not _HEADER_NAME.fullmatch(header) or not source:
             yield "headers", f"the line {header[:40]!r} is not of the form: Name: value"
         yield from _try("headers", check, source, VARIABLES)
@@ -205,7 +210,7 @@ def _needs(values: Values) -> Iterator[tuple[str, str]]:
     sent = " ".join((values["url"], values["headers"], values["body"]))
     place = "url" if values["method"] == "GET" else "body"
     for variable in ("recipient", "text"):
-        if not _uses(sent, variable):
+        if not uses(sent, variable):
             yield place, f"no template sends {{{{ {variable} }}}}"
     if values["method"] == "GET" and values["body"]:
         yield "body", "a GET has no body: choose another method, or empty this"
@@ -217,7 +222,7 @@ def _needs(values: Values) -> Iterator[tuple[str, str]]:
         (sent, *(values[name] for name in ("mms_url", "mms_body", "look_up_url", "check_url")))
     )
     for name in ("username", "password", "api_key"):
-        if _uses(everything, name) and not values[name]:
+        if uses(everything, name) and not values[name]:
             yield name, "a template uses it"
     yield from _needs_of_reports(values, sent)
     yield from _needs_of_doubt(values)
@@ -229,15 +234,15 @@ def _needs_of_mms(values: Values) -> Iterator[tuple[str, str]]:
     sent = " ".join((values["mms_url"] or values["url"], values["headers"], values["mms_body"]))
     place = "mms_url" if values["method"] == "GET" else "mms_body"
     for variable in ("recipient", "text"):
-        if not _uses(sent, variable):
+        if not uses(sent, variable):
             yield place, f"no template of an MMS sends {{{{ {variable} }}}}"
     if not _sends_media(values):
         yield place, "no template of an MMS sends the addresses in {{ media }}"
     if values["method"] == "GET" and values["mms_body"]:
         yield "mms_body", "a GET has no body: write {{ media }} into MMS URL, or choose another method"
-    if values["report_reference"] and not any(_uses(sent, name) for name in REPORTED_VARIABLES):
+    if values["report_reference"] and not any(uses(sent, name) for name in REPORTED_VARIABLES):
         yield place, "reports are found by our reference: no template of an MMS sends it"
-    if values["doubt"] != known.REPORT and not any(_uses(sent, name) for name in REFERENCE_VARIABLES):
+    if values["doubt"] != known.REPORT and not any(uses(sent, name) for name in REFERENCE_VARIABLES):
         yield place, "no template of an MMS sends {{ reference }}, so the gateway cannot know it again"
 
 
@@ -261,7 +266,7 @@ def _needs_of_reports(values: Values, sent: str) -> Iterator[tuple[str, str]]:
                 "report_reference",
                 "a report is found by our reference, or by an id that the answer gave too",
             )
-    if values["report_reference"] and not any(_uses(sent, name) for name in REPORTED_VARIABLES):
+    if values["report_reference"] and not any(uses(sent, name) for name in REPORTED_VARIABLES):
         yield "report_reference", "no template sends {{ reference }} or {{ report_url }}"
     for name in ("inbound_from", "inbound_text"):
         if values["inbound_when"] and not values[name]:
@@ -274,11 +279,11 @@ def _needs_of_doubt(values: Values) -> Iterator[tuple[str, str]]:
     if (values["doubt"] == known.RESEND or hours) and not in_range:
         yield "resend_hours", f"write a whole number of hours, 1 to {MOST_HOURS}"
     if values["doubt"] in (known.RESEND, known.LOOK_UP) and not any(
-        _uses(values["url"] + values["headers"] + values["body"], name) for name in REFERENCE_VARIABLES
+        uses(values["url"] + values["headers"] + values["body"], name) for name in REFERENCE_VARIABLES
     ):
         yield "doubt", "no template sends {{ reference }}, so the gateway cannot know a message again"
     if values["doubt"] == known.LOOK_UP:
-        if not any(_uses(values["look_up_url"], name) for name in REFERENCE_VARIABLES):
+        if not any(uses(values["look_up_url"], name) for name in REFERENCE_VARIABLES):
             yield "look_up_url", "a look-up asks by {{ reference }}"
         if not values["found_when"]:
             yield "found_when", "say how an answer shows that the message is there"
@@ -291,7 +296,3 @@ def _needs_of_proof(values: Values) -> Iterator[tuple[str, str]]:
         yield "proof_name", "the name of the header or query field in which the proof is"
     if not values["hook_secret"]:
         yield "hook_secret", "this proof needs a secret"
-
-
-def _uses(source: str, variable: str) -> bool:
-    return re.search(rf"{{[{{%][^}}]*\b{variable}\b", source) is not None

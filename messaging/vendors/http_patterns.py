@@ -1,7 +1,7 @@
 """How the generic adapter is told where things are and what words mean: paths, regular expressions and tables.
 
-A place is a dotted path into JSON or form fields (`messages.0.id`), or `re:` and a regular expression on the text,
-whose first group counts. A condition is a place (something is there), or `path=value`. A table has a line
+A place is a dotted path into JSON or form fields (`messages.0.id`), or `re:` and a regular expression (RE2) on the
+text, whose first group counts. A condition is a place (something is there), or `path=value`. A table has a line
 `word = meaning` for each word; a word that ends in `*` stands for all that begin so.
 """
 
@@ -13,13 +13,17 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+import re2
+
 from messaging.vendors import reading
 
 REGEX = "re:"
 MAX_PATTERN = 300  # characters
 MAX_TEXT = 4_000  # characters that a regular expression is shown
-# A repeated group with a repetition or a choice inside: some texts would keep it busy for years.
-_EXPLOSIVE = re.compile(r"\((?:[^()\\]|\\.)*[+*}|](?:[^()\\]|\\.)*\)[+*{]")
+MAX_MEMORY = 1024 * 1024  # bytes of one compiled regular expression
+MAX_PATH = 300  # characters
+# What RE2 leaves out, since it cannot be matched in linear time, and its word for it.
+_LEFT_OUT = re.compile(r"invalid perl operator|invalid escape sequence: \\[0-9]")
 _PATH = re.compile(r"[^\s=]+")
 _RANGE = re.compile(r"([1-5]\d\d)(?:\s*-\s*([1-5]\d\d))?")
 
@@ -46,16 +50,17 @@ def find(place: str, body: Body) -> str:
         return ""
     if not place.startswith(REGEX):
         return _plain(at(place, body.value))
-    match = _compiled(place).search(body.text[:MAX_TEXT])
+    pattern = _compiled(place)
+    match = _searched(pattern, body)
     if match is None:
         return ""
-    return (match[1] if match.re.groups else match[0]) or ""
+    return (match[1] if pattern.groups else match[0]) or ""
 
 
 def holds(condition: str, body: Body) -> bool:
     """Whether the condition is met. An empty one never is."""
     if condition.startswith(REGEX):
-        return _compiled(condition).search(body.text[:MAX_TEXT]) is not None
+        return _searched(_compiled(condition), body) is not None
     path, equals, wanted = condition.partition("=")
     found = at(path.strip(), body.value) if path.strip() else None
     if equals:
@@ -81,6 +86,8 @@ def check_place(place: str) -> None:
     """Raises PatternError."""
     if place.startswith(REGEX):
         _compiled(place)
+    elif len(place) > MAX_PATH:
+        raise PatternError(f"a path has at most {MAX_PATH} characters")
     elif place and not _PATH.fullmatch(place):
         raise PatternError("write a dotted path such as messages.0.id, or re: and a regular expression")
 
@@ -136,17 +143,28 @@ def statuses(text: str) -> frozenset[int]:
     return frozenset(found)
 
 
+def _searched(pattern: Any, body: Body) -> Any:
+    """A match in the beginning of the text. Its last line break does not count, so that `$` is before it too."""
+    text = body.text[:MAX_TEXT]
+    return pattern.search(text.removesuffix("\n").removesuffix("\r")) or pattern.search(text)
+
+
 @lru_cache(maxsize=1000)
-def _compiled(place: str) -> re.Pattern[str]:
+def _compiled(place: str) -> Any:
+    """By RE2: its time is linear in the text, whatever the expression. Raises PatternError."""
     pattern = place.removeprefix(REGEX).strip()
     if not pattern or len(pattern) > MAX_PATTERN:
         raise PatternError(f"a regular expression has 1 to {MAX_PATTERN} characters")
-    if _EXPLOSIVE.search(pattern):
-        raise PatternError("a repeated group must hold no repetition or choice of its own")
+    options = re2.Options()
+    options.log_errors, options.max_mem = False, MAX_MEMORY
     try:
-        return re.compile(pattern)
-    except (re.error, OverflowError) as error:
-        raise PatternError(f"this is no regular expression: {error}") from None
+        return re2.compile(pattern, options)
+    except re2.error as error:
+        why = str(error.args[0].decode() if isinstance(error.args[0], bytes) else error.args[0])
+        hint = ": write it without back-references and look-around" if _LEFT_OUT.search(why) else ""
+        raise PatternError(f"this is no regular expression of RE2 ({why}){hint}") from None
+    except UnicodeError:
+        raise PatternError("this is no regular expression: it has half a character in it") from None
 
 
 def _plain(value: Any) -> str:

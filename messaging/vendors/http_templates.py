@@ -12,19 +12,28 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
-from liquid import BoundTemplate, Environment, StrictDefaultUndefined
+from liquid import Environment, StrictDefaultUndefined
 from liquid.exceptions import LiquidError, LiquidValueError
 from liquid.filter import string_filter
 
-MAX_SOURCE = 10_000  # characters of a template
-MAX_OUTPUT = 100_000  # bytes of what becomes of it
+from messaging.vendors.http_bounds import (
+    MAX_LOOP,
+    MAX_OUTPUT,
+    MAX_SOURCE,
+    Template,
+    refuse_source,
+)
+
+__all__ = ["MAX_OUTPUT", "MAX_SOURCE", "TemplateError", "check", "render"]
+
+PARSED_MAX = 256  # templates kept parsed; each may take half a megabyte
 _FAULTS = (LiquidError, ValueError, TypeError, ArithmeticError, RecursionError)  # numbers fail as Python's do
 
 _TAGS = {
     *("content", "output", "illegal", "if", "unless", "case", "for", "break", "continue", "comment", "#"),
     *("assign", "capture", "echo", "liquid"),
 }
-# None of these makes more of a text than it is, but for `append` and `prepend`, which the bounds catch.
+# Whatever one of these makes of a text is bounded (http_bounds).
 _FILTERS = {
     *(
         "append",
@@ -49,9 +58,10 @@ class TemplateError(ValueError):
 
 
 class _Bounded(Environment):
+    template_class = Template
     block_nesting_limit = 10
     context_depth_limit = 10
-    loop_iteration_limit = 1000
+    loop_iteration_limit = MAX_LOOP
     local_namespace_limit = 50_000
     output_stream_limit = MAX_OUTPUT
 
@@ -66,8 +76,6 @@ def render(source: str, values: Mapping[str, Any]) -> str:
 
 def check(source: str, names: Iterable[str]) -> None:
     """Raises TemplateError unless it can be read and knows, in all its branches, no other variables than these."""
-    if len(source) > MAX_SOURCE:
-        raise TemplateError(f"it is longer than {MAX_SOURCE} characters")
     try:
         found = _parsed(source).analyze()
     except _FAULTS as error:
@@ -79,9 +87,13 @@ def check(source: str, names: Iterable[str]) -> None:
         raise TemplateError(f"there is no variable {unknown[0]!r}; known: {', '.join(sorted(names))}")
 
 
-@lru_cache(maxsize=1000)
-def _parsed(source: str) -> BoundTemplate:
-    return _ENVIRONMENT.from_string(source)
+@lru_cache(maxsize=PARSED_MAX)
+def _parsed(source: str) -> Template:
+    refuse_source(source)
+    template = _ENVIRONMENT.from_string(source)
+    assert isinstance(template, Template)
+    template.bind(source)
+    return template
 
 
 def _words(error: Exception) -> str:

@@ -396,7 +396,7 @@ class TestHomeGrown(VendorKit):
         ({"success_status": "299-200"}, "success_status"),
         ({"success_when": "re:("}, "success_when"),
         ({"success_when": "=true"}, "success_when"),
-        ({"id_place": "re:(a+)+b"}, "id_place"),
+        ({"id_place": r"re:(a)\1"}, "id_place"),
         ({"id_place": "two words"}, "id_place"),
         ({"errors": "E17"}, "errors"),
         ({"errors": "E17 = gone_fishing"}, "errors"),
