@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+from messaging.addresses import AddressError, Destination, destination
+
 URL_MAX = 2048  # characters
 
 # Stricter than RFC 3986 on purpose: no user part, no backslash, nothing that two parsers read differently.
@@ -13,8 +15,8 @@ _URL = re.compile(
     r"(?:[/?#][\x21-\x5b\x5d-\x7e]*)?",
     re.IGNORECASE,
 )
-_LOOPBACK = re.compile(r"localhost|\[::1\]|127(?:\.[0-9]{1,3}){3}")
-_DEFAULT_PORTS = {"https": "443", "http": "80"}
+_LOOPBACK = re.compile(r"localhost|::1|127(?:\.[0-9]{1,3}){3}")
+_DEFAULT_PORTS = {"https": 443, "http": 80}
 
 
 def problem(url: str, *, hosts: tuple[str, ...], demo: bool = False) -> str:
@@ -31,21 +33,23 @@ def problem(url: str, *, hosts: tuple[str, ...], demo: bool = False) -> str:
             "must be an absolute https:// URL of ASCII characters (an international host name as xn--…), "
             "without blanks, backslashes or a user name"
         )
-    host = match["host"].lower().removesuffix(".")
-    scheme = match["scheme"].lower()
+    try:
+        found = destination(url)
+    except AddressError as error:
+        return f"can never be dialled: {error}"
+    host, scheme = found.host, found.scheme
     if demo and _LOOPBACK.fullmatch(host):
         return ""
     if scheme != "https" and not demo:
         return "must begin with https://"
-    if ".." in host or not _is_allowed(host, _port(match["port"], scheme), _rules(hosts)):
+    if ".." in host or not _is_allowed(host, _port(found), _rules(hosts)):
         return f"names a host that is not allowed; allowed are {', '.join(hosts)} and their subdomains"
     return ""
 
 
-def _port(port: str | None, scheme: str) -> str:
+def _port(found: Destination) -> str:
     """The port that a rule must name; "" for the scheme's own."""
-    number = (port or "").lstrip("0")
-    return "" if number in ("", _DEFAULT_PORTS[scheme]) else number
+    return "" if found.port == _DEFAULT_PORTS[found.scheme] else str(found.port)
 
 
 def _is_allowed(host: str, port: str, rules: tuple[tuple[str, str], ...]) -> bool:

@@ -393,8 +393,21 @@ HOST = "names a host that is not allowed; allowed are bloomreach.co, bloomreach.
         pytest.param("https://evil.example#@bloomreach.co/", HOST, id="host in the fragment"),
         pytest.param("https://notbloomreach.co/", HOST, id="suffix without a dot"),
         pytest.param("https://bloomreach.co.evil.example/", HOST, id="prefix"),
-        pytest.param("https://a..bloomreach.co/", HOST, id="empty label"),
+        pytest.param(
+            "https://a..bloomreach.co/", "can never be dialled: the URL names no host", id="empty label"
+        ),
         pytest.param("https://bloomreach.co:8443/", HOST, id="other port"),
+        pytest.param(
+            "https://bloomreach.co:0/", "can never be dialled: the URL's port is out of range", id="port 0"
+        ),
+        pytest.param(
+            "https://bloomreach.co:00/", "can never be dialled: the URL's port is out of range", id="port 00"
+        ),
+        pytest.param(
+            "https://bloomreach.co:99999/",
+            "can never be dialled: the URL's port is out of range",
+            id="port 99999",
+        ),
         pytest.param("https://bloomreach.co:80/", HOST, id="port of http"),
         pytest.param("https://127.0.0.1/", HOST, id="loopback"),
         pytest.param("https://2130706433/", HOST, id="address as number"),
