@@ -16,8 +16,9 @@ from django.utils.safestring import SafeString
 from accounts import callback_secret
 from accounts.forms import TenantForm
 from accounts.models import DEFAULT_HEADER, ApiToken, Tenant, TenantStatus
+from messaging.addresses import undialable
 from messaging.models import Connection, InboundMessage, Lane, Message
-from messaging.services import onboarding
+from messaging.services import guards, onboarding
 from messaging.services.onboarding import Onboarded
 from messaging.types import LaneKind
 
@@ -45,7 +46,23 @@ _SETTINGS = (
 )
 
 
-class NewTenantForm(TenantForm):
+class DeskTenantForm(TenantForm):
+    """A tenant whose addresses can be dialled."""
+
+    def clean_inbound_url_sms(self) -> str:
+        return self._dialable("inbound_url_sms")
+
+    def clean_inbound_url_mms(self) -> str:
+        return self._dialable("inbound_url_mms")
+
+    def _dialable(self, name: str) -> str:
+        url: str = self.cleaned_data[name]
+        if url and (problem := undialable(url, guard=guards.for_callbacks())):
+            raise forms.ValidationError(f"This can never be dialled: {problem}.")
+        return url
+
+
+class NewTenantForm(DeskTenantForm):
     """A tenant and its first token."""
 
     header = forms.CharField(
@@ -67,7 +84,7 @@ class NewTenantForm(TenantForm):
 class TenantAdmin(_Admin):
     """The page of one Bloomreach project."""
 
-    form = TenantForm
+    form = DeskTenantForm
     list_display = ("slug", "name", "customer", "status", "accounts", "callback_secret_standing")
     list_filter = ("status",)
     search_fields = ("slug", "name", "customer", "project_id")
@@ -76,7 +93,7 @@ class TenantAdmin(_Admin):
     prepopulated_fields = {"slug": ("name",)}  # noqa: RUF012  (Django's own idiom)
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
-        kwargs.setdefault("form", TenantForm if change else NewTenantForm)
+        kwargs.setdefault("form", DeskTenantForm if change else NewTenantForm)
         return super().get_form(request, obj, change, **kwargs)
 
     def get_fieldsets(self, request: HttpRequest, obj: Tenant | None = None) -> Any:

@@ -87,6 +87,14 @@ def test_a_pasted_secret_is_taken(admin_client: Client) -> None:
         pytest.param({"allowed_hosts": "x.example:8443"}, "allowed_hosts", id="port in host"),
         pytest.param({"rate": "-1"}, "rate", id="rate"),
         pytest.param({"inbound_url_sms": "nowhere"}, "inbound_url_sms", id="inbound url"),
+        pytest.param({"inbound_url_sms": "http://in.example/"}, "inbound_url_sms", id="inbound url of http"),
+        pytest.param({"inbound_url_mms": "https://10.0.0.1/"}, "inbound_url_mms", id="private inbound url"),
+        pytest.param(
+            {"inbound_url_mms": "https://u:p@in.example/"}, "inbound_url_mms", id="inbound url with a user"
+        ),
+        pytest.param(
+            {"inbound_url_sms": "https://in.example:0/"}, "inbound_url_sms", id="inbound url of port 0"
+        ),
     ],
 )
 def test_a_wrong_form_names_its_field_and_makes_nothing(
