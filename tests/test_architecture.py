@@ -80,6 +80,7 @@ def test_vendors_know_neither_django_nor_rows_nor_each_other() -> None:
         "http_templates",
         "http_patterns",
         "http_settings",
+        "http_bounds",
         "http_checks",
         "matrix",
     }

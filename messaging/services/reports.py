@@ -208,20 +208,16 @@ def _finish(calls: Sequence[_Call]) -> None:
         change(DONE, {"ids": done})
     for call in calls:
         if call.faults:
-            share = (
-                f"{len(call.faults)} of {len(call.faults) + len(call.told)} entries: " if call.told else ""
-            )
+            every = len(call.faults) + len(call.told)
+            share = f"{len(call.faults)} of {every} entries: " if call.told else ""
             _park(call.row, share + "; ".join(dict.fromkeys(call.faults)))
 
 
 def _park(row: Any, why: str) -> None:
     counters.parked.labels(vendor=row.vendor).inc()
-    left_out = seldom.since_last((row.connection_id, why))
-    if left_out is not None:
-        more = {"left_out": left_out} if left_out else {}
-        log.error(
-            "vendor call parked", extra={"vendor": row.vendor, "raw": str(row.raw_id), "why": why, **more}
-        )
+    if (left_out := seldom.since_last((row.connection_id, why))) is not None:
+        said = {"vendor": row.vendor, "raw": str(row.raw_id), "why": why, "left_out": left_out}
+        log.error("vendor call parked", extra=said)
     change(PARK, {"id": row.raw_id, "why": why[:300]})
 
 
