@@ -49,9 +49,6 @@ class Tenant(models.Model):
     secret_in_use = models.CharField(
         max_length=8, blank=True, db_default="", editable=False, help_text="Which one Bloomreach took last."
     )
-    bearer_prefix = models.BooleanField(
-        default=False, db_default=False, help_text='Send "Bearer <token>" instead of the bare token.'
-    )
     allowed_hosts = ArrayField(
         models.CharField(max_length=253),
         default=list,
@@ -64,8 +61,12 @@ class Tenant(models.Model):
         max_length=2048, blank=True, db_default="", help_text="Pasted whole from Bloomreach's screen."
     )
     inbound_url_mms = models.URLField(max_length=2048, blank=True, db_default="")
-    inbound_bare_array = models.BooleanField(
-        default=False, db_default=False, help_text="Post inbound messages as a bare JSON array."
+    wire_profile = models.JSONField(
+        default=dict,
+        blank=True,
+        db_default={},
+        editable=False,
+        help_text="How this project spells keys, envelopes and statuses, where it differs from the default.",
     )
     report_sent = models.BooleanField(
         "report sent",
