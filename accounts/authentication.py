@@ -7,6 +7,7 @@ beside it. Only digests are compared, and answers are kept for two seconds: the 
 from __future__ import annotations
 
 import hmac
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -20,10 +21,11 @@ TOKEN_MAX = 500  # characters; nothing longer was ever issued
 class Denied(Exception):
     """The request may not pass: HTTP status, code and words for a person. No secret is repeated."""
 
-    def __init__(self, status: int, code: str, message: str) -> None:
+    def __init__(self, status: int, code: str, message: str, *, tenant: TenantSnapshot | None = None) -> None:
         self.status = status
         self.code = code
         self.message = message
+        self.tenant = tenant  # whose token it was, where that is known
         super().__init__(message)
 
 
@@ -37,6 +39,7 @@ class TenantSnapshot:
     callback_hosts: tuple[str, ...]
     rate: float | None  # requests per second; None: no limit
     burst: int | None
+    wire_profile: str = ""  # JSON; empty: the default (contract 8)
 
     @property
     def is_paused(self) -> bool:
@@ -71,7 +74,7 @@ def authenticate(headers: Mapping[str, str]) -> Principal:
     known = _first_known(headers)
     _require_second(known, headers)
     if known.principal.tenant.status == TenantStatus.SUSPENDED:
-        raise suspended()
+        raise suspended(known.principal.tenant)
     last_used.note(known.principal.token_id)
     return known.principal
 
@@ -83,10 +86,10 @@ def token_gone(header: str = "") -> Denied:
     return Denied(401, "token_unknown", message)
 
 
-def suspended() -> Denied:
+def suspended(tenant: TenantSnapshot | None = None) -> Denied:
     """The tenant was switched off on purpose."""
     message = "This account is switched off. Ask the connector's operator to resume it."
-    return Denied(403, "tenant_suspended", message)
+    return Denied(403, "tenant_suspended", message, tenant=tenant)
 
 
 def forget_all() -> None:
@@ -119,14 +122,14 @@ def _require_second(known: _Known, headers: Mapping[str, str]) -> None:
         return
     value = headers.get(known.second_header, "").strip()
     if not value:
-        raise Denied(
-            401, "second_header_missing", f"The header {known.second_header} must be sent beside the token."
-        )
+        message = f"The header {known.second_header} must be sent beside the token."
+        raise Denied(401, "second_header_missing", message, tenant=known.principal.tenant)
     if not hmac.compare_digest(value.encode(), known.second_value.encode()):
         raise Denied(
             401,
             "second_header_wrong",
             f"The header {known.second_header} does not name the account that the token belongs to.",
+            tenant=known.principal.tenant,
         )
 
 
@@ -158,6 +161,7 @@ def snapshot(tenant: Tenant) -> TenantSnapshot:
         callback_hosts=tenant.callback_hosts,
         rate=tenant.rate,
         burst=tenant.burst,
+        wire_profile=json.dumps(tenant.wire_profile, sort_keys=True) if tenant.wire_profile else "",
     )
 
 

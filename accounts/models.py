@@ -53,9 +53,6 @@ class Tenant(models.Model):
     callback_secret_dictated = models.BooleanField(
         default=False, db_default=False, editable=False
     )  # Bloomreach gave it: it may be short
-    bearer_prefix = models.BooleanField(
-        default=False, db_default=False, help_text='Send "Bearer <token>" instead of the bare token.'
-    )
     allowed_hosts = ArrayField(
         models.CharField(max_length=253),
         default=list,
@@ -68,8 +65,12 @@ class Tenant(models.Model):
         max_length=2048, blank=True, db_default="", help_text="Pasted whole from Bloomreach's screen."
     )
     inbound_url_mms = models.URLField(max_length=2048, blank=True, db_default="")
-    inbound_bare_array = models.BooleanField(
-        default=False, db_default=False, help_text="Post inbound messages as a bare JSON array."
+    wire_profile = models.JSONField(
+        default=dict,
+        blank=True,
+        db_default={},
+        editable=False,
+        help_text="How this project spells keys, envelopes and statuses, where it differs from the default.",
     )
     report_sent = models.BooleanField(
         "report sent",

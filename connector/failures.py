@@ -4,11 +4,15 @@ import logging
 
 from django.core.exceptions import BadRequest, PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.db import InterfaceError, OperationalError
-from django.http import Http404, JsonResponse
+from django.http import Http404, HttpResponse, JsonResponse
 
+from messaging.negotiation import wants_text
 from messaging.wire import envelope
 
-MACHINE_PATHS = ("/sms", "/mms", "/hooks", "/simulator", "/healthz", "/readyz", "/metrics")
+PEOPLES_PATHS = (
+    "/admin",
+    "/static",
+)  # and the root; any other may be an address of a tenant's own (contract 8)
 DATABASE_RETRY_SECONDS = 5
 CRASH_RETRY_SECONDS = 30
 CRASH_TEXT = "The connector met an unexpected fault; try again later."
@@ -26,28 +30,32 @@ logger = logging.getLogger(__name__)
 
 def is_machine_path(path: str) -> bool:
     """Whether `path` is for Bloomreach, a vendor or a probe: no session, no CSRF token, no redirect."""
-    return path.startswith(MACHINE_PATHS)
+    return path != "/" and not f"{path}/".startswith(tuple(f"{name}/" for name in PEOPLES_PATHS))
 
 
-def machine_failure(error: Exception) -> JsonResponse:
+def machine_failure(error: Exception, *, accept: str = "") -> HttpResponse:
     """The answer to an exception that no view handled: 503 unless it was raised to refuse (contract 4)."""
     for kind, (status, code, text) in REFUSALS.items():
         if isinstance(error, kind):
-            return _answer(status, code, text)
+            return _answer(status, code, text, accept=accept)
     if isinstance(error, OperationalError | InterfaceError):
         logger.warning("database unavailable: %s", type(error).__name__)
         text = "The connector's database is unavailable; try again shortly."
-        return _answer(503, "database_unavailable", text, retry_after=DATABASE_RETRY_SECONDS)
+        return _answer(503, "database_unavailable", text, retry_after=DATABASE_RETRY_SECONDS, accept=accept)
     logger.error("unhandled exception on a machine path", exc_info=error)
-    return _answer(503, "internal_error", CRASH_TEXT, retry_after=CRASH_RETRY_SECONDS)
+    return _answer(503, "internal_error", CRASH_TEXT, retry_after=CRASH_RETRY_SECONDS, accept=accept)
 
 
-def unknown_host() -> JsonResponse:
+def unknown_host(*, accept: str = "") -> HttpResponse:
     """The answer to a Host header that ALLOWED_HOSTS lacks: an operator can repair it, so it is temporary."""
     text = "The connector does not serve this host name; its operator must add it to ALLOWED_HOSTS."
-    return _answer(503, "unknown_host", text, retry_after=CRASH_RETRY_SECONDS)
+    return _answer(503, "unknown_host", text, retry_after=CRASH_RETRY_SECONDS, accept=accept)
 
 
-def _answer(status: int, code: str, text: str, *, retry_after: int | None = None) -> JsonResponse:
+def _answer(
+    status: int, code: str, text: str, *, retry_after: int | None = None, accept: str
+) -> HttpResponse:
     headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
+    if wants_text(accept):
+        return HttpResponse(text, content_type="text/plain; charset=utf-8", status=status, headers=headers)
     return JsonResponse(envelope(code, text), status=status, headers=headers)

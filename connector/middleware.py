@@ -42,9 +42,9 @@ class MachineMiddleware:
                 request.get_host()
             return _call_view(request)
         except DisallowedHost:
-            return unknown_host()
+            return unknown_host(accept=request.META.get("HTTP_ACCEPT", ""))
         except Exception as error:
-            return machine_failure(error)
+            return machine_failure(error, accept=request.META.get("HTTP_ACCEPT", ""))
 
 
 def _call_view(request: HttpRequest) -> HttpResponseBase:

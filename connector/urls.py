@@ -2,10 +2,11 @@
 
 from django.apps import apps
 from django.contrib import admin
-from django.urls import include, path
+from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 
 from connector import health, metrics
+from messaging.api import views
 
 admin.autodiscover()
 # The task queue carries nothing but wake-up calls; its own pages would invite edits that lead nowhere.
@@ -21,4 +22,5 @@ urlpatterns = [
     path("", include("messaging.hooks.urls")),
     path("admin/", admin.site.urls),
     path("", RedirectView.as_view(pattern_name="admin:index")),
+    re_path("", views.agreed),  # the last: addresses of single tenants
 ]

@@ -16,10 +16,15 @@ _CANONICAL = re.compile(r"\+[0-9]{7,15}")
 _INTERNATIONAL = re.compile(r"(?:\+|00)?([1-9][0-9]{6,14})")
 _SHORT = re.compile(r"[0-9]{3,8}")
 _SHORT_PREFIXED = re.compile(r"(?:\+|00)([1-9][0-9]{2,5})")  # too short for a country code and a number
+_NATIONAL = re.compile(r"0[1-9][0-9]{7,13}")
 _PUNCTUATION = re.compile(r"[\s().\-/]+")
 _DIALLED = re.compile(r"\+?[0-9]+")
 
 ALPHA_SEPTETS = 11  # what the ten octets of an originating address hold
+SENDER_FORMS = (
+    "a number of 7 to 15 digits with its country code, a short code of 3 to 8 digits, or a name of 1 to "
+    f"{ALPHA_SEPTETS} characters of the GSM alphabet"
+)
 
 
 class NumberError(ValueError):
@@ -42,11 +47,14 @@ def parse_recipient(raw: str) -> str:
 
 
 def parse_sender(raw: str) -> Sender:
-    """A number, short code (3 to 8 digits) or name (1-11 GSM characters), contract 3. Raises NumberError."""
+    """A number, short code (3 to 8 digits) or name (1-11 GSM characters), contract 3. Raises NumberError.
+
+    A number in national writing (9 to 15 digits, the first is 0) is kept as it is dialled: its country is unknown.
+    """
     value = raw.strip()
     if not value:
         raise NumberError("must not be empty")
-    if _SHORT.fullmatch(value) and not value.startswith("00"):
+    if (_SHORT.fullmatch(value) and not value.startswith("00")) or _NATIONAL.fullmatch(value):
         return Sender("short", value)
     if _DIALLED.fullmatch(value):
         return Sender("numeric", _international(value))
@@ -99,7 +107,7 @@ def mask(value: str) -> str:
 def _international(value: str) -> str:
     match = _INTERNATIONAL.fullmatch(value)
     if not match:
-        raise NumberError("must be a short code of 3 to 8 digits, or a number with its country code")
+        raise NumberError(f"must be {SENDER_FORMS}")
     return f"+{match[1]}"
 
 
@@ -109,7 +117,7 @@ def _name(value: str) -> str:
     if not any(char.isalpha() for char in value):
         raise NumberError("must be digits only, or a name with at least one letter")
     if sum(SEPTETS[char] for char in value) > ALPHA_SEPTETS:
-        raise NumberError(f"is longer than the {ALPHA_SEPTETS} GSM characters that a sender name may have")
+        raise NumberError(f"is too long for a name; it must be {SENDER_FORMS}")
     return value
 
 

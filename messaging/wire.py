@@ -1,7 +1,7 @@
 """The contract with Bloomreach: every name and shape, in both directions, in one module (contract 3-6).
 
-What the public pages leave open is decided here, so that the full schema is one edit away. The rules of
-single fields are in fields.py.
+What the public pages leave open is decided here; how a tenant's Bloomreach spells it otherwise is data, in
+wire_profile.py. The rules of single fields are in fields.py.
 """
 
 from __future__ import annotations
@@ -35,6 +35,13 @@ MMS_KEYS: dict[str, tuple[str, ...]] = {
     "media": ("media",),
 }
 
+# The keys of our events, in their order (contract 5, 7).
+OUTBOUND_KEYS = (
+    *("event_id", "channel", "status", "timestamp", "request_id", "message_id", "from", "to", "custom_data"),
+    *("segments", "sent_as", "metadata", "error", "correction"),
+)
+INBOUND_KEYS = (*("event_id", "channel", "type", "timestamp", "from", "to", "text", "media", "message_id"),)
+
 # error.code when this field alone is wrong; several wrong fields are invalid_request.
 CODES = {
     **{name: f"invalid_{name}" for name in MMS_KEYS},
@@ -43,6 +50,7 @@ CODES = {
 }
 
 Problems = dict[str, list[str]]
+Keys = Mapping[str, tuple[str, ...]]
 
 
 class InvalidRequest(Exception):
@@ -85,17 +93,21 @@ class SendRequest:
     media: tuple[Media, ...] = field(repr=False, default=())
 
 
-def parse_sms(body: Mapping[str, Any], *, callback_hosts: tuple[str, ...], demo: bool = False) -> SendRequest:
-    """The body of `POST /sms/send`. Raises InvalidRequest."""
-    form = _Form(body, SMS_KEYS)
+def parse_sms(
+    body: Mapping[str, Any], *, callback_hosts: tuple[str, ...], demo: bool = False, keys: Keys = SMS_KEYS
+) -> SendRequest:
+    """The body of `POST /sms/send`; `keys` are the spellings of each field. Raises InvalidRequest."""
+    form = _Form(body, keys)
     common = _common(form, callback_hosts, demo)
     text = form.take("text", fields.content)
     return form.finish(channel=Channel.SMS, text=text, **common)
 
 
-def parse_mms(body: Mapping[str, Any], *, callback_hosts: tuple[str, ...], demo: bool = False) -> SendRequest:
+def parse_mms(
+    body: Mapping[str, Any], *, callback_hosts: tuple[str, ...], demo: bool = False, keys: Keys = MMS_KEYS
+) -> SendRequest:
     """The body of `POST /mms/send`. The text may be empty, since there are media. Raises InvalidRequest."""
-    form = _Form(body, MMS_KEYS)
+    form = _Form(body, keys)
     common = _common(form, callback_hosts, demo)
     return form.finish(
         channel=Channel.MMS,
@@ -189,6 +201,18 @@ def inbound_event(
     }
 
 
+def field_of(key: str) -> str:
+    """Our field that a request's key means, in any case and with or without _ and -; "" for none."""
+    return _LOOSE.get(_plain(key), "")
+
+
+def _plain(key: str) -> str:
+    return key.replace("_", "").replace("-", "").lower()
+
+
+_LOOSE = {_plain(key): name for name, spellings in MMS_KEYS.items() for key in spellings}
+
+
 def _unix(moment: datetime) -> float:
     """Unix seconds with milliseconds."""
     return round(moment.timestamp(), 3)
@@ -199,7 +223,7 @@ class _Form:
 
     __slots__ = ("extra", "problems", "request_id", "values")
 
-    def __init__(self, body: Mapping[str, Any], keys: Mapping[str, tuple[str, ...]]) -> None:
+    def __init__(self, body: Mapping[str, Any], keys: Keys) -> None:
         self.problems: Problems = {}
         self.request_id: str | None = None
         self.values: dict[str, Any] = {}
@@ -212,6 +236,15 @@ class _Form:
                     used.add(key)
                     break
         self.extra = {key: value for key, value in body.items() if key not in used}
+        if self.extra:
+            self._read_loosely(keys)
+
+    def _read_loosely(self, keys: Keys) -> None:
+        """A field that is still missing is taken from a key that differs from one of its own in case, _ or - only."""
+        for key in tuple(self.extra):
+            name = field_of(key)
+            if name in keys and name not in self.values:
+                self.values[name] = self.extra.pop(key)
 
     def take(self, name: str, rule: Callable[..., Any], default: Any = None, **options: Any) -> Any:
         """The field's value by its rule; the default, with the problem noted, when it breaks the rule."""

@@ -104,7 +104,18 @@ def test_vendors_know_neither_django_nor_rows_nor_each_other() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["states", "backoff", "segments", "numbers", "routing", "types", "signing"]
+    "module",
+    [
+        "states",
+        "backoff",
+        "segments",
+        "numbers",
+        "routing",
+        "types",
+        "signing",
+        "wire_profile",
+        "negotiation",
+    ],
 )
 def test_pure_modules_import_no_framework(module: str) -> None:
     roots = {name.split(".")[0] for name in imports(ROOT / "messaging" / f"{module}.py")}

@@ -34,14 +34,13 @@ _SETTINGS = (
             "fields": (
                 "callback_secret",
                 "secret_dictated",
-                "bearer_prefix",
                 "allowed_hosts",
                 "report_sent",
                 "opt_out_as_inbound",
             )
         },
     ),
-    ("Inbound messages", {"fields": ("inbound_url_sms", "inbound_url_mms", "inbound_bare_array")}),
+    ("Inbound messages", {"fields": ("inbound_url_sms", "inbound_url_mms")}),
     ("Limits", {"fields": ("rate", "burst")}),
 )
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import orjson
@@ -14,13 +16,15 @@ from rest_framework.exceptions import APIException
 
 from accounts.authentication import Denied
 from accounts.limits import TooManyRequests
-from messaging import counters
+from messaging import counters, wire_profile
+from messaging.negotiation import wants_text
 from messaging.request_body import BodyTooLarge, BodyUnreadable
 from messaging.services.intake import NoConnection, RequestIdConflict
 from messaging.services.verify import CredentialsRefused
 from messaging.wire import InvalidRequest, envelope
+from messaging.wire_profile import DEFAULT, WireProfile
 
-__all__ = ["BadBody", "answer", "envelope", "error", "handle"]
+__all__ = ["USUAL", "BadBody", "Form", "answer", "envelope", "error", "handle"]
 
 DATABASE_RETRY_SECONDS = 5
 REPAIR_RETRY_SECONDS = 30  # until an operator has mended it
@@ -37,9 +41,28 @@ class BadBody(Exception):
         super().__init__(message)
 
 
-def answer(status: int, body: Mapping[str, Any], *, retry_after: int | None = None) -> HttpResponse:
-    """A JSON answer. `retry_after` in seconds."""
-    response = HttpResponse(orjson.dumps(body), content_type="application/json", status=status)
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How the caller reads answers: the tenant's profile, once the tenant is known, and its Accept header."""
+
+    accept: str = ""
+    profile: WireProfile = DEFAULT
+
+
+USUAL = Form()
+
+
+def answer(
+    status: int, body: Mapping[str, Any], *, words: str, form: Form = USUAL, retry_after: int | None = None
+) -> HttpResponse:
+    """An answer in JSON, or its `words` as plain text. `retry_after` in seconds."""
+    # A profile's choice of text is about success: the code of an error is worth having.
+    usual = form.profile.success if status == 200 else "json"
+    if wants_text(form.accept, usual=usual):
+        response = HttpResponse(words, content_type="text/plain; charset=utf-8", status=status)
+    else:
+        written = orjson.dumps(wire_profile.answer(body, form.profile))
+        response = HttpResponse(written, content_type="application/json", status=status)
     if retry_after is not None:
         response["Retry-After"] = str(retry_after)
     return response
@@ -53,41 +76,44 @@ def error(
     fields: Mapping[str, Sequence[str]] | None = None,
     request_id: str | None = None,
     retry_after: int | None = None,
+    form: Form = USUAL,
 ) -> HttpResponse:
     """An error answer, counted."""
     counters.requests_refused.labels(code).inc()
-    return answer(status, envelope(code, message, fields, request_id), retry_after=retry_after)
+    body = envelope(code, message, fields, request_id)
+    return answer(status, body, words=message, form=form, retry_after=retry_after)
 
 
-def handle(exc: Exception, *, request_id: str | None) -> HttpResponse:
+def handle(exc: Exception, *, request_id: str | None, form: Form = USUAL) -> HttpResponse:
     """The answer to whatever a view raised."""
-    refusal = _refusal(exc, request_id)
-    return refusal if refusal is not None else _fault(exc, request_id)
+    refusal = _refusal(exc, request_id, form)
+    return refusal if refusal is not None else _fault(exc, request_id, form)
 
 
-def _refusal(exc: Exception, request_id: str | None) -> HttpResponse | None:
+def _refusal(exc: Exception, request_id: str | None, form: Form) -> HttpResponse | None:
     """The answer when it is about the request; None when the fault is ours."""
+    said = partial(error, form=form)
     match exc:
         case InvalidRequest():
-            return error(400, exc.code, exc.message, fields=exc.fields, request_id=exc.request_id)
+            return said(400, exc.code, exc.message, fields=exc.fields, request_id=exc.request_id)
         case BadBody():
-            return error(exc.status, exc.code, str(exc))
+            return said(exc.status, exc.code, str(exc))
         case BodyTooLarge():
-            return error(413, "body_too_large", str(exc))
+            return said(413, "body_too_large", str(exc))
         case BodyUnreadable():
-            return error(400, "body_unreadable", str(exc))
+            return said(400, "body_unreadable", str(exc))
         case Denied():
-            return error(exc.status, exc.code, exc.message, request_id=request_id)
+            return said(exc.status, exc.code, exc.message, request_id=request_id)
         case TooManyRequests():
-            return error(429, "rate_limited", str(exc), request_id=request_id, retry_after=exc.retry_after)
+            return said(429, "rate_limited", str(exc), request_id=request_id, retry_after=exc.retry_after)
         case RequestIdConflict():
-            return error(409, "request_id_conflict", str(exc), request_id=request_id)
+            return said(409, "request_id_conflict", str(exc), request_id=request_id)
         case APIException():
-            return error(exc.status_code, str(exc.default_code), str(exc.detail))
+            return said(exc.status_code, str(exc.default_code), str(exc.detail))
     return None
 
 
-def _fault(exc: Exception, request_id: str | None) -> HttpResponse:
+def _fault(exc: Exception, request_id: str | None, form: Form) -> HttpResponse:
     """What an operator, or time, can mend: Bloomreach tries again (contract 4)."""
     if isinstance(exc, NoConnection | CredentialsRefused):
         code, retry_after, message = exc.code, REPAIR_RETRY_SECONDS, str(exc)
@@ -99,7 +125,7 @@ def _fault(exc: Exception, request_id: str | None) -> HttpResponse:
         _log_fault(exc)
         code, retry_after = "internal_error", REPAIR_RETRY_SECONDS
         message = "The connector met an unexpected fault; try again later."
-    return error(503, code, message, request_id=request_id, retry_after=retry_after)
+    return error(503, code, message, request_id=request_id, retry_after=retry_after, form=form)
 
 
 def _log_fault(exc: Exception) -> None:

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import orjson
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from accounts import limits
-from accounts.authentication import authenticate
-from messaging import wire
+from accounts.authentication import Denied, Principal, authenticate
+from messaging import wire, wire_profile
 from messaging.api import patience
-from messaging.api.errors import BadBody, answer, error, handle
+from messaging.api.errors import USUAL, BadBody, Form, answer, error, handle
 from messaging.request_body import read_body
-from messaging.services import intake
-from messaging.services.verify import verify
+from messaging.services import intake, wire_paths
+from messaging.services.verify import Verified, verify
 from messaging.types import Channel
 
 REFUSED_RETRY_SECONDS = 30
@@ -52,12 +54,20 @@ class MachineView(APIView):
     throttle_classes = ()
     channel: ClassVar[Channel]
     request_id: str | None = None  # known once the body is read
+    form: Form = USUAL
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """Nothing to negotiate: the token is checked by the handlers, in words of their own."""
+        """The token is checked by the handlers, in words of their own."""
+        self.form = Form(request.META.get("HTTP_ACCEPT", ""))
+
+    def principal(self, request: Request) -> Principal:
+        """Who speaks; from now on answers are in its profile's form. Raises Denied."""
+        principal = authenticate(SentHeaders(request.META))
+        self.form = replace(self.form, profile=wire_profile.loads(principal.tenant.wire_profile))
+        return principal
 
     def handle_exception(self, exc: Exception) -> Any:
-        return handle(exc, request_id=self.request_id)
+        return handle(exc, request_id=self.request_id, form=self.form)
 
 
 class SendView(MachineView):
@@ -67,12 +77,15 @@ class SendView(MachineView):
     parse: ClassVar[Parse]
 
     def post(self, request: Request) -> HttpResponse:
-        principal = authenticate(SentHeaders(request.META))
+        principal = self.principal(request)
         if not patience.was_moved(request.META):
             limits.spend(principal.tenant)
         body = _json_object(request._request)
         send_request = type(self).parse(
-            body, callback_hosts=principal.tenant.callback_hosts, demo=settings.DEMO
+            body,
+            callback_hosts=principal.tenant.callback_hosts,
+            demo=settings.DEMO,
+            keys=wire_profile.request_keys(principal.tenant.wire_profile, mms=self.channel is Channel.MMS),
         )
         self.request_id = send_request.request_id
         if send_request.request_id is None and not patience.may_wait(request.META):
@@ -91,10 +104,13 @@ class SendView(MachineView):
                     request_id=self.request_id,
                     duplicate=accepted.duplicate,
                 ),
+                words=f"accepted {accepted.message_id}",
+                form=self.form,
             )
         status, retry_after = (503, REFUSED_RETRY_SECONDS) if refusal.retry else (400, None)
         message = refusal.text or "The provider refused the message."
-        return error(status, refusal.code or "rejected_by_vendor", message, retry_after=retry_after)
+        code = refusal.code or "rejected_by_vendor"
+        return error(status, code, message, retry_after=retry_after, form=self.form)
 
 
 class SmsSendView(SendView):
@@ -113,9 +129,12 @@ class VerifyView(MachineView):
     http_method_names = GET
 
     def get(self, request: Request) -> HttpResponse:
-        principal = authenticate(SentHeaders(request.META))
-        verified = verify(principal=principal, channel=self.channel)
-        return answer(200, {"status": "ok", "message": verified.message})
+        message = self.verify(self.principal(request)).message
+        return answer(200, {"status": "ok", "message": message}, words=message, form=self.form)
+
+    def verify(self, principal: Principal) -> Verified:
+        """Raises NoConnection, CredentialsRefused."""
+        return verify(principal=principal, channel=self.channel)
 
 
 class SmsVerifyView(VerifyView):
@@ -124,6 +143,47 @@ class SmsVerifyView(VerifyView):
 
 class MmsVerifyView(VerifyView):
     channel = Channel.MMS
+
+
+class EitherVerifyView(VerifyView):
+    """For a base address that both channels share: SMS, or MMS where no account carries SMS."""
+
+    channel = Channel.SMS
+
+    def verify(self, principal: Principal) -> Verified:
+        try:
+            return super().verify(principal)
+        except intake.NoConnection as nothing:
+            try:
+                return verify(principal=principal, channel=Channel.MMS)
+            except intake.NoConnection:
+                raise nothing from None
+
+
+# What a tenant's profile can give an address of its own to (wire_profile.ACTIONS).
+ACTIONS = {
+    "sms_send": SmsSendView.as_view(),
+    "sms_verify": SmsVerifyView.as_view(),
+    "mms_send": MmsSendView.as_view(),
+    "mms_verify": MmsVerifyView.as_view(),
+}
+
+
+def agreed(request: HttpRequest) -> HttpResponseBase:
+    """Any other address: served when the profile of the token's tenant names it (contract 8). Raises Http404."""
+    path = request.path_info
+    if not wire_profile.may_name(path):
+        raise Http404
+    try:
+        principal = authenticate(SentHeaders(request.META))
+    except Denied as denied:
+        if not wire_paths.is_agreed(path):
+            raise Http404 from None
+        return handle(denied, request_id=None, form=Form(request.META.get("HTTP_ACCEPT", "")))
+    action = wire_profile.loads(principal.tenant.wire_profile).paths.get(path)
+    if action is None:
+        raise Http404
+    return ACTIONS[action](request)
 
 
 def _json_object(request: HttpRequest) -> dict[str, Any]:

@@ -16,11 +16,12 @@ from django.db import transaction
 
 from accounts.crypto import SealError
 from accounts.models import Tenant
-from messaging import backoff, callback_url, http, signing, wire
+from messaging import backoff, callback_url, http, signing, wire, wire_profile
 from messaging.models.raw import RawKind
 from messaging.models.statement import change, fetch
 from messaging.services import circuit, exchanges, guards, places
 from messaging.types import CallFailure, EventKind, HttpRequest, HttpResponse
+from messaging.wire_profile import WireProfile
 
 log = logging.getLogger(__name__)
 
@@ -203,9 +204,16 @@ def _post(rows: Sequence[Any], tenant: Tenant) -> Post:
     """The body, cut before it grows too large; what does not fit is due again at once."""
     fits: list[Any] = []
     pieces: list[bytes] = []
-    size = len(b'{"events":[]}')
+    profile = wire_profile.stored(tenant.wire_profile)
+    key = profile.inbound if rows[0].inbound_id is not None else profile.outbound
+    size = len(wire_profile.enclose([], key))
     for place, row in enumerate(rows):
-        piece = _written(row)
+        if (row.inbound_id is None) != (
+            rows[0].inbound_id is None
+        ):  # one URL for both: each in its own envelope
+            release([row.lease], ids=[row.id])
+            continue
+        piece = _written(row, profile)
         if piece is None:
             continue
         size += len(piece) + 1
@@ -214,16 +222,14 @@ def _post(rows: Sequence[Any], tenant: Tenant) -> Post:
             break
         fits.append(row)
         pieces.append(piece)
-    array = b"[" + b",".join(pieces) + b"]"
-    bare = tenant.inbound_bare_array and rows[0].inbound_id is not None
-    body = array if bare else b'{"events":' + array + b"}"
+    body = wire_profile.enclose(pieces, key)
     return Post(rows[0].lease, rows[0].destination_id, tenant, rows[0].url, tuple(fits), body)
 
 
-def _written(row: Any) -> bytes | None:
+def _written(row: Any, profile: WireProfile) -> bytes | None:
     """The event as JSON. None: it cannot be written, and is dead."""
     try:
-        return orjson.dumps(_event(row))
+        return orjson.dumps(wire_profile.dress(_event(row), profile))
     except Exception as error:  # one broken row must not hold up everybody's callbacks
         log.exception("callback could not be written", extra={"event": str(row.id)})
         text = f"the event could not be written ({type(error).__name__})"
@@ -282,7 +288,9 @@ def _attempt(post: Post, secret: Any, deadline: float) -> tuple[HttpRequest, Htt
     if wrong := _forbidden(post):
         return request, CallFailure("refused_address", f"the callback URL {wrong}", sent=False)
     try:
-        token = signing.authorization(secret.reveal(), bearer=post.tenant.bearer_prefix)
+        token = signing.authorization(
+            secret.reveal(), bearer=wire_profile.stored(post.tenant.wire_profile).bearer
+        )
     except (SealError, ValueError) as error:  # sealed with another key, or empty: an operator can repair both
         return request, CallFailure("no_signature", str(error), sent=False)
     request = HttpRequest("POST", post.url, {**headers, "Authorization": token}, post.body)

@@ -198,7 +198,7 @@ def _params(
         "callback_url": request.callback_url,
         "media": _json([_file(item) for item in request.media]),
         "metadata": _json(request.metadata),
-        "extra": _json({"from": request.raw_from, "to": request.raw_to, **request.extra}),
+        "extra": _json({**request.extra, "from": request.raw_from, "to": request.raw_to}),
     }
 
 

@@ -19,7 +19,7 @@ import connector.urls  # noqa: F401  (registers the desks)
 from connector.middleware import CONTENT_POLICY
 from messaging.models import Event, Message
 from tests.admin.conftest import SECRETS, Desk
-from tests.factories import make_connection, make_event, make_message
+from tests.factories import make_connection, make_event, make_message, make_tenant
 
 OURS = sorted(
     model._meta.label_lower

@@ -108,8 +108,8 @@ def test_the_console_line_masks_as_well() -> None:
 @pytest.mark.django_db
 def test_the_address_of_a_hook_is_not_logged(client: Client, caplog: pytest.LogCaptureFixture) -> None:
     """It is a secret where the vendor signs nothing. People's pages are logged as Django does it."""
-    for path in ("/hooks/simulator/guessed", "/sms/send", "/readyz", "/nothing"):
+    for path in ("/hooks/simulator/guessed", "/sms/send", "/readyz", "/static/nothing"):
         assert client.get(path).status_code >= 400
     assert [(one.name, one.getMessage()) for one in caplog.records] == [
-        ("django.request", "Not Found: /nothing")
+        ("django.request", "Not Found: /static/nothing")
     ]

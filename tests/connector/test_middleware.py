@@ -41,7 +41,7 @@ urlpatterns = [
     path("sms/seen", seen),
     path("sms/drf", drf),
     path("sms/none", nothing),
-    path("desk/seen", seen),
+    path("admin/seen", seen),
     path("hooks/crash", crashing(ZeroDivisionError("secret +421900000123"))),
     path("sms/database", crashing(OperationalError("connection refused"))),
     path("sms/interface", crashing(InterfaceError("connection already closed"))),
@@ -55,6 +55,7 @@ urlpatterns = [
 pytestmark = pytest.mark.urls(__name__)
 
 
+@pytest.mark.django_db  # whether an address that nobody serves is one of a tenant's own
 @pytest.mark.parametrize("debug", [pytest.param(False, id="production"), pytest.param(True, id="debug")])
 @pytest.mark.parametrize(
     ("address", "status", "code", "retry_after"),
@@ -111,7 +112,7 @@ def test_probes_may_come_by_address(client: Client) -> None:
 
 
 def test_an_unknown_host_is_refused_at_the_desk(client: Client) -> None:
-    assert client.get("/desk/seen", headers={"host": "elsewhere.example"}).status_code == 400
+    assert client.get("/admin/seen", headers={"host": "elsewhere.example"}).status_code == 400
 
 
 @pytest.mark.parametrize("address", ["/sms/seen", "/sms/seen/", "/sms/seen//"])
@@ -129,9 +130,9 @@ def test_machine_paths_carry_nothing_of_the_desk(client: Client) -> None:
 
 def test_the_desk_has_sessions_csrf_and_strict_headers() -> None:
     desk = Client(enforce_csrf_checks=True)
-    assert desk.post("/desk/seen").status_code == 403
-    answer = desk.get("/desk/seen", secure=True)
-    assert answer.content == b"GET /desk/seen ['_messages', 'session', 'user']"
+    assert desk.post("/admin/seen").status_code == 403
+    answer = desk.get("/admin/seen", secure=True)
+    assert answer.content == b"GET /admin/seen ['_messages', 'session', 'user']"
     policy = answer.headers["Content-Security-Policy"]
     assert "script-src 'self';" in policy and "unsafe" not in policy
     assert answer.headers["X-Frame-Options"] == "DENY"

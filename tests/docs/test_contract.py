@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -10,7 +11,7 @@ from uuid import UUID
 import pytest
 
 from accounts.models import DEFAULT_CALLBACK_HOSTS, ApiToken, Tenant
-from messaging import backoff, wire
+from messaging import backoff, wire, wire_profile
 from messaging.models.event import BATCH_CAP
 from messaging.services import onboarding
 from messaging.services.callbacks import BODY_CAP
@@ -103,6 +104,13 @@ def test_inbound_example():
         media=[],
         message_id=UUID(event["message_id"]),
     )
+
+
+def test_wire_profile_example_and_its_parts():
+    said = example(CONTRACT, "wire-profile")
+    assert wire_profile.parse(said).as_dict() == said
+    parts = [code(row[0])[0] for row in rows(CONTRACT, "## 8. The wire profile")]
+    assert parts == [part.name for part in fields(wire_profile.WireProfile)]
 
 
 def test_fields_and_their_aliases():

@@ -120,7 +120,8 @@ def test_mms_texts_may_be_empty(name: str):
         pytest.param(
             {"from": "TwelveLetter"},
             "from",
-            "is longer than the 11 GSM characters that a sender name may have",
+            "is too long for a name; it must be a number of 7 to 15 digits with its country code, a short code "
+            "of 3 to 8 digits, or a name of 1 to 11 characters of the GSM alphabet",
             id="sender name too long",
         ),
         pytest.param({"to": ABSENT}, "to", "is required", id="no recipient"),

@@ -173,7 +173,7 @@ def test_custom_data_comes_back_byte_for_byte(bloomreach: Listener, data: str) -
 
 
 def test_body_of_an_inbound_message(bloomreach: Listener) -> None:
-    tenant = factories.make_tenant(inbound_bare_array=True)
+    tenant = factories.make_tenant(wire_profile={"inbound": ""})
     connection = factories.make_connection(tenant)
     inbound = factories.make_inbound(connection, text="STOP", media=[{"url": "https://x.example/a"}])
     event = make_inbound_event(
@@ -208,6 +208,39 @@ def test_inbound_events_are_wrapped_like_the_others_by_default(bloomreach: Liste
     assert list(json.loads(bloomreach.posts[0].body)) == ["events"]
 
 
+def test_events_are_written_as_the_profile_says(bloomreach: Listener) -> None:
+    tenant = factories.make_tenant(
+        wire_profile={"spelling": "camel", "outbound": "", "inbound": "data", "statuses": {"delivered": "OK"}}
+    )
+    message = factories.make_message(
+        state=MessageState.DELIVERED, connection=factories.make_connection(tenant), request_id="req-1"
+    )
+    make_event(bloomreach, message)
+    make_inbound_event(factories.make_inbound(message.connection), bloomreach.url("/in"))
+
+    tell_until_quiet()
+
+    told = {post.path: json.loads(post.body) for post in bloomreach.posts}
+    [event] = told["/hook"]
+    assert (event["requestId"], event["status"]) == ("req-1", "OK")
+    assert list(told["/in"]) == ["data"]
+    assert told["/in"]["data"][0]["messageId"]
+
+
+def test_one_address_for_both_gets_each_in_its_own_envelope(bloomreach: Listener) -> None:
+    tenant = factories.make_tenant(wire_profile={"inbound": ""})
+    message = factories.make_message(
+        state=MessageState.DELIVERED, connection=factories.make_connection(tenant)
+    )
+    make_event(bloomreach, message)
+    make_inbound_event(factories.make_inbound(message.connection), bloomreach.url())
+
+    tell_until_quiet()
+
+    assert sorted(type(json.loads(post.body)).__name__ for post in bloomreach.posts) == ["dict", "list"]
+    assert Event.objects.filter(state=S.ACKED).count() == 2
+
+
 # ---- the signature
 
 
@@ -215,7 +248,10 @@ def test_inbound_events_are_wrapped_like_the_others_by_default(bloomreach: Liste
 def test_each_attempt_is_signed_anew(
     bloomreach: Listener, monkeypatch: pytest.MonkeyPatch, bearer: bool
 ) -> None:
-    make_event(bloomreach, lane=factories.callback_lane(factories.make_tenant(bearer_prefix=bearer)))
+    make_event(
+        bloomreach,
+        lane=factories.callback_lane(factories.make_tenant(wire_profile={"bearer": True} if bearer else {})),
+    )
     bloomreach.answer = lambda post: 503 if len(bloomreach.posts) == 1 else 200
     real = time.time
     tell()
