@@ -69,7 +69,6 @@ class Tenant(models.Model):
         default=dict,
         blank=True,
         db_default={},
-        editable=False,
         help_text="How this project spells keys, envelopes and statuses, where it differs from the default.",
     )
     report_sent = models.BooleanField(

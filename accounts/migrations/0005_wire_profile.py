@@ -27,7 +27,6 @@ class Migration(migrations.Migration):
                 blank=True,
                 db_default={},
                 default=dict,
-                editable=False,
                 help_text="How this project spells keys, envelopes and statuses, where it differs from the default.",
             ),
         ),

@@ -21,6 +21,7 @@ from messaging.models import Connection, InboundMessage, Lane, Message
 from messaging.services import guards, onboarding
 from messaging.services.onboarding import Onboarded
 from messaging.types import LaneKind
+from messaging.wire_profile import ProfileError, parse
 
 if TYPE_CHECKING:
     _Admin = admin.ModelAdmin[Tenant]
@@ -34,6 +35,7 @@ _SETTINGS = (
             "fields": (
                 "callback_secret",
                 "secret_dictated",
+                "wire_profile",
                 "allowed_hosts",
                 "report_sent",
                 "opt_out_as_inbound",
@@ -46,7 +48,22 @@ _SETTINGS = (
 
 
 class DeskTenantForm(TenantForm):
-    """A tenant whose addresses can be dialled."""
+    """A tenant whose addresses can be dialled and whose wire profile can be spoken."""
+
+    wire_profile = forms.JSONField(
+        required=False,
+        help_text="How this project spells what we speak with it, where it differs from the default. JSON: "
+        '{"spelling": "camel", "outbound": "", "bearer": true}. docs/contract.md, section 8, has all parts.',
+    )
+
+    def clean_wire_profile(self) -> dict[str, Any]:
+        try:
+            profile = parse(self.cleaned_data["wire_profile"] or {})
+        except ProfileError as error:
+            raise forms.ValidationError(
+                [f"{part} {words}" for part, words in error.problems.items()]
+            ) from None
+        return profile.as_dict()
 
     def clean_inbound_url_sms(self) -> str:
         return self._dialable("inbound_url_sms")
