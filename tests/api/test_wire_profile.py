@@ -129,7 +129,8 @@ def test_text_of_a_missing_token(client: Client) -> None:
     answer = client.get("/verify", headers={"Accept": "text/plain"})
     assert (answer.status_code, answer.content) == (
         401,
-        b"No token was sent. Send the account's token in the header Chan-Token.",
+        b"No token was sent. Send the account's token in the header Chan-Token, or in the one that the connector's "
+        b"operator agreed with you.",
     )
 
 
