@@ -203,14 +203,15 @@ def inbound_event(
 
 def field_of(key: str) -> str:
     """Our field that a request's key means, in any case and with or without _ and -; "" for none."""
-    return _LOOSE.get(_plain(key), "")
+    return _LOOSE.get(plain(key), "")
 
 
-def _plain(key: str) -> str:
+def plain(key: str) -> str:
+    """A key without what spellings differ in."""
     return key.replace("_", "").replace("-", "").lower()
 
 
-_LOOSE = {_plain(key): name for name, spellings in MMS_KEYS.items() for key in spellings}
+_LOOSE = {plain(key): name for name, spellings in MMS_KEYS.items() for key in spellings}
 
 
 def _unix(moment: datetime) -> float:

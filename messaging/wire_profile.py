@@ -33,10 +33,8 @@ NUMBER_MAX = 2**53 - 1
 
 _NAME = re.compile(r"[A-Za-z_$@][A-Za-z0-9_.$@-]{0,63}")
 _PATH = re.compile(r"(?:/[A-Za-z0-9._~-]+)+")
-# Served already, or not for Bloomreach: a profile cannot give these away.
-_TAKEN = re.compile(
-    r"/(?:admin|static|hooks|simulator|healthz|readyz|metrics)(?:/.*)?|/verify|/(?:sms|mms)/(?:send|verify|send-(?:sms|mms))"
-)
+_SERVED = re.compile(r"/verify|/sms/(?:send|send-sms|verify)|/mms/(?:send|send-mms|verify)")
+_NOT_FOR_BLOOMREACH = re.compile(r"/(?:admin|static|hooks|simulator|healthz|readyz|metrics)(?:/.*)?")
 _NESTED = ("error", "media")  # ours to spell; metadata and custom data are Bloomreach's own
 
 
@@ -138,7 +136,13 @@ def changed(profile: WireProfile, **values: Any) -> WireProfile:
 
 def may_name(path: str) -> bool:
     """Whether a profile could name this address."""
-    return len(path) <= PATH_MAX and bool(_PATH.fullmatch(path)) and not _TAKEN.fullmatch(path)
+    is_path = len(path) <= PATH_MAX and _PATH.fullmatch(path)
+    return bool(is_path) and not is_served(path) and not _NOT_FOR_BLOOMREACH.fullmatch(path)
+
+
+def is_served(path: str) -> bool:
+    """Whether the address is served for everybody (contract 1)."""
+    return bool(_SERVED.fullmatch(path))
 
 
 def dress(event: Mapping[str, Any], profile: WireProfile) -> Mapping[str, Any]:
@@ -253,7 +257,7 @@ def _path(value: Any) -> str:
         raise ValueError(
             f"must begin with / and hold letters, digits, . _ ~ - and /, at most {PATH_MAX} characters"
         )
-    if _TAKEN.fullmatch(path):
+    if not may_name(path):
         raise ValueError(f"must not name {path}: it is served already, or is not Bloomreach's")
     return path
 

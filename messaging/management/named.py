@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from django.core.management.base import CommandError
 
+from accounts.models import Tenant
 from messaging.models import Connection
 
 
@@ -15,3 +16,11 @@ def accounts(names: Sequence[str]) -> list[Connection]:
     if unknown := [name for name in names if name not in by_name]:
         raise CommandError(f"no provider account named {', '.join(unknown)} (write it TENANT/NAME)")
     return [by_name[name] for name in names]
+
+
+def tenant_of(slug: str) -> Tenant:
+    """The tenant. Raises CommandError when there is none of that name."""
+    found = Tenant.objects.filter(slug=slug).first()
+    if found is None:
+        raise CommandError(f"no tenant named {slug}")
+    return found
