@@ -162,15 +162,15 @@ class Document:
     def resolve(self, node: Any) -> Schema:
         """An object, wherever its reference leads; {} when there is none."""
         self._spend()
-        node = _mapping(node)
+        found: Schema = _mapping(node)
         for _ in range(REFERENCES_MAX):
-            reference = node.get("$ref")
+            reference = found.get("$ref")
             if not isinstance(reference, str):
-                return node
+                return found
             if not reference.startswith("#"):
                 self.unfollowed.add(reference[:200])
                 return {}
-            node = _mapping(self._at(reference))
+            found = _mapping(self._at(reference))
         return {}
 
     def _at(self, reference: str) -> Any:

@@ -12,6 +12,7 @@ from messaging.models.report import Report
 from messaging.models.route import Route
 from messaging.models.sender_rate import SenderRate
 from messaging.models.slot import Slot
+from messaging.models.wire_shape import WireShape
 
 __all__ = [
     "Attempt",
@@ -29,4 +30,5 @@ __all__ = [
     "Route",
     "SenderRate",
     "Slot",
+    "WireShape",
 ]
