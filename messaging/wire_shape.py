@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 from messaging.wire import MMS_KEYS, SMS_KEYS, field_of
@@ -30,9 +32,11 @@ _OPTIONAL = ("metadata", "request_id")
 def shape(body: Mapping[str, Any]) -> dict[str, str]:
     """Key -> JSON type in words. Keys that may be content themselves are told as one odd key."""
     told: dict[str, str] = {}
-    for key in list(body)[:KEYS_MAX]:
-        depth = DEPTH_MAX if field_of(key) in _OPAQUE else 0
-        told[_name(key)] = _kind(body[key], depth=depth)
+    for key, value in islice(body.items(), KEYS_MAX):
+        if type(value) is str:  # the most of them
+            told[_name(key)] = "string" if value else "empty string"
+        else:
+            told[_name(key)] = _kind(value, depth=DEPTH_MAX if field_of(key) in _OPAQUE else 0)
     return told
 
 
@@ -42,7 +46,8 @@ def no_object(media_type: str) -> dict[str, str]:
     return {BODY: kind if _MEDIA_TYPE.fullmatch(kind) else "no media type"}
 
 
-def headers(names: Iterable[str]) -> tuple[str, ...]:
+@lru_cache(maxsize=256)
+def headers(names: tuple[str, ...]) -> tuple[str, ...]:
     """The names of setting fields among a request's headers, and of those that usually carry a token."""
     written = {"-".join(word.capitalize() for word in re.split("[-_]", name)) for name in names}
     kept = [name for name in written if name.startswith("Chan-") or name in _TELLING]
@@ -101,4 +106,9 @@ def _kind(value: Any, *, depth: int) -> str:
 
 
 def _name(key: str) -> str:
-    return key if len(key) <= NAME_MAX and _NAME.fullmatch(key) else ODD
+    return _short_name(key) if len(key) <= NAME_MAX else ODD
+
+
+@lru_cache(maxsize=2048)
+def _short_name(key: str) -> str:
+    return key if _NAME.fullmatch(key) else ODD

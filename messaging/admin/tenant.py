@@ -15,6 +15,8 @@ from django.utils.safestring import SafeString
 
 from accounts.forms import TenantForm
 from accounts.models import DEFAULT_HEADER, ApiToken, Tenant, TenantStatus
+from messaging import wire_profile
+from messaging.admin.wire import WirePages
 from messaging.models import Connection, InboundMessage, Lane, Message
 from messaging.services import onboarding
 from messaging.services.onboarding import Onboarded
@@ -61,7 +63,7 @@ class NewTenantForm(TenantForm):
 
 
 @admin.register(Tenant)
-class TenantAdmin(_Admin):
+class TenantAdmin(WirePages, _Admin):
     """The page of one Bloomreach project."""
 
     form = TenantForm
@@ -69,7 +71,7 @@ class TenantAdmin(_Admin):
     list_filter = ("status",)
     search_fields = ("slug", "name", "customer", "project_id")
     actions = ("pause", "resume", "suspend", "forget_previous_secret")
-    readonly_fields = ("callback_secret_standing", "addresses", "created_at", "updated_at")
+    readonly_fields = ("callback_secret_standing", "addresses", "wire", "created_at", "updated_at")
     prepopulated_fields = {"slug": ("name",)}  # noqa: RUF012  (Django's own idiom)
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
@@ -82,7 +84,8 @@ class TenantAdmin(_Admin):
             token = ("First API token", {"fields": ("header", "second_header", "second_value")})
             return ((None, {"fields": who}), token, *_SETTINGS)
         standing = ("For Bloomreach", {"fields": ("addresses", "callback_secret_standing")})
-        return ((None, {"fields": (*who, "status", "created_at", "updated_at")}), *_SETTINGS, standing)
+        wire = ("Wire", {"fields": ("wire",)})
+        return ((None, {"fields": (*who, "status", "created_at", "updated_at")}), *_SETTINGS, wire, standing)
 
     def get_prepopulated_fields(self, request: HttpRequest, obj: Tenant | None = None) -> Any:
         return {} if obj else self.prepopulated_fields
@@ -142,7 +145,8 @@ class TenantAdmin(_Admin):
 
     @admin.display(description="addresses that Bloomreach calls")
     def addresses(self, tenant: Tenant) -> SafeString:
-        rows = ((entry.label, entry.method, entry.url) for entry in onboarding.endpoints())
+        agreed = wire_profile.stored(tenant.wire_profile).paths
+        rows = ((entry.label, entry.method, entry.url) for entry in onboarding.endpoints(agreed))
         return format_html_join("", "<div>{}: <code>{} {}</code></div>", rows)
 
     @admin.action(description="Pause: accept and hold", permissions=["change"])

@@ -16,6 +16,7 @@ from messaging.models import Connection, Lane, Message
 from messaging.models.lane import DEFAULT_CALLBACK_CAP
 from messaging.types import LaneKind, MessageState
 from messaging.vendors import registry
+from messaging.wire_profile import ACTIONS
 
 ENDPOINTS = (
     ("Send SMS", "POST", "/sms/send"),
@@ -69,9 +70,13 @@ class Onboarded:
         return Handover(endpoints=endpoints(), fields=fields, callback_secret=self.callback_secret)
 
 
-def endpoints() -> tuple[Endpoint, ...]:
-    """The addresses that Bloomreach calls, at our public address."""
-    return tuple(Endpoint(label, method, f"{settings.PUBLIC_URL}{path}") for label, method, path in ENDPOINTS)
+def endpoints(agreed: Mapping[str, str] | None = None) -> tuple[Endpoint, ...]:
+    """The addresses that Bloomreach calls, at our public address; `agreed` are a profile's own (contract 8)."""
+    names = dict(zip(ACTIONS, ENDPOINTS, strict=True))
+    own = ((f"{names[action][0]}, agreed", names[action][1], path) for path, action in (agreed or {}).items())
+    return tuple(
+        Endpoint(label, method, f"{settings.PUBLIC_URL}{path}") for label, method, path in (*ENDPOINTS, *own)
+    )
 
 
 def setting_fields(*, token: ApiToken, secret: str) -> tuple[SettingField, ...]:

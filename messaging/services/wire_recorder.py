@@ -124,7 +124,7 @@ def shape_of(body: Any, media_type: str) -> dict[str, str]:
 
 def header_names(meta: Iterable[str]) -> tuple[str, ...]:
     """The names of the setting fields in a WSGI environment."""
-    return wire_shape.headers(name[5:] for name in meta if name.startswith("HTTP_"))
+    return wire_shape.headers(tuple([name[5:] for name in meta if name.startswith("HTTP_")]))
 
 
 def _store(one: Shape) -> int:

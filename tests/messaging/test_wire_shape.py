@@ -87,7 +87,7 @@ def test_headers_are_names_of_setting_fields() -> None:
         "CHAN_421900000123",
         "HOST",
     ]
-    assert wire_shape.headers(names) == (
+    assert wire_shape.headers(tuple(names)) == (
         wire_shape.ODD,
         "Authorization",
         "Chan-Account",
