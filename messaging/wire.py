@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from messaging import fields
-from messaging.fields import FieldError
+from messaging.fields import FieldError, plain
 from messaging.media import parse_media
 from messaging.numbers import double_zero
 from messaging.types import Channel, Media
@@ -204,11 +204,6 @@ def inbound_event(
 def field_of(key: str) -> str:
     """Our field that a request's key means, in any case and with or without _ and -; "" for none."""
     return _LOOSE.get(plain(key), "")
-
-
-def plain(key: str) -> str:
-    """A key without what spellings differ in."""
-    return key.replace("_", "").replace("-", "").lower()
 
 
 _LOOSE = {plain(key): name for name, spellings in MMS_KEYS.items() for key in spellings}

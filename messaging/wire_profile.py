@@ -52,6 +52,7 @@ class WireProfile:
     array of events, "" for a bare array. `paths` are addresses beside the usual ones, each for one of ACTIONS."""
 
     spelling: str = "snake"
+    spelling_in: str = "snake"
     keys_out: Mapping[str, str] = field(default_factory=dict)
     keys_in: Mapping[str, str] = field(default_factory=dict)
     outbound: str = EVENTS
@@ -69,7 +70,7 @@ class WireProfile:
 
     def spelled_in(self, key: str) -> str:
         """One of our request keys as the other side is expected to write it."""
-        return self.keys_in.get(key) or (camel(key) if self.spelling == "camel" else key)
+        return self.keys_in.get(key) or (camel(key) if self.spelling_in == "camel" else key)
 
     def as_dict(self) -> dict[str, Any]:
         """What differs from the default, as it is stored."""
@@ -282,6 +283,7 @@ def _word(value: Any, *, empty: bool = False) -> str:
 
 _RULES: dict[str, Callable[[Any], Any]] = {
     "spelling": _one_of(*SPELLINGS),
+    "spelling_in": _one_of(*SPELLINGS),
     "keys_out": _names(KEYS_OUT),
     "keys_in": _names(MMS_KEYS),
     "outbound": _envelope,

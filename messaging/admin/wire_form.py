@@ -44,7 +44,12 @@ class WireForm(forms.Form):
 
     spelling = forms.ChoiceField(
         choices=[("snake", "snake_case"), ("camel", "camelCase")],
-        help_text="How keys go out. What comes in is read in every spelling.",
+        label="Spelling of what goes out",
+    )
+    spelling_in = forms.ChoiceField(
+        choices=[("snake", "snake_case"), ("camel", "camelCase")],
+        label="Spelling that is expected",
+        help_text="For the preview, and for comparing with what comes: that is read in every spelling.",
     )
     outbound = forms.CharField(
         required=False,
@@ -98,6 +103,7 @@ def initial(profile: WireProfile) -> dict[str, Any]:
     """What the form shows of a profile."""
     return {
         "spelling": profile.spelling,
+        "spelling_in": profile.spelling_in,
         "outbound": profile.outbound,
         "inbound": profile.inbound,
         "bearer": profile.bearer,

@@ -28,6 +28,8 @@ MORE = 30  # further ones of a tenant, with unknown keys or refused
 STRANGERS = 50  # shapes of requests whose tenant is not known, of all together
 WAITING_MAX = 200  # shapes on their way to the database; further ones are dropped
 SEEN_MAX = 10_000
+HEADERS_READ = 60  # header names of a request
+HEADER_END = 5 + 64  # characters of one, "HTTP_" included
 SEEN_SECONDS = (
     600.0  # then a shape is offered to the database again: a person may have forgotten the old ones
 )
@@ -59,7 +61,7 @@ class Shape:
         return (self.tenant_id, self.action, self.code, tuple(self.keys.items()), self.headers)
 
 
-_seen: dict[tuple[Any, ...], float] = {}
+_seen: dict[int, float] = {}  # by the hash of the mark
 _waiting: queue.Queue[Shape] = queue.Queue(WAITING_MAX)
 _lock = threading.Lock()
 _started = False
@@ -67,7 +69,7 @@ _started = False
 
 def note(one: Shape) -> None:
     """Remembers a shape that this process has not seen for ten minutes, to be written. Costs no statement."""
-    now, mark = time.monotonic(), one.mark
+    now, mark = time.monotonic(), hash(one.mark)
     if _seen.get(mark, 0.0) > now:
         return
     try:
@@ -124,7 +126,8 @@ def shape_of(body: Any, media_type: str) -> dict[str, str]:
 
 def header_names(meta: Iterable[str]) -> tuple[str, ...]:
     """The names of the setting fields in a WSGI environment."""
-    return wire_shape.headers(tuple([name[5:] for name in meta if name.startswith("HTTP_")]))
+    names = [name[5:HEADER_END] for name in meta if name.startswith("HTTP_")]
+    return wire_shape.headers(tuple(names[:HEADERS_READ]))
 
 
 def _store(one: Shape) -> int:
@@ -149,7 +152,7 @@ def _run() -> None:
         try:
             _store(one)
         except DatabaseError as error:  # the database is away, or the tenant was deleted meanwhile
-            _seen.pop(one.mark, None)
+            _seen.pop(hash(one.mark), None)
             logger.warning("shape of a request not written: %s", type(error).__name__)
         finally:
             connection.close()

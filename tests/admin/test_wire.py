@@ -24,7 +24,7 @@ from tests.services.listener import Listener
 
 pytestmark = pytest.mark.django_db
 
-CAMEL = {"spelling": "camel", "outbound": "", "inbound": "events", "success": "json"}
+CAMEL = {"spelling": "camel", "spelling_in": "camel", "outbound": "", "inbound": "events", "success": "json"}
 
 
 @pytest.fixture
@@ -93,6 +93,7 @@ def test_all_parts_are_saved_and_logged(admin_client: Client, tenant: Tenant) ->
     )
     expected = {
         "spelling": "camel",
+        "spelling_in": "camel",
         "keys_out": {"to": "recipient"},
         "keys_in": {"text": "messageText"},
         "outbound": "",
@@ -143,6 +144,7 @@ def test_what_is_wrong_stands_at_its_field(
 
 
 def test_recorded_requests_stand_beside_the_profile(admin_client: Client, tenant: Tenant) -> None:
+    wire_recorder.forget_seen()  # what requests of other tests left behind
     body = {"from": "Acme", "to": "1", "msg": "<b>x</b>", "customData": "x", "callback_url": "x"}
     wire_recorder.note(
         wire_recorder.Shape(

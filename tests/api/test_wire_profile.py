@@ -172,6 +172,15 @@ def test_an_agreed_address_takes_messages(client: Client, path: str, body: dict[
     assert caller.client.get(path, headers={"Chan-Token": caller.secret}).status_code == 405
 
 
+def test_an_agreed_address_costs_no_statement_of_its_own(
+    client: Client, django_assert_num_queries: Any
+) -> None:
+    caller = make_caller(client, wire_profile={"paths": PATHS, "spelling": "camel"})
+    assert caller.post("/send", SMS).status_code == 200  # now token, tenant and accounts are remembered
+    with django_assert_num_queries(0):  # the insert itself is written by hand, and not counted here
+        assert caller.post("/send", {**SMS, "request_id": "r-2"}).status_code == 200
+
+
 def test_an_agreed_address_verifies(client: Client, vendor: responses.RequestsMock) -> None:
     caller = make_caller(client, wire_profile={"paths": PATHS})
     assert caller.get("/c/acme/sms/verify").json()["status"] == "ok"

@@ -57,6 +57,7 @@ def test_the_pages_of_a_camel_case_partner() -> None:
     found = read(document(sms__send=SEND, verify=VERIFY), document(callbacks=CALLBACK), document(in_=INBOUND))
     assert found.profile.as_dict() == {
         "spelling": "camel",
+        "spelling_in": "camel",
         "keys_in": {"text": "messageText"},
         "outbound": "",
         "inbound": "messages",
@@ -116,6 +117,7 @@ def test_forms(write: Any) -> None:
     assert [page.role for page in found.pages] == ["sms_send", "outbound"]
     assert found.profile.as_dict() == {
         "spelling": "camel",
+        "spelling_in": "camel",
         "keys_in": {"text": "messageText"},
         "outbound": "",
     }
@@ -360,6 +362,7 @@ def test_what_the_tenant_has_stays_where_the_description_is_silent() -> None:
     found = read(document(sms__send=SEND), base=base)
     assert found.profile.as_dict() == {
         "spelling": "camel",
+        "spelling_in": "camel",
         "bearer": True,
         "inbound": "",
         "extra": {"a": 1},
@@ -373,6 +376,12 @@ def test_our_own_description_makes_no_difference() -> None:
     assert found.profile.as_dict() == {}
     assert {page.role for page in found.pages} == {"sms_send", "mms_send", "verify"}
     assert all(not page.unknown and not page.guessed and not page.missing for page in found.pages)
+
+
+def test_requests_and_events_may_be_spelled_differently() -> None:
+    send = post(strings("to", "text", "custom_data", "callback_url", "request_id"))
+    found = read(document(sms__send=send, callbacks=CALLBACK))
+    assert found.profile.as_dict() == {"spelling": "camel", "outbound": ""}
 
 
 def test_a_page_without_keys_is_said_to_have_none() -> None:

@@ -113,7 +113,7 @@ def test_headers_are_names_of_setting_fields() -> None:
         pytest.param({"metadata": ..., "request_id": ...}, {}, [], id="what may be absent"),
         pytest.param(
             {},
-            {"spelling": "camel"},
+            {"spelling_in": "camel"},
             [
                 "request_id comes for requestId",
                 "custom_data comes for customData",
