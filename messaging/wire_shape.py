@@ -56,18 +56,16 @@ def headers(names: tuple[str, ...]) -> tuple[str, ...]:
 
 def unknown(told: Mapping[str, str], profile: WireProfile) -> list[str]:
     """Keys of a shape that mean nothing to us."""
-    own = profile.keys_in.values()
-    return [key for key in told if key not in own and not field_of(key) and key != BODY]
+    return [key for key in told if not profile.field_of(key) and key != BODY]
 
 
 def differences(told: Mapping[str, str], profile: WireProfile, *, mms: bool) -> list[str]:
     """In which ways a request differs from what the profile expects, in words."""
     if BODY in told:
         return [f"the body is no JSON object ({told[BODY]})"]
-    own = {key: name for name, key in profile.keys_in.items()}
     found: dict[str, str] = {}
     for key in told:
-        found.setdefault(own.get(key) or field_of(key), key)
+        found.setdefault(profile.field_of(key), key)
     words = []
     for name in MMS_KEYS if mms else SMS_KEYS:
         expected = profile.spelled_in(name)

@@ -81,6 +81,14 @@ def test_a_key_of_the_profiles_own_comes_first(client: Client) -> None:
     assert Message.objects.get().sender == "Shop"
 
 
+@pytest.mark.parametrize("key", ["messageText", "message_text", "MESSAGE-TEXT"])
+def test_a_key_of_the_profiles_own_comes_in_any_spelling_too(client: Client, key: str) -> None:
+    caller = make_caller(client, wire_profile={"keys_in": {"text": "messageText"}})
+    body = {name: value for name, value in SMS.items() if name != "text"}
+    assert caller.post("/sms/send", {**body, key: "Own"}).status_code == 200
+    assert Content.objects.get().text == "Own"
+
+
 def test_answers_are_spelled_like_the_profile(client: Client) -> None:
     caller = make_caller(client, wire_profile={"spelling": "camel", "keys_out": {"message_id": "id"}})
     answer = caller.post("/sms/send", SMS).json()

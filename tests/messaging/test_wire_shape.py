@@ -108,6 +108,9 @@ def test_headers_are_names_of_setting_fields() -> None:
             {"text": ..., "msg": "x"}, {}, ["text does not come", "msg (string) is not known"], id="unknown"
         ),
         pytest.param({"text": ..., "msg": "x"}, {"keys_in": {"text": "msg"}}, [], id="in the profile"),
+        pytest.param(
+            {"text": ..., "m_s_g": "x"}, {"keys_in": {"text": "msg"}}, ["m_s_g comes for msg"], id="nearly"
+        ),
         pytest.param({"to": ["x"]}, {}, ["to is array of string"], id="another type"),
         pytest.param({"metadata": "x"}, {}, ["metadata is string"], id="metadata a text"),
         pytest.param({"metadata": ..., "request_id": ...}, {}, [], id="what may be absent"),
