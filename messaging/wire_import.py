@@ -165,13 +165,17 @@ def _role(operation: Operation) -> str:
     fields = {_of_request(name)[0] for name in names}
     if "verif" in operation.words and (operation.method == "get" or not names):
         return "verify"
+    is_inbound = any(word in operation.words for word in ("inbound", "incoming", "reply", "replies"))
     if not names:
-        return "other"
+        # An array of objects whose keys are not told: at least its envelope is.
+        told = operation.body is not None and operation.body.envelope is not None
+        is_report = any(word in operation.words for word in ("callback", "delivery", "report"))
+        return "inbound" if told and is_inbound else "outbound" if told and is_report else "other"
     if "callback_url" in fields:
         return "mms_send" if "media" in fields else "sms_send"
     if names & {"status", "state", "deliverystatus", "messagestatus"}:
         return "outbound"
-    if any(word in operation.words for word in ("inbound", "incoming", "reply", "replies")):
+    if is_inbound:
         return "inbound"
     if "to" in fields and fields & {"text", "media"}:
         return "mms_send" if "media" in fields else "sms_send"

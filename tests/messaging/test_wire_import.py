@@ -378,6 +378,34 @@ def test_our_own_description_makes_no_difference() -> None:
     assert all(not page.unknown and not page.guessed and not page.missing for page in found.pages)
 
 
+@pytest.mark.parametrize(
+    ("schema", "envelope"),
+    [
+        pytest.param(
+            strings(RAW_BODY={"type": "array", "items": strings("from", "to", "text")}),
+            "",
+            id="no key, as rendered",
+        ),
+        pytest.param(
+            strings(RAW_BODY={"type": "array", "items": {"type": "object"}}), "", id="nor keys inside"
+        ),
+        pytest.param({"type": "array", "items": {"type": "object"}}, "", id="an array of objects"),
+        pytest.param({"type": "array"}, "", id="an array"),
+        pytest.param(
+            strings(messages={"type": "array", "items": {"type": "object"}}),
+            "messages",
+            id="a key, none inside",
+        ),
+        pytest.param(
+            {"oneOf": [{"type": "array", "items": strings("text")}, {"type": "object"}]}, "", id="or"
+        ),
+    ],
+)
+def test_the_envelope_is_learned_where_keys_are_not_told(schema: Any, envelope: str) -> None:
+    found = read(document(hook=post(schema, summary="Inbound messages")))
+    assert (found.pages[0].role, found.profile.inbound) == ("inbound", envelope)
+
+
 def test_requests_and_events_may_be_spelled_differently() -> None:
     send = post(strings("to", "text", "custom_data", "callback_url", "request_id"))
     found = read(document(sms__send=send, callbacks=CALLBACK))
