@@ -78,7 +78,7 @@ def test_refused_credentials_are_not_saved(vendor: Vendor) -> None:
         pytest.param(("--set", "base_url=nowhere"), "base_url: .* must be an address", id="wrong address"),
         pytest.param(("--set", "api_key=x"), "is a secret: set CONNECT_API_KEY", id="a secret in the open"),
         pytest.param(("--set", "novalue"), "write it NAME=VALUE", id="no value"),
-        pytest.param(("--sender", "a name too long for GSM"), "the sender is longer", id="sender"),
+        pytest.param(("--sender", "a name too long for GSM"), "the sender is too long for a name", id="sender"),
         pytest.param(("--to", "00421900000100"), "--to needs --from", id="no sender"),
         pytest.param(("--to", "421900000100", "--from", "Demo"), "--to must be", id="recipient"),
     ],
