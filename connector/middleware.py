@@ -19,6 +19,7 @@ GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
 # Probes come by address, not by name; everybody else must know the public name.
 ANY_HOST = ("/healthz", "/readyz", "/metrics")
+REMEMBERED_MAX = 256  # characters of a path
 CONTENT_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
     "connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
@@ -52,7 +53,8 @@ def _call_view(request: HttpRequest) -> HttpResponseBase:
     if request.path_info.endswith("/"):
         request.path_info = request.path_info.rstrip("/")
         request.path = request.path.rstrip("/")
-    match = _resolve(request.path_info)
+    path = request.path_info
+    match = _resolve(path) if len(path) <= REMEMBERED_MAX else get_resolver().resolve(path)
     request.resolver_match = match
     response: Any = match.func(request, *match.args, **match.kwargs)
     if isinstance(response, SimpleTemplateResponse):  # DRF's Response is one

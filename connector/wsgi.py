@@ -20,6 +20,7 @@ from django.core.signals import request_started  # noqa: E402
 from accounts import last_used  # noqa: E402  (a model: the apps must be loaded)
 from connector import pulse  # noqa: E402
 from messaging import clock  # noqa: E402
+from messaging.services import wire_recorder  # noqa: E402
 
 # Each request ends by giving its connection back to the pool, so there is nothing to look at when one starts.
 request_started.disconnect(db.close_old_connections)
@@ -27,6 +28,7 @@ request_started.disconnect(db.reset_queries)
 last_used.start()
 clock.start()
 pulse.start()
+wire_recorder.start()
 
 log = logging.getLogger(__name__)
 if time.time() - float(os.environ.get(lifeline.SERVER_BEGAN, "inf")) > lifeline.SETTLED:

@@ -27,6 +27,11 @@ class FieldError(ValueError):
         super().__init__("; ".join(words))
 
 
+def plain(key: str) -> str:
+    """A key without what spellings differ in: case, _ and -."""
+    return key.replace("_", "").replace("-", "").lower()
+
+
 def string(value: Any) -> str:
     """A string that can be stored."""
     if value is None:

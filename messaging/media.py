@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from messaging import iri
-from messaging.fields import FieldError, string
+from messaging.fields import FieldError, plain, string
 from messaging.types import Media
 
 FILES_MAX = 10
@@ -15,6 +15,7 @@ URL_MAX = 2048  # characters
 WORD_MAX = 255
 
 KINDS = ("image", "video", "audio", "vcard")  # what Bloomreach's editor offers, each as a key of its own
+_OURS = {plain(key): key for key in ("url", "urls", *KINDS, "files", "content_type", "name")}
 NESTING_MAX = 4  # a list of objects with lists of objects is the deepest that anybody would mean
 
 _URL = re.compile(r"https?://[^\s/?#\\@\x00-\x20\x7f][^\s\\\x00-\x20\x7f]*", re.IGNORECASE)
@@ -42,6 +43,7 @@ def _items(value: Any, *, depth: int) -> Iterator[Any]:
         for item in value:
             yield from _items(item, depth=depth + 1)
     elif isinstance(value, dict):
+        value = _in_any_spelling(value)
         if value.get("url") is not None:
             yield value
         for key in ("urls", *KINDS, "files"):
@@ -49,6 +51,14 @@ def _items(value: Any, *, depth: int) -> Iterator[Any]:
                 yield from _items(value[key], depth=depth + 1)
     else:
         yield value
+
+
+def _in_any_spelling(value: dict[str, Any]) -> dict[str, Any]:
+    """The keys as ours (`contentType` and `CONTENT-TYPE` too); of two spellings ours counts, else the first."""
+    found: dict[str, Any] = {}
+    for key, inner in value.items():
+        found.setdefault(_OURS.get(plain(key), key), inner)
+    return found | {key: value[key] for key in _OURS.values() if key in value}
 
 
 def _file(item: Any) -> Media:

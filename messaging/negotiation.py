@@ -4,20 +4,27 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+ACCEPT_MAX = 500  # characters that are read
+
 _FORMS = {"json": ("application/json", "application/*", "*/*"), "text": ("text/plain", "text/*", "*/*")}
 
 
-@lru_cache(maxsize=256)
 def wants_text(accept: str, *, usual: str = "json") -> bool:
     """Whether the answer is plain text. `usual` (json or text) decides when the header prefers neither.
 
     The larger q wins, then the name before a wildcard: `text/plain, */*` asks for text.
     """
-    offers = dict(map(_offer, accept[:500].lower().split(",")))
+    wanted = _preferred(accept[:ACCEPT_MAX])
+    return (wanted or usual) == "text"
+
+
+@lru_cache(maxsize=256)
+def _preferred(accept: str) -> str:
+    offers = dict(map(_offer, accept.lower().split(",")))
     ranks = {form: _rank(ranges, offers) for form, ranges in _FORMS.items()}
     if ranks["json"] == ranks["text"]:
-        return usual == "text"
-    return ranks["text"] > ranks["json"]
+        return ""
+    return "text" if ranks["text"] > ranks["json"] else "json"
 
 
 def _rank(ranges: tuple[str, ...], offers: dict[str, float]) -> tuple[float, int]:

@@ -17,6 +17,7 @@ TEXT_MAX = 2 * 1024 * 1024  # characters
 NODES_MAX = 20_000  # schemas that are looked at in one document
 DEPTH_MAX = 12  # of nested schemas
 REFERENCES_MAX = 20  # from one to the next
+WHOLE_BODY = "RAW_BODY"  # readme.io's name for a body that has no key of its own
 METHODS = ("get", "put", "post", "delete", "patch", "head")
 
 _FENCE = re.compile(r"^ {0,3}```[^\n`]*\n(.*?)^ {0,3}```\s*$", re.MULTILINE | re.DOTALL)
@@ -217,19 +218,24 @@ class Document:
         said = self.resolve(content.get(media)) if media is not None else {}
         schema = self.resolve(said.get("schema"))
         if not self.properties(schema) and "items" not in schema and not _kinds(schema):
-            schema = self._inferred(_example(said, schema), depth=0)
+            schema = self._inferred(_example(said, schema), depth=0) or schema
         return self._read_body(schema) if schema else None
 
-    def _read_body(self, schema: Schema) -> Body:
+    def _read_body(self, schema: Schema, *, depth: int = 0) -> Body:
+        if depth > DEPTH_MAX:
+            return Body({}, None, False)
         for kind in (*_kinds(schema), schema):
             one = self.resolve(kind)
-            if "items" in one:
-                return self._carried(one["items"], "")
+            if "items" in one or one.get("type") == "array":
+                return self._carried(one.get("items"), "")
         properties = self.properties(schema)
+        if set(properties) == {WHOLE_BODY}:
+            return self._read_body(self.resolve(properties[WHOLE_BODY].schema), depth=depth + 1)
         arrays = {
             name: items
             for name, one in properties.items()
-            if self.properties(items := self.resolve(self.resolve(one.schema).get("items")))
+            if self.properties(items := self.resolve(one.schema.get("items")))
+            or items.get("type") == "object"
         }
         if len(arrays) == 1 and len(properties) <= 3:  # a count or a version may stand beside the array
             ((name, items),) = arrays.items()

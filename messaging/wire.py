@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from messaging import fields
-from messaging.fields import FieldError
+from messaging.fields import FieldError, plain
 from messaging.media import parse_media
 from messaging.numbers import double_zero
 from messaging.types import Channel, Media
@@ -206,12 +206,11 @@ def field_of(key: str) -> str:
     return _LOOSE.get(plain(key), "")
 
 
-def plain(key: str) -> str:
-    """A key without what spellings differ in."""
-    return key.replace("_", "").replace("-", "").lower()
+def _loosely(keys: Keys) -> dict[str, str]:
+    return {plain(key): name for name, spellings in keys.items() for key in spellings}
 
 
-_LOOSE = {plain(key): name for name, spellings in MMS_KEYS.items() for key in spellings}
+_LOOSE = _loosely(MMS_KEYS)
 
 
 def _unix(moment: datetime) -> float:
@@ -242,8 +241,9 @@ class _Form:
 
     def _read_loosely(self, keys: Keys) -> None:
         """A field that is still missing is taken from a key that differs from one of its own in case, _ or - only."""
+        means = _LOOSE if keys is SMS_KEYS or keys is MMS_KEYS else _loosely(keys)
         for key in tuple(self.extra):
-            name = field_of(key)
+            name = means.get(plain(key), "")
             if name in keys and name not in self.values:
                 self.values[name] = self.extra.pop(key)
 

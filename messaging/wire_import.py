@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from messaging import openapi, wire, wire_profile
+from messaging.fields import plain
 from messaging.openapi import Body, Operation
-from messaging.wire import INBOUND_KEYS, MMS_KEYS, OUTBOUND_KEYS, SMS_KEYS, plain
+from messaging.wire import INBOUND_KEYS, MMS_KEYS, OUTBOUND_KEYS, SMS_KEYS
 from messaging.wire_profile import ProfileError, WireProfile
 
 NAME_SHOWN = 80  # characters of a name of theirs
@@ -99,17 +100,22 @@ class _Draft:
         self.base = base
         self.parts: dict[str, Any] = {}
         self.notes: list[str] = []
-        self.spelled: Counter[str] = Counter()
+        self.spelled: Counter[str] = Counter()  # keys of events
+        self.spelled_in: Counter[str] = Counter()  # keys of requests
         self.asked: dict[str, str] = {}  # our field -> their key of it
         self.told: dict[str, str] = {}  # our event key -> theirs
 
     def profile(self) -> WireProfile:
         """The whole. A part that cannot be is left as it was, with a note."""
-        spelling = "camel" if self.spelled["camel"] > self.spelled["snake"] else "snake"
-        spelling = spelling if self.spelled else self.base.spelling
-        spell = wire_profile.camel if spelling == "camel" else str
-        parts = self.base.as_dict() | {"spelling": spelling} | self.parts
-        for part, names in (("keys_out", self.told), ("keys_in", self.asked)):
+        # Without a page of events they are taken to be spelled like requests.
+        spelling = _spelling(self.spelled or self.spelled_in, self.base.spelling)
+        spelling_in = _spelling(self.spelled_in, self.base.spelling_in)
+        parts = self.base.as_dict() | {"spelling": spelling, "spelling_in": spelling_in} | self.parts
+        for part, names, how in (
+            ("keys_out", self.told, spelling),
+            ("keys_in", self.asked, spelling_in),
+        ):
+            spell = wire_profile.camel if how == "camel" else str
             odd = {ours: theirs for ours, theirs in names.items() if spell(ours) != theirs}
             kept = {ours: name for ours, name in parts.get(part, {}).items() if ours not in names}
             parts[part] = kept | odd
@@ -127,11 +133,18 @@ class _Draft:
                 self.notes += [f"not taken over: {name} {words}" for name, words in clash.problems.items()]
                 return self.base
 
-    def count(self, ours: str, theirs: str) -> None:
-        """Notes how a key of several words is spelled."""
-        if wire_profile.camel(ours) != ours:
-            self.spelled["camel"] += theirs == wire_profile.camel(ours)
-            self.spelled["snake"] += theirs == ours
+
+def _spelling(counted: Counter[str], otherwise: str) -> str:
+    """How the most keys of several words are spelled."""
+    if counted["camel"] == counted["snake"]:
+        return otherwise
+    return "camel" if counted["camel"] > counted["snake"] else "snake"
+
+
+def _count(counted: Counter[str], ours: str, theirs: str) -> None:
+    if wire_profile.camel(ours) != ours:
+        counted["camel"] += theirs == wire_profile.camel(ours)
+        counted["snake"] += theirs == ours
 
 
 def _page(operation: Operation, draft: _Draft) -> Page:
@@ -152,13 +165,17 @@ def _role(operation: Operation) -> str:
     fields = {_of_request(name)[0] for name in names}
     if "verif" in operation.words and (operation.method == "get" or not names):
         return "verify"
+    is_inbound = any(word in operation.words for word in ("inbound", "incoming", "reply", "replies"))
     if not names:
-        return "other"
+        # An array of objects whose keys are not told: at least its envelope is.
+        told = operation.body is not None and operation.body.envelope is not None
+        is_report = any(word in operation.words for word in ("callback", "delivery", "report"))
+        return "inbound" if told and is_inbound else "outbound" if told and is_report else "other"
     if "callback_url" in fields:
         return "mms_send" if "media" in fields else "sms_send"
     if names & {"status", "state", "deliverystatus", "messagestatus"}:
         return "outbound"
-    if any(word in operation.words for word in ("inbound", "incoming", "reply", "replies")):
+    if is_inbound:
         return "inbound"
     if "to" in fields and fields & {"text", "media"}:
         return "mms_send" if "media" in fields else "sms_send"
@@ -170,8 +187,7 @@ def _send_page(role: str, operation: Operation, body: Body, draft: _Draft) -> Pa
     page = _matched(role, operation, body, tuple(keys), _of_request)
     for theirs, ours in (*page.known.items(), *page.guessed.items()):
         draft.asked.setdefault(ours, theirs)
-        if not draft.told:
-            draft.count(ours, theirs)
+        _count(draft.spelled_in, ours, theirs)
     _note_types(page, body, draft)
     _note_path(operation, role, draft)
     _note_form(operation, draft)
@@ -183,14 +199,12 @@ def _send_page(role: str, operation: Operation, body: Body, draft: _Draft) -> Pa
 def _event_page(role: str, operation: Operation, body: Body, draft: _Draft) -> Page:
     ours_all = OUTBOUND_KEYS if role == "outbound" else INBOUND_KEYS
     page = _matched(role, operation, body, ours_all, _of_event)
-    if not draft.told:
-        draft.spelled.clear()  # how events are spelled says more than how requests are
     for theirs, ours in (*page.known.items(), *page.guessed.items()):
         if draft.told.setdefault(ours, theirs) != theirs:
             draft.notes.append(
                 f"{operation}: {_shown(theirs)} for {ours}; another page writes {_shown(draft.told[ours])}"
             )
-        draft.count(ours, theirs)
+        _count(draft.spelled, ours, theirs)
     if body.envelope is None:
         draft.notes.append(f"{operation}: asks for one object; we send an array of them, which cannot differ")
     else:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 from typing import Any
 
+from messaging.fields import plain
 from messaging.wire import INBOUND_KEYS, MMS_KEYS, OUTBOUND_KEYS, SMS_KEYS, field_of
 
 log = logging.getLogger(__name__)
@@ -52,6 +53,7 @@ class WireProfile:
     array of events, "" for a bare array. `paths` are addresses beside the usual ones, each for one of ACTIONS."""
 
     spelling: str = "snake"
+    spelling_in: str = "snake"
     keys_out: Mapping[str, str] = field(default_factory=dict)
     keys_in: Mapping[str, str] = field(default_factory=dict)
     outbound: str = EVENTS
@@ -69,7 +71,14 @@ class WireProfile:
 
     def spelled_in(self, key: str) -> str:
         """One of our request keys as the other side is expected to write it."""
-        return self.keys_in.get(key) or (camel(key) if self.spelling == "camel" else key)
+        return self.keys_in.get(key) or (camel(key) if self.spelling_in == "camel" else key)
+
+    def field_of(self, key: str) -> str:
+        """Our field that a request's key means, in any spelling; "" for none."""
+        for name, own in self.keys_in.items():
+            if plain(own) == plain(key):
+                return name
+        return field_of(key)
 
     def as_dict(self) -> dict[str, Any]:
         """What differs from the default, as it is stored."""
@@ -184,7 +193,7 @@ def _clashes(profile: WireProfile) -> dict[str, str]:
         if twice := sorted({name for name in said if said.count(name) > 1}):
             problems["keys_out"] = f"and extra fields give two values the key {', '.join(twice)}"
     wrong = [key for name, key in profile.keys_in.items() if field_of(key) not in ("", name)]
-    if wrong or len(set(profile.keys_in.values())) < len(profile.keys_in):
+    if wrong or len(set(map(plain, profile.keys_in.values()))) < len(profile.keys_in):
         problems["keys_in"] = "must give each field a key of its own, and none that another field has"
     return problems
 
@@ -282,6 +291,7 @@ def _word(value: Any, *, empty: bool = False) -> str:
 
 _RULES: dict[str, Callable[[Any], Any]] = {
     "spelling": _one_of(*SPELLINGS),
+    "spelling_in": _one_of(*SPELLINGS),
     "keys_out": _names(KEYS_OUT),
     "keys_in": _names(MMS_KEYS),
     "outbound": _envelope,
@@ -300,4 +310,6 @@ def request_keys(profile_text: str, *, mms: bool) -> Mapping[str, tuple[str, ...
     """Field -> its spellings, the profile's own first (contract 3)."""
     own = loads(profile_text).keys_in
     keys = MMS_KEYS if mms else SMS_KEYS
+    if not own:
+        return keys
     return {name: (own[name], *keys[name]) if name in own else keys[name] for name in keys}

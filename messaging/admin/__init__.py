@@ -16,6 +16,7 @@ from messaging.admin.report import ReportAdmin
 from messaging.admin.route import RouteAdmin
 from messaging.admin.slot import SlotAdmin
 from messaging.admin.tenant import TenantAdmin
+from messaging.admin.wire_shape import WireShapeAdmin
 
 __all__ = [
     "AttemptAdmin",
@@ -32,6 +33,7 @@ __all__ = [
     "RouteAdmin",
     "SlotAdmin",
     "TenantAdmin",
+    "WireShapeAdmin",
 ]
 
 admin.site.site_header = admin.site.site_title = "Channel connector"

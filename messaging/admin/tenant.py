@@ -16,12 +16,13 @@ from django.utils.safestring import SafeString
 from accounts import callback_secret
 from accounts.forms import TenantForm
 from accounts.models import DEFAULT_HEADER, ApiToken, Tenant, TenantStatus
+from messaging import wire_profile
 from messaging.addresses import undialable
+from messaging.admin.wire import WirePages
 from messaging.models import Connection, InboundMessage, Lane, Message
 from messaging.services import guards, onboarding
 from messaging.services.onboarding import Onboarded
 from messaging.types import LaneKind
-from messaging.wire_profile import ProfileError, parse
 
 if TYPE_CHECKING:
     _Admin = admin.ModelAdmin[Tenant]
@@ -35,7 +36,6 @@ _SETTINGS = (
             "fields": (
                 "callback_secret",
                 "secret_dictated",
-                "wire_profile",
                 "allowed_hosts",
                 "report_sent",
                 "opt_out_as_inbound",
@@ -48,22 +48,7 @@ _SETTINGS = (
 
 
 class DeskTenantForm(TenantForm):
-    """A tenant whose addresses can be dialled and whose wire profile can be spoken."""
-
-    wire_profile = forms.JSONField(
-        required=False,
-        help_text="How this project spells what we speak with it, where it differs from the default. JSON: "
-        '{"spelling": "camel", "outbound": "", "bearer": true}. docs/contract.md, section 8, has all parts.',
-    )
-
-    def clean_wire_profile(self) -> dict[str, Any]:
-        try:
-            profile = parse(self.cleaned_data["wire_profile"] or {})
-        except ProfileError as error:
-            raise forms.ValidationError(
-                [f"{part} {words}" for part, words in error.problems.items()]
-            ) from None
-        return profile.as_dict()
+    """A tenant whose addresses can be dialled."""
 
     def clean_inbound_url_sms(self) -> str:
         return self._dialable("inbound_url_sms")
@@ -97,7 +82,7 @@ class NewTenantForm(DeskTenantForm):
 
 
 @admin.register(Tenant)
-class TenantAdmin(_Admin):
+class TenantAdmin(WirePages, _Admin):
     """The page of one Bloomreach project."""
 
     form = DeskTenantForm
@@ -105,7 +90,7 @@ class TenantAdmin(_Admin):
     list_filter = ("status",)
     search_fields = ("slug", "name", "customer", "project_id")
     actions = ("pause", "resume", "suspend", "forget_previous_secret", "forget_used_secret")
-    readonly_fields = ("callback_secret_standing", "addresses", "created_at", "updated_at")
+    readonly_fields = ("callback_secret_standing", "addresses", "wire", "created_at", "updated_at")
     prepopulated_fields = {"slug": ("name",)}  # noqa: RUF012  (Django's own idiom)
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
@@ -119,7 +104,8 @@ class TenantAdmin(_Admin):
             return ((None, {"fields": who}), token, *_SETTINGS)
         standing = ("For Bloomreach", {"fields": ("addresses", "callback_secret_standing")})
         settings = [_with_override(*one) for one in _SETTINGS] if obj.callback_secret_previous else _SETTINGS
-        return ((None, {"fields": (*who, "status", "created_at", "updated_at")}), *settings, standing)
+        wire = ("Wire", {"fields": ("wire",)})
+        return ((None, {"fields": (*who, "status", "created_at", "updated_at")}), *settings, wire, standing)
 
     def get_prepopulated_fields(self, request: HttpRequest, obj: Tenant | None = None) -> Any:
         return {} if obj else self.prepopulated_fields
@@ -176,7 +162,8 @@ class TenantAdmin(_Admin):
 
     @admin.display(description="addresses that Bloomreach calls")
     def addresses(self, tenant: Tenant) -> SafeString:
-        rows = ((entry.label, entry.method, entry.url) for entry in onboarding.endpoints())
+        agreed = wire_profile.stored(tenant.wire_profile).paths
+        rows = ((entry.label, entry.method, entry.url) for entry in onboarding.endpoints(agreed))
         return format_html_join("", "<div>{}: <code>{} {}</code></div>", rows)
 
     @admin.action(description="Pause: accept and hold", permissions=["change"])

@@ -24,7 +24,7 @@ from messaging.services.verify import CredentialsRefused
 from messaging.wire import InvalidRequest, envelope
 from messaging.wire_profile import DEFAULT, WireProfile
 
-__all__ = ["USUAL", "BadBody", "Form", "answer", "envelope", "error", "handle"]
+__all__ = ["USUAL", "Answer", "BadBody", "Form", "answer", "envelope", "error", "handle"]
 
 DATABASE_RETRY_SECONDS = 5
 REPAIR_RETRY_SECONDS = 30  # until an operator has mended it
@@ -52,17 +52,23 @@ class Form:
 USUAL = Form()
 
 
+class Answer(HttpResponse):
+    """An answer that still knows its error's code."""
+
+    code: str = ""
+
+
 def answer(
     status: int, body: Mapping[str, Any], *, words: str, form: Form = USUAL, retry_after: int | None = None
-) -> HttpResponse:
+) -> Answer:
     """An answer in JSON, or its `words` as plain text. `retry_after` in seconds."""
     # A profile's choice of text is about success: the code of an error is worth having.
     usual = form.profile.success if status == 200 else "json"
     if wants_text(form.accept, usual=usual):
-        response = HttpResponse(words, content_type="text/plain; charset=utf-8", status=status)
+        response = Answer(words, content_type="text/plain; charset=utf-8", status=status)
     else:
         written = orjson.dumps(wire_profile.answer(body, form.profile))
-        response = HttpResponse(written, content_type="application/json", status=status)
+        response = Answer(written, content_type="application/json", status=status)
     if retry_after is not None:
         response["Retry-After"] = str(retry_after)
     return response
@@ -77,20 +83,22 @@ def error(
     request_id: str | None = None,
     retry_after: int | None = None,
     form: Form = USUAL,
-) -> HttpResponse:
+) -> Answer:
     """An error answer, counted."""
     counters.requests_refused.labels(code).inc()
     body = envelope(code, message, fields, request_id)
-    return answer(status, body, words=message, form=form, retry_after=retry_after)
+    refusal = answer(status, body, words=message, form=form, retry_after=retry_after)
+    refusal.code = code
+    return refusal
 
 
-def handle(exc: Exception, *, request_id: str | None, form: Form = USUAL) -> HttpResponse:
+def handle(exc: Exception, *, request_id: str | None, form: Form = USUAL) -> Answer:
     """The answer to whatever a view raised."""
     refusal = _refusal(exc, request_id, form)
     return refusal if refusal is not None else _fault(exc, request_id, form)
 
 
-def _refusal(exc: Exception, request_id: str | None, form: Form) -> HttpResponse | None:
+def _refusal(exc: Exception, request_id: str | None, form: Form) -> Answer | None:
     """The answer when it is about the request; None when the fault is ours."""
     said = partial(error, form=form)
     match exc:
@@ -113,7 +121,7 @@ def _refusal(exc: Exception, request_id: str | None, form: Form) -> HttpResponse
     return None
 
 
-def _fault(exc: Exception, request_id: str | None, form: Form) -> HttpResponse:
+def _fault(exc: Exception, request_id: str | None, form: Form) -> Answer:
     """What an operator, or time, can mend: Bloomreach tries again (contract 4)."""
     if isinstance(exc, NoConnection | CredentialsRefused):
         code, retry_after, message = exc.code, REPAIR_RETRY_SECONDS, str(exc)

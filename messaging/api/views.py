@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -14,17 +15,20 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from accounts import limits
-from accounts.authentication import Denied, Principal, authenticate
-from messaging import wire, wire_profile
+from accounts.authentication import Denied, Principal, TenantSnapshot, authenticate
+from messaging import wire, wire_profile, wire_shape
 from messaging.api import patience
-from messaging.api.errors import USUAL, BadBody, Form, answer, error, handle
+from messaging.api.errors import USUAL, Answer, BadBody, Form, answer, error, handle
 from messaging.request_body import read_body
-from messaging.services import intake, wire_paths
+from messaging.services import intake, wire_paths, wire_recorder
 from messaging.services.verify import Verified, verify
 from messaging.types import Channel
 
 REFUSED_RETRY_SECONDS = 30
+NOT_ABOUT_THE_SHAPE = (405, 413, 503)
 POST, GET = ["post"], ["get", "head"]
+
+logger = logging.getLogger(__name__)
 
 Parse = Callable[..., wire.SendRequest]
 
@@ -53,8 +57,12 @@ class MachineView(APIView):
     permission_classes = ()
     throttle_classes = ()
     channel: ClassVar[Channel]
+    action: ClassVar[str]  # as the profile and the recorder name it
     request_id: str | None = None  # known once the body is read
     form: Form = USUAL
+    tenant: TenantSnapshot | None = None  # known once the token is
+    is_stranger: bool = False
+    body: Any = None
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """The token is checked by the handlers, in words of their own."""
@@ -63,11 +71,42 @@ class MachineView(APIView):
     def principal(self, request: Request) -> Principal:
         """Who speaks; from now on answers are in its profile's form. Raises Denied."""
         principal = authenticate(SentHeaders(request.META))
+        self.tenant = principal.tenant
         self.form = replace(self.form, profile=wire_profile.loads(principal.tenant.wire_profile))
         return principal
 
     def handle_exception(self, exc: Exception) -> Any:
+        if isinstance(exc, Denied):
+            self.tenant = exc.tenant or self.tenant
+            self.is_stranger = self.tenant is None
         return handle(exc, request_id=self.request_id, form=self.form)
+
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            if self.tenant is not None or self.is_stranger:
+                self._record(request, response)
+        except Exception:  # what is recorded is for people: it may not cost an answer
+            logger.exception("shape of a request not recorded")
+        return super().finalize_response(request, response, *args, **kwargs)
+
+    def _record(self, request: Request, answer: Answer) -> None:
+        """Notes the shape of a verification, and of a send whose answer has to do with it."""
+        is_send = self.action.endswith("_send")
+        if is_send and (answer.status_code in NOT_ABOUT_THE_SHAPE or answer.code == "rate_limited"):
+            return
+        keys = {}
+        if is_send and self.tenant is not None:
+            keys = wire_recorder.shape_of(self.body, request._request.content_type or "")
+        wire_recorder.note(
+            wire_recorder.Shape(
+                tenant_id=self.tenant.id if self.tenant else None,
+                action=self.action,
+                code=answer.code,
+                keys=keys,
+                headers=wire_recorder.header_names(request.META),
+                is_telling=bool(answer.code or wire_shape.unknown(keys, self.form.profile)),
+            )
+        )
 
 
 class SendView(MachineView):
@@ -80,7 +119,7 @@ class SendView(MachineView):
         principal = self.principal(request)
         if not patience.was_moved(request.META):
             limits.spend(principal.tenant)
-        body = _json_object(request._request)
+        self.body = body = _json_object(request._request)
         send_request = type(self).parse(
             body,
             callback_hosts=principal.tenant.callback_hosts,
@@ -115,11 +154,13 @@ class SendView(MachineView):
 
 class SmsSendView(SendView):
     channel = Channel.SMS
+    action = "sms_send"
     parse = staticmethod(wire.parse_sms)
 
 
 class MmsSendView(SendView):
     channel = Channel.MMS
+    action = "mms_send"
     parse = staticmethod(wire.parse_mms)
 
 
@@ -139,16 +180,19 @@ class VerifyView(MachineView):
 
 class SmsVerifyView(VerifyView):
     channel = Channel.SMS
+    action = "sms_verify"
 
 
 class MmsVerifyView(VerifyView):
     channel = Channel.MMS
+    action = "mms_verify"
 
 
 class EitherVerifyView(VerifyView):
     """For a base address that both channels share: SMS, or MMS where no account carries SMS."""
 
     channel = Channel.SMS
+    action = "verify"
 
     def verify(self, principal: Principal) -> Verified:
         try:
@@ -176,12 +220,10 @@ def agreed(request: HttpRequest) -> HttpResponseBase:
         raise Http404
     try:
         principal = authenticate(SentHeaders(request.META))
-    except Denied as denied:
-        if not wire_paths.is_agreed(path):
-            raise Http404 from None
-        return handle(denied, request_id=None, form=Form(request.META.get("HTTP_ACCEPT", "")))
-    action = wire_profile.loads(principal.tenant.wire_profile).paths.get(path)
-    if action is None:
+        action = wire_profile.loads(principal.tenant.wire_profile).paths.get(path, "")
+    except Denied:  # the view will say so, where there is one
+        action = wire_paths.action(path)
+    if not action:
         raise Http404
     return ACTIONS[action](request)
 

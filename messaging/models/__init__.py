@@ -13,6 +13,7 @@ from messaging.models.report import Report
 from messaging.models.route import Route
 from messaging.models.sender_rate import SenderRate
 from messaging.models.slot import Slot
+from messaging.models.wire_shape import WireShape
 
 __all__ = [
     "Attempt",
@@ -31,4 +32,5 @@ __all__ = [
     "Route",
     "SenderRate",
     "Slot",
+    "WireShape",
 ]

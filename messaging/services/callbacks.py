@@ -282,6 +282,11 @@ def dial(post: Post, *, deadline: float) -> Posted:
     return Posted(post, answer, key, exchange)
 
 
+def try_once(post: Post, secret: Any, *, deadline: float) -> HttpResponse | CallFailure:
+    """One POST beside the queue, signed and guarded like the others. Nothing is recorded."""
+    return _attempt(post, secret, deadline)[1]
+
+
 def _attempt(post: Post, secret: Any, deadline: float) -> tuple[HttpRequest, HttpResponse | CallFailure]:
     headers = {"Content-Type": "application/json"}
     request = HttpRequest("POST", post.url, headers, post.body)

@@ -21,6 +21,7 @@ from messaging.services import guards
 from messaging.types import LaneKind, MessageState
 from messaging.vendors import registry
 from messaging.vendors.base import Adapter, SettingsError
+from messaging.wire_profile import ACTIONS
 
 # The part of a template that says where it leads, where that part is fixed.
 WHOLE_HOST = re.compile(r"\A([a-z][a-z0-9+.-]*://[^/?#{}\s]+)(?:[/?#].*)?\Z", re.IGNORECASE | re.DOTALL)
@@ -77,9 +78,13 @@ class Onboarded:
         return Handover(endpoints=endpoints(), fields=fields, callback_secret=self.callback_secret)
 
 
-def endpoints() -> tuple[Endpoint, ...]:
-    """The addresses that Bloomreach calls, at our public address."""
-    return tuple(Endpoint(label, method, f"{settings.PUBLIC_URL}{path}") for label, method, path in ENDPOINTS)
+def endpoints(agreed: Mapping[str, str] | None = None) -> tuple[Endpoint, ...]:
+    """The addresses that Bloomreach calls, at our public address; `agreed` are a profile's own (contract 8)."""
+    names = dict(zip(ACTIONS, ENDPOINTS, strict=True))
+    own = ((f"{names[action][0]}, agreed", names[action][1], path) for path, action in (agreed or {}).items())
+    return tuple(
+        Endpoint(label, method, f"{settings.PUBLIC_URL}{path}") for label, method, path in (*ENDPOINTS, *own)
+    )
 
 
 def setting_fields(*, token: ApiToken, secret: str) -> tuple[SettingField, ...]:

@@ -6,12 +6,12 @@ from accounts.models import Tenant
 from accounts.remembered import Remembered
 from messaging import wire_profile
 
-_agreed: Remembered[None, frozenset[str]] = Remembered()
+_agreed: Remembered[None, dict[str, str]] = Remembered()
 
 
-def is_agreed(path: str) -> bool:
-    """Whether any tenant has this address, two seconds old at most: then a wrong token is worth a word."""
-    return path in _agreed.get(None, _all)
+def action(path: str) -> str:
+    """What any tenant has this address for, two seconds old at most; "": nobody has it."""
+    return _agreed.get(None, _all).get(path, "")
 
 
 def forget() -> None:
@@ -19,6 +19,8 @@ def forget() -> None:
     _agreed.clear()
 
 
-def _all() -> frozenset[str]:
+def _all() -> dict[str, str]:
     profiles = Tenant.objects.filter(wire_profile__has_key="paths").values_list("wire_profile", flat=True)
-    return frozenset(path for profile in profiles for path in wire_profile.stored(profile).paths)
+    return {
+        path: action for profile in profiles for path, action in wire_profile.stored(profile).paths.items()
+    }

@@ -21,6 +21,7 @@ from messaging.models import (
     Replay,
     Report,
     Slot,
+    WireShape,
 )
 from messaging.models.raw import RawKind
 from messaging.types import Effect, EventState, MessageState, Outcome, Status, uuid7
@@ -53,6 +54,7 @@ class Desk:
     raw: Raw
     replay: Replay
     slot: Slot
+    shape: WireShape
 
 
 @pytest.fixture
@@ -122,4 +124,7 @@ def desk(db: None) -> Desk:
         raw=hook,
         replay=Replay.objects.create(kind="callbacks", filter={"tenant": "acme"}, reason="a test", total=3),
         slot=Slot.objects.create(worker="w-1", n=0, token=uuid7()),
+        shape=WireShape.objects.create(
+            tenant=tenant, action="sms_send", digest=b"d" * 32, keys={"msg": "string"}, headers=["Chan-Token"]
+        ),
     )

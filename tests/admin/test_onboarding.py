@@ -301,25 +301,3 @@ def test_revoking_closes_the_door_once(admin_client: Client) -> None:
     page = action(admin_client, TOKENS, "revoke", token)
     assert "0 token(s) revoked" in page.content.decode()
     assert ApiToken.objects.get(pk=token.pk).revoked_at == first
-
-
-def test_a_wire_profile_is_entered_and_kept_as_what_differs(admin_client: Client) -> None:
-    tenant = make_tenant(slug="acme")
-    page = reverse(f"{TENANTS}_change", args=[tenant.pk])
-    entered = kept_settings(tenant, wire_profile='{"bearer": true, "spelling": "snake"}')
-    assert admin_client.post(page, entered).status_code == 302
-    tenant.refresh_from_db()
-    assert tenant.wire_profile == {"bearer": True}
-    assert "&quot;bearer&quot;: true" in admin_client.get(page).content.decode()
-
-
-def test_a_wire_profile_that_is_none_is_refused_by_its_parts(admin_client: Client) -> None:
-    tenant = make_tenant(slug="acme")
-    page = reverse(f"{TENANTS}_change", args=[tenant.pk])
-    answer = admin_client.post(page, kept_settings(tenant, wire_profile='{"bearer": 7, "colour": "red"}'))
-    assert sorted(answer.context["adminform"].form.errors["wire_profile"]) == [
-        "bearer must be true or false",
-        "colour is no part of a profile",
-    ]
-    tenant.refresh_from_db()
-    assert tenant.wire_profile == {}

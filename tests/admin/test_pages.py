@@ -46,6 +46,7 @@ def rows(desk: Desk) -> dict[str, object]:
         "messaging.inbox": desk.inbox.pk,
         "messaging.replay": desk.replay.pk,
         "messaging.slot": desk.slot.pk,
+        "messaging.wireshape": desk.shape.pk,
     }
 
 

@@ -11,7 +11,7 @@ from django.test import Client
 from accounts import authentication, limits
 from accounts.models import Tenant
 from messaging.models import Connection
-from messaging.services import routes
+from messaging.services import routes, wire_recorder
 from tests.factories import CALLBACK_URL, make_connection, make_tenant, make_token
 
 SMS = {
@@ -56,6 +56,7 @@ def nothing_remembered() -> Iterator[None]:
     authentication.forget_all()
     limits.empty_purses()
     routes.forget()
+    wire_recorder.forget_seen()
 
 
 @pytest.fixture

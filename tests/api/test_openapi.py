@@ -77,6 +77,13 @@ def test_limits(document: dict[str, Any]):
     assert f"At most {media.FILES_MAX} files" in schemas["Mms"]["properties"]["media"]["description"]
 
 
+def test_every_answer_is_json_or_text(document: dict[str, Any]):
+    answers = document["components"]["responses"].values()
+    assert [set(answer["content"]) for answer in answers] == [{"application/json", "text/plain"}] * len(
+        answers
+    )
+
+
 def test_answers_have_the_documented_keys(document: dict[str, Any], caller: Caller):
     schemas = document["components"]["schemas"]
     assert set(caller.post("/sms/send", SMS).json()) == set(schemas["Acceptance"]["required"])

@@ -81,6 +81,14 @@ def test_a_key_of_the_profiles_own_comes_first(client: Client) -> None:
     assert Message.objects.get().sender == "Shop"
 
 
+@pytest.mark.parametrize("key", ["messageText", "message_text", "MESSAGE-TEXT"])
+def test_a_key_of_the_profiles_own_comes_in_any_spelling_too(client: Client, key: str) -> None:
+    caller = make_caller(client, wire_profile={"keys_in": {"text": "messageText"}})
+    body = {name: value for name, value in SMS.items() if name != "text"}
+    assert caller.post("/sms/send", {**body, key: "Own"}).status_code == 200
+    assert Content.objects.get().text == "Own"
+
+
 def test_answers_are_spelled_like_the_profile(client: Client) -> None:
     caller = make_caller(client, wire_profile={"spelling": "camel", "keys_out": {"message_id": "id"}})
     answer = caller.post("/sms/send", SMS).json()
@@ -173,6 +181,15 @@ def test_an_agreed_address_takes_messages(client: Client, path: str, body: dict[
     assert caller.client.get(path, headers={"Chan-Token": caller.secret}).status_code == 405
 
 
+def test_an_agreed_address_costs_no_statement_of_its_own(
+    client: Client, django_assert_num_queries: Any
+) -> None:
+    caller = make_caller(client, wire_profile={"paths": PATHS, "spelling": "camel"})
+    assert caller.post("/send", SMS).status_code == 200  # now token, tenant and accounts are remembered
+    with django_assert_num_queries(0):  # the insert itself is written by hand, and not counted here
+        assert caller.post("/send", {**SMS, "request_id": "r-2"}).status_code == 200
+
+
 def test_an_agreed_address_verifies(client: Client, vendor: responses.RequestsMock) -> None:
     caller = make_caller(client, wire_profile={"paths": PATHS})
     assert caller.get("/c/acme/sms/verify").json()["status"] == "ok"
@@ -181,11 +198,12 @@ def test_an_agreed_address_verifies(client: Client, vendor: responses.RequestsMo
 def test_who_may_use_an_agreed_address(client: Client) -> None:
     make_caller(client, wire_profile={"paths": PATHS})
     other = make_caller(client)
-    for path in PATHS:
+    for path, action in PATHS.items():
         assert other.post(path, SMS).status_code == 404, path
-        unknown = client.post(path, SMS, content_type="application/json", headers={"Chan-Token": "x" * 20})
+        call = client.get if action.endswith("verify") else client.post
+        unknown = call(path, headers={"Chan-Token": "x" * 20})
         assert (unknown.status_code, unknown.json()["error"]["code"]) == (401, "token_unknown")
-        missing = client.post(path, SMS, content_type="application/json")
+        missing = call(path)
         assert (missing.status_code, missing.json()["error"]["code"]) == (401, "token_missing")
     assert not Message.objects.exists()
 

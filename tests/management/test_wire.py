@@ -16,7 +16,7 @@ from tests.messaging.test_wire_import import CALLBACK, SEND, document
 
 pytestmark = pytest.mark.django_db
 
-PROFILE = {"spelling": "camel", "keys_in": {"text": "messageText"}, "outbound": ""}
+PROFILE = {"spelling": "camel", "spelling_in": "camel", "keys_in": {"text": "messageText"}, "outbound": ""}
 
 
 @pytest.fixture
@@ -62,6 +62,7 @@ def test_import_makes_the_profile_and_lists_every_key(description: Path) -> None
         "  missing    error",
         "  missing    correction",
         'spelling: "snake" → "camel"',
+        'spelling_in: "snake" → "camel"',
         'keys_in: {} → {"text": "messageText"}',
         'outbound: "events" → ""',
         "Stored for acme; requests follow it within two seconds.",

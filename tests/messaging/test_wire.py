@@ -339,6 +339,32 @@ def test_media_shapes(media: Any, files: list[tuple[str, str, str]]):
 
 
 @pytest.mark.parametrize(
+    ("media", "files"),
+    [
+        pytest.param({"URL": "https://x.example/a"}, [("https://x.example/a", "", "")], id="capitals"),
+        pytest.param(
+            {"Files": [{"Url": "https://x.example/a", "contentType": "image/png", "Name": "a"}]},
+            [("https://x.example/a", "image/png", "a")],
+            id="camelCase",
+        ),
+        pytest.param(
+            [{"url": "https://x.example/a", "content-type": "image/png"}],
+            [("https://x.example/a", "image/png", "")],
+            id="kebab-case",
+        ),
+        pytest.param(
+            {"url": "https://x.example/a", "URL": "https://x.example/b"},
+            [("https://x.example/a", "", "")],
+            id="both: ours counts",
+        ),
+    ],
+)
+def test_keys_of_media_in_any_spelling(media: Any, files: list[tuple[str, str, str]]):
+    request = wire.parse_mms({**MMS, "media": media}, callback_hosts=HOSTS)
+    assert request.media == tuple(Media(*item) for item in files)
+
+
+@pytest.mark.parametrize(
     "url",
     [
         "https://bloomreach.co",

@@ -57,6 +57,7 @@ def test_the_pages_of_a_camel_case_partner() -> None:
     found = read(document(sms__send=SEND, verify=VERIFY), document(callbacks=CALLBACK), document(in_=INBOUND))
     assert found.profile.as_dict() == {
         "spelling": "camel",
+        "spelling_in": "camel",
         "keys_in": {"text": "messageText"},
         "outbound": "",
         "inbound": "messages",
@@ -116,6 +117,7 @@ def test_forms(write: Any) -> None:
     assert [page.role for page in found.pages] == ["sms_send", "outbound"]
     assert found.profile.as_dict() == {
         "spelling": "camel",
+        "spelling_in": "camel",
         "keys_in": {"text": "messageText"},
         "outbound": "",
     }
@@ -360,6 +362,7 @@ def test_what_the_tenant_has_stays_where_the_description_is_silent() -> None:
     found = read(document(sms__send=SEND), base=base)
     assert found.profile.as_dict() == {
         "spelling": "camel",
+        "spelling_in": "camel",
         "bearer": True,
         "inbound": "",
         "extra": {"a": 1},
@@ -373,6 +376,40 @@ def test_our_own_description_makes_no_difference() -> None:
     assert found.profile.as_dict() == {}
     assert {page.role for page in found.pages} == {"sms_send", "mms_send", "verify"}
     assert all(not page.unknown and not page.guessed and not page.missing for page in found.pages)
+
+
+@pytest.mark.parametrize(
+    ("schema", "envelope"),
+    [
+        pytest.param(
+            strings(RAW_BODY={"type": "array", "items": strings("from", "to", "text")}),
+            "",
+            id="no key, as rendered",
+        ),
+        pytest.param(
+            strings(RAW_BODY={"type": "array", "items": {"type": "object"}}), "", id="nor keys inside"
+        ),
+        pytest.param({"type": "array", "items": {"type": "object"}}, "", id="an array of objects"),
+        pytest.param({"type": "array"}, "", id="an array"),
+        pytest.param(
+            strings(messages={"type": "array", "items": {"type": "object"}}),
+            "messages",
+            id="a key, none inside",
+        ),
+        pytest.param(
+            {"oneOf": [{"type": "array", "items": strings("text")}, {"type": "object"}]}, "", id="or"
+        ),
+    ],
+)
+def test_the_envelope_is_learned_where_keys_are_not_told(schema: Any, envelope: str) -> None:
+    found = read(document(hook=post(schema, summary="Inbound messages")))
+    assert (found.pages[0].role, found.profile.inbound) == ("inbound", envelope)
+
+
+def test_requests_and_events_may_be_spelled_differently() -> None:
+    send = post(strings("to", "text", "custom_data", "callback_url", "request_id"))
+    found = read(document(sms__send=send, callbacks=CALLBACK))
+    assert found.profile.as_dict() == {"spelling": "camel", "outbound": ""}
 
 
 def test_a_page_without_keys_is_said_to_have_none() -> None:

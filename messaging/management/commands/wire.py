@@ -6,28 +6,37 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from accounts.models import Tenant
 from messaging import openapi, wire_import, wire_profile
 from messaging.management.named import tenant_of
-from messaging.services import wire_profiles
+from messaging.services import wire_probe, wire_profiles
 from messaging.services.wire_preview import samples
+from messaging.services.wire_probe import CannotProbe
 from messaging.wire_import import Findings, Page
 
 
 class Command(BaseCommand):
     help = (
-        "Show a tenant's wire profile with a sample of each body, or make it from an OpenAPI description of "
-        "Bloomreach's send, verify and callback pages (JSON, YAML, or Markdown around either)."
+        "Show a tenant's wire profile with a sample of each body; make it from an OpenAPI description of Bloomreach's "
+        "send, verify and callback pages (JSON, YAML, or Markdown around either); or find the shape of callbacks that "
+        "Bloomreach takes, by posting the event of a test message in each. Exits 1 when none was taken."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("what", choices=("show", "import"))
+        parser.add_argument("what", choices=("show", "import", "probe"))
         parser.add_argument("files", nargs="*", type=Path, metavar="FILE", help="descriptions to import")
         parser.add_argument("--tenant", default="", metavar="SLUG", help="whose profile it is")
         parser.add_argument("--dry-run", action="store_true", help="show what would change, and stop")
+        parser.add_argument("--url", default="", help="probe: where to (default: the test message's own)")
+        parser.add_argument(
+            "--message", type=UUID, metavar="ID", help="probe: which test message (default: the newest)"
+        )
+        parser.add_argument("--inbound", action="store_true", help="probe: the tenant's inbound URL instead")
+        parser.add_argument("--yes", action="store_true", help="probe: do not ask")
 
     def handle(self, *args: Any, **options: Any) -> None:
         tenant = tenant_of(options["tenant"]) if options["tenant"] else None
@@ -61,6 +70,32 @@ class Command(BaseCommand):
         else:
             wire_profiles.change(tenant, lambda profile: found.profile)
             self.stdout.write(f"Stored for {tenant}; requests follow it within two seconds.")
+
+    def _probe(self, tenant: Tenant | None, options: dict[str, Any]) -> None:
+        if tenant is None:
+            raise CommandError("name the tenant with --tenant")
+        try:
+            if options["inbound"]:
+                about = wire_probe.inbound_subject(tenant)
+            else:
+                about = wire_probe.subject(tenant, url=options["url"], message_id=options["message"])
+        except CannotProbe as error:
+            raise CommandError(str(error)) from None
+        most = len(wire_probe.candidates(tenant, inbound=about.is_inbound))
+        shapes = f"Up to {most} test callbacks go to {about.url}."
+        if options["dry_run"]:
+            self.stdout.write(f"{shapes} Nothing was sent.")
+            return
+        if not options["yes"] and input(f"{shapes} Go on? [y/N] ").strip().lower() not in ("y", "yes"):
+            raise CommandError("nothing was sent")
+        probed = wire_probe.probe(tenant, about)
+        for step in probed.steps:
+            self.stdout.write(f"{step.answer:<10}{step.shape}")
+        if not probed.found:
+            raise CommandError(probed.why)
+        self.stdout.write(f"Taken: {probed.found}")
+        for line in probed.changed or ["The profile says so already."]:
+            self.stdout.write(line)
 
 
 def _text(file: Path) -> str:
