@@ -15,6 +15,7 @@ from django.utils.safestring import SafeString
 
 from accounts import callback_secret
 from accounts.forms import TenantForm
+from accounts.lists import StrictLists
 from accounts.models import DEFAULT_HEADER, ApiToken, Tenant, TenantStatus
 from messaging.addresses import undialable
 from messaging.models import Connection, InboundMessage, Lane, Message
@@ -97,7 +98,7 @@ class NewTenantForm(DeskTenantForm):
 
 
 @admin.register(Tenant)
-class TenantAdmin(_Admin):
+class TenantAdmin(StrictLists, _Admin):
     """The page of one Bloomreach project."""
 
     form = DeskTenantForm
