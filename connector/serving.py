@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 from django.conf import settings
 from django.urls import get_resolver
-from granian.rsgi import ProtocolClosed
+from granian.rsgi import ProtocolClosed  # type: ignore[attr-defined]  # their documented name
 
 from connector.failures import is_machine_path
 from connector.threads import Group, Groups

@@ -26,7 +26,9 @@ from messaging.types import Account, Channel, Effect, Inbound, Outcome, Report, 
 from messaging.vendors import charsets, entries, registry
 from messaging.vendors.base import BadPayload
 
+# Whoever calls an address can call it often: a line about a call has its account as cause, and comes once a minute.
 log = logging.getLogger(__name__)
+log.addFilter(seldom.once_a_minute)
 
 BATCH = 200
 REFUSED = (DataError, IntegrityError, ValueError)  # by the database, or by its driver: half a surrogate pair
@@ -125,7 +127,7 @@ def read_inbox(*, limit: int = BATCH) -> int:
             return len(calls)
     except REFUSED:
         # Something that a call tells holds what a table refuses; one at a time, it alone is left out.
-        log.exception("a batch of vendor calls could not be stored")
+        log.exception("a batch of vendor calls could not be stored", extra={"cause": "a batch"})
         return sum(_read_one() for _ in range(limit))
 
 
@@ -162,14 +164,14 @@ def _read(row: Any, account: Account) -> _Call:
         call.faults.append(str(error))
         return call
     except Exception as error:  # an adapter's bug must not hold up the queue
-        log.exception("vendor call could not be read", extra={"vendor": row.vendor})
+        log.exception("vendor call could not be read", extra=_about(row))
         call.faults.append(entries.why(error))
         return call
     _tell_guesses(row, legible.guessed, said)
     digest = stored_calls.digest(hook)
     for place, one in enumerate(said):
         if isinstance(one, Unreadable) and not isinstance(one.error, BadPayload):
-            log.error("vendor call could not be read", exc_info=one.error, extra={"vendor": row.vendor})
+            log.error("vendor call could not be read", exc_info=one.error, extra=_about(row))
         if wrong := _wrong(one):
             call.faults.append(wrong)
         elif isinstance(one, Inbound):
@@ -183,10 +185,13 @@ def _tell_guesses(row: Any, fields: Sequence[str], said: Sequence[Said]) -> None
     """An alarm for characters in no charset that was stated: what was read may be garbled, what came is kept."""
     guessed = [*fields, *("text" for one in said if isinstance(one, Inbound) and one.guessed)]
     if guessed:
-        counters.contract_drift.labels(vendor=row.vendor, word="charset").inc()
+        counters.drift(vendor=row.vendor, word="charset")
         names = [evidence_rows.clip(name, 40) for name in guessed[:10]]
-        told = {"vendor": row.vendor, "raw": str(row.raw_id), "fields": names}
-        log.warning("characters in no stated charset", extra=told)
+        log.warning("characters in no stated charset", extra=_about(row, raw=str(row.raw_id), fields=names))
+
+
+def _about(row: Any, **told: Any) -> dict[str, Any]:
+    return {"cause": row.connection_id, "vendor": row.vendor, **told}
 
 
 def _wrong(one: Said) -> str:
@@ -215,9 +220,7 @@ def _finish(calls: Sequence[_Call]) -> None:
 
 def _park(row: Any, why: str) -> None:
     counters.parked.labels(vendor=row.vendor).inc()
-    if (left_out := seldom.since_last((row.connection_id, why))) is not None:
-        said = {"vendor": row.vendor, "raw": str(row.raw_id), "why": why, "left_out": left_out}
-        log.error("vendor call parked", extra=said)
+    log.error("vendor call parked", extra=_about(row, raw=str(row.raw_id), why=why))
     change(PARK, {"id": row.raw_id, "why": why[:300]})
 
 
@@ -227,8 +230,8 @@ def _store_reports(reports: Sequence[tuple[Any, Report]]) -> None:
     for row, report in reports:
         if report.status is Status.UNKNOWN:
             word = evidence_rows.clip(report.vendor_status, 40)
-            counters.contract_drift.labels(vendor=row.vendor, word=word).inc()
-            log.warning("unknown status word", extra={"vendor": row.vendor, "word": word})
+            counters.drift(vendor=row.vendor, word=word)
+            log.warning("unknown status word", extra=_about(row, word=word))
     change(
         STORE,
         {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
 
@@ -11,7 +12,7 @@ from django.test import Client
 from prometheus_client import REGISTRY
 
 from messaging.models import Connection, InboundMessage, Inbox, Report
-from messaging.services import hook_intake, replay, reports
+from messaging.services import hook_intake, replay, reports, seldom
 from messaging.types import Account, HookRequest
 from messaging.vendors import registry
 from messaging.vendors.base import Adapter
@@ -197,3 +198,25 @@ def test_an_inbound_message_without_a_sender_is_parked_and_told_nobody(vendor: s
     reports.read_inbox()
     assert not InboundMessage.objects.exists()
     assert "sender" in Inbox.objects.get().parked_why
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        pytest.param(lambda n: f"nothing {n}", "vendor call parked", id="parked"),
+        pytest.param(lambda n: [VONAGE, *[7] * n], "vendor call parked", id="parked for a share"),
+        pytest.param(lambda n: VONAGE | {"status": f"new {n}"}, "unknown status word", id="new words"),
+    ],
+)
+def test_calls_of_one_address_leave_one_line_a_minute(
+    caplog: pytest.LogCaptureFixture, body: Callable[[int], Any], message: str
+) -> None:
+    """An address may be called thousands of times; what is called is counted, kept and not told each time."""
+    seldom.forget()
+    one, other = make_connection(vendor="vonage"), make_connection(vendor="vonage")
+    for n in range(1, 8):
+        call(one, body(n))
+    call(other, body(1))
+    reports.read_inbox()
+    lines = [record for record in caplog.records if record.getMessage() == message]
+    assert [record.levelname for record in lines] == ["WARNING" if "word" in message else "ERROR"] * 2
