@@ -14,7 +14,7 @@ from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 
 from accounts import callback_secret
-from accounts.forms import TenantForm
+from accounts.forms import KeptJSONField, TenantForm
 from accounts.lists import StrictLists
 from accounts.models import DEFAULT_HEADER, ApiToken, Tenant, TenantStatus
 from messaging.addresses import undialable
@@ -51,7 +51,7 @@ _SETTINGS = (
 class DeskTenantForm(TenantForm):
     """A tenant whose addresses can be dialled and whose wire profile can be spoken."""
 
-    wire_profile = forms.JSONField(
+    wire_profile = KeptJSONField(
         required=False,
         help_text="How this project spells what we speak with it, where it differs from the default. JSON: "
         '{"spelling": "camel", "outbound": "", "bearer": true}. docs/contract.md, section 8, has all parts.',

@@ -248,18 +248,42 @@ def test_no_other_address_is_a_crash(admin_client: Client, client: Client, addre
         assert browser.post(address).status_code < 500
 
 
-def lines(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str, object]]:
-    return [(record.levelname, record.getMessage(), record.exc_info) for record in caplog.records]
+@pytest.mark.parametrize(
+    "entered",
+    [
+        pytest.param("9" * 5000, id="a number of 5,000 digits"),
+        pytest.param('{"\\ud83d": "x"}', id="half a character"),
+        pytest.param('{"*": "a\\u0000b"}', id="an escaped NUL"),
+        pytest.param("[" * 100_000, id="brackets"),
+        pytest.param("{", id="no JSON"),
+        pytest.param('{"*": "a\x00b"}', id="a NUL"),
+    ],
+)
+@pytest.mark.parametrize("name", ["accounts_tenant.wire_profile", "messaging_connection.sender_map"])
+def test_json_that_cannot_be_kept_is_refused_at_its_field(
+    desk: Desk, admin_client: Client, name: str, entered: str
+) -> None:
+    admin_client.raise_request_exception = False
+    page, field = name.split(".")
+    row = desk.tenant if field == "wire_profile" else desk.connection
+    answer = admin_client.post(reverse(f"admin:{page}_change", args=[row.pk]), {field: entered})
+    assert (answer.status_code, field in answer.context["adminform"].form.errors) == (200, True)
+    row.refresh_from_db()
+    assert getattr(row, field) == {}
+
+
+def lines(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
+    return [(record.levelname, record.getMessage()) for record in caplog.records]
 
 
 def test_a_refused_page_leaves_one_line(client: Client, caplog: pytest.LogCaptureFixture) -> None:
     client.force_login(User.objects.create_user("clerk", is_staff=True))
     with caplog.at_level(logging.WARNING):
         assert client.get(reverse(MESSAGES)).status_code == 403
-    assert lines(caplog) == [("WARNING", "Forbidden (Permission denied): /admin/messaging/message/", None)]
+    assert lines(caplog) == [("WARNING", "Forbidden (Permission denied): /admin/messaging/message/")]
 
 
 def test_an_unreadable_page_leaves_one_line(admin_client: Client, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         assert admin_client.get(f"{reverse(MESSAGES)}?tenant=00421900000100").status_code == 400
-    assert lines(caplog) == [("WARNING", "Bad Request: /admin/messaging/message/", None)]
+    assert lines(caplog) == [("WARNING", "Bad Request: /admin/messaging/message/")]
