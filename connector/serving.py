@@ -68,17 +68,6 @@ class Application:
         self.groups.end()
 
     async def __rsgi__(self, scope: Any, proto: Any) -> None:
-        group = self.groups.of(scope.method, scope.path)
-        if group.is_full:
-            _refuse(proto, "busy", "The connector is busy; try again shortly.")
-            return
-        group.inside += 1
-        try:
-            await self._serve(scope, proto, group)
-        finally:
-            group.inside -= 1
-
-    async def _serve(self, scope: Any, proto: Any, group: Group) -> None:
         try:
             length, body = await self._body(scope, proto)
         except BodyRefused as refused:
@@ -87,7 +76,17 @@ class Application:
         except BodyBroken:
             _refuse(proto, "body_unreadable", "The body broke off.", status=400)
             return
-        environ = _environ(scope, length)
+        group = self.groups.of(scope.method, scope.path)
+        if group.is_full:
+            _refuse(proto, "busy", "The connector is busy; try again shortly.")
+            return
+        group.inside += 1  # now that its body is here: a slow one takes nobody's place
+        try:
+            await self._serve(_environ(scope, length), body, proto, group)
+        finally:
+            group.inside -= 1
+
+    async def _serve(self, environ: dict[str, Any], body: bytes, proto: Any, group: Group) -> None:
         environ[patience.MAY_WAIT] = group is not self.groups.machines
         answer = await self.loop.run_in_executor(group.pool, _run, environ, body, self.loop, proto)
         if patience.was_moved(environ):
