@@ -23,7 +23,7 @@ from messaging.vendors import registry
 from messaging.vendors.base import Adapter, SettingsError
 
 # The part of a template that says where it leads, where that part is fixed.
-WHOLE_HOST = re.compile(r"([a-z][a-z0-9+.-]*://[^/?#{}\s]+)(?:[/?#].*)?\Z", re.IGNORECASE | re.DOTALL)
+WHOLE_HOST = re.compile(r"\A([a-z][a-z0-9+.-]*://[^/?#{}\s]+)(?:[/?#].*)?\Z", re.IGNORECASE | re.DOTALL)
 
 ENDPOINTS = (
     ("Send SMS", "POST", "/sms/send"),

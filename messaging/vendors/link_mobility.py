@@ -37,7 +37,7 @@ HOSTS: Mapping[str, str] = {
 LEAST_VALIDITY, MOST_VALIDITY = 15 * 60, 48 * 3600  # seconds
 SHORT_NUMBER = re.compile(r"[0-9]{1,14}")
 NAME = "[^0-9].{1,10}"
-PART = re.compile(r"(?P<id>.+)\$(?P<n>[0-9]{1,3})")  # the id of one part of a long message, counted from 0
+PART = re.compile(r"\A(?P<id>.+)\$(?P<n>[0-9]{1,3})")  # the id of one part of a long message, counted from 0
 
 # `resultCode` of the answer to a send.
 TAKEN = (1000, 1005, 1008, 1011, 1012)  # 1005 queued; the others say that it is further on its way

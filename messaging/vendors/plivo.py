@@ -52,7 +52,7 @@ REFUSALS: Mapping[int, Meaning] = {
 # Words of a refusal that say more than its status. Their letter is not documented: what they miss is INVALID_REQUEST.
 _NO_CREDIT = re.compile(r"insufficient\W+(credit|balance|fund)", re.I)
 _NO_MMS = re.compile(
-    r"(?=.*\bmms\b).*\b(unsupported|not (\w+[ -])?(enabled|supported|capable|available))\b", re.I
+    r"\A(?=.*\bmms\b).*\b(unsupported|not (\w+[ -])?(enabled|supported|capable|available))\b", re.I | re.S
 )
 
 # Status words, of callbacks and of a message that is asked for.
@@ -87,7 +87,7 @@ REPORT_CODES: Mapping[str, tuple[str, Status | None]] = {
 }
 # `PartInfo` of a report on one part of a message that the carrier takes in parts only. `ParentMessageUUID` is the id of
 # the first part, which the answer gave for the whole.
-_PART = re.compile(r"\s*(?P<n>[0-9]{1,3}) of (?P<all>[0-9]{1,3})\s*", re.I)
+_PART = re.compile(r"\A\s*(?P<n>[0-9]{1,3}) of (?P<all>[0-9]{1,3})\s*", re.I)
 _MEDIA = re.compile(r"Media(\d{1,3})")
 
 Pairs = Sequence[tuple[str, str]]
