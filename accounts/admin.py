@@ -1,4 +1,4 @@
-"""API tokens at the desk: issued and shown once, revoked, never read again.
+"""API tokens at the desk: issued and shown once, revoked, never read again. And the people who may use the desk.
 
 The tenants' pages need the messaging services and so live in messaging/admin/tenant.py.
 """
@@ -8,25 +8,30 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
+from django.contrib.auth.admin import GroupAdmin, UserAdmin
+from django.contrib.auth.models import Group, User
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
+from accounts.lists import RowsFilter, StrictLists
 from accounts.models import ApiToken
 
 if TYPE_CHECKING:
     _Admin = admin.ModelAdmin[ApiToken]
+    _UserAdmin = UserAdmin[User]
 else:
     _Admin = admin.ModelAdmin
+    _UserAdmin = UserAdmin
 
 
 @admin.register(ApiToken)
-class ApiTokenAdmin(_Admin):
+class ApiTokenAdmin(StrictLists, _Admin):
     """Issue and revoke. The digest appears nowhere."""
 
     list_display = ("tenant", "label", "ending", "header", "standing", "last_used_at", "created_at")
-    list_filter = ("tenant",)
+    list_filter = (("tenant", RowsFilter),)
     list_select_related = ("tenant",)
     actions = ("revoke",)
     fieldsets = (
@@ -85,3 +90,18 @@ class ApiTokenAdmin(_Admin):
         for token in live:
             self.log_change(request, token, "Revoked.")
         self.message_user(request, f"{len(live)} token(s) revoked.", messages.SUCCESS)
+
+
+admin.site.unregister((User, Group))
+
+
+@admin.register(User)
+class PersonAdmin(StrictLists, _UserAdmin):
+    """A person with a password."""
+
+    list_filter = ("is_active", "is_staff", "is_superuser", ("groups", RowsFilter))
+
+
+@admin.register(Group)
+class RightsAdmin(StrictLists, GroupAdmin):
+    """Rights that people share."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.forms.fields import InvalidJSONInput
 
 from accounts import callback_secret
 from accounts.models import Tenant
@@ -17,6 +19,37 @@ else:
     _TenantModelForm = forms.ModelForm
 
 _HOST = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+")
+
+
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")  # as JSON writes it; after a backslash it is a text about it
+_UNKEPT = (ValueError, RecursionError)
+
+
+class KeptJSONField(forms.JSONField):
+    """JSON that PostgreSQL can keep and a page can show. Other JSON is refused, where Django's own field crashes."""
+
+    def to_python(self, value: Any) -> Any:
+        try:
+            return _kept(super().to_python(value))
+        except _UNKEPT:
+            raise ValidationError(
+                "This JSON cannot be kept: it has a NUL, half a character, too long a number or too many brackets."
+            ) from None
+
+    def bound_data(self, data: Any, initial: Any) -> Any:
+        try:
+            return _kept(super().bound_data(data, initial))
+        except _UNKEPT:
+            return InvalidJSONInput(data)
+
+
+def _kept(value: Any) -> Any:
+    """The value as it is. Raises ValueError (UnicodeEncodeError for half a surrogate pair), RecursionError."""
+    text = json.dumps(value, ensure_ascii=False)
+    text.encode()
+    if _NUL.search(text):
+        raise ValueError
+    return value
 
 
 class SecretLines(forms.Textarea):

@@ -7,6 +7,7 @@ from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpResponse, JsonResponse
 
 from messaging.negotiation import wants_text
+from messaging.services import seldom
 from messaging.wire import envelope
 
 PEOPLES_PATHS = (
@@ -26,6 +27,7 @@ REFUSALS: dict[type[Exception], tuple[int, str, str]] = {
 }
 
 logger = logging.getLogger(__name__)
+logger.addFilter(seldom.once_a_minute)
 
 
 def is_machine_path(path: str) -> bool:
@@ -39,7 +41,8 @@ def machine_failure(error: Exception, *, accept: str = "") -> HttpResponse:
         if isinstance(error, kind):
             return _answer(status, code, text, accept=accept)
     if isinstance(error, OperationalError | InterfaceError):
-        logger.warning("database unavailable: %s", type(error).__name__)
+        told = {"cause": "database", "error": type(error).__name__}
+        logger.warning("database unavailable", extra=told)
         text = "The connector's database is unavailable; try again shortly."
         return _answer(503, "database_unavailable", text, retry_after=DATABASE_RETRY_SECONDS, accept=accept)
     logger.error("unhandled exception on a machine path", exc_info=error)

@@ -42,9 +42,12 @@ def configure(options: dict[str, Any]) -> None:
             "version": 1,
             "disable_existing_loggers": False,
             "formatters": {"line": {"()": formatter, "pii": options["pii"]}},
-            "filters": {"people": {"()": lambda: is_about_people}},
+            "filters": {
+                "people": {"()": lambda: is_about_people},
+                "brief": {"()": lambda: without_a_refusals_traceback},
+            },
             "handlers": {
-                "stderr": {"class": "logging.StreamHandler", "formatter": "line"},
+                "stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["brief"]},
                 "none": {"class": "logging.NullHandler"},
             },
             "root": {"handlers": ["stderr"], "level": options["level"]},
@@ -60,15 +63,18 @@ def configure(options: dict[str, Any]) -> None:
 
 
 def is_about_people(record: logging.LogRecord) -> bool:
-    """Takes the traceback off a refusal, which is no fault of ours.
-
-    False for Django's line about a refused request of a machine: it has no reason, where our counters do, and a
-    hook's path is its secret. Faults of ours are logged where they are caught.
-    """
-    if getattr(record, "status_code", 500) < 500:
-        record.exc_info = None
+    """False for Django's line about a refused request of a machine: it has no reason, where our counters do, and a
+    hook's path is its secret. Faults of ours are logged where they are caught."""
     request = getattr(record, "request", None)
     return request is None or not is_machine_path(request.path_info)
+
+
+def without_a_refusals_traceback(record: logging.LogRecord) -> bool:
+    """Takes the traceback off Django's line about a refused request (403, an unknown host, too many fields): a stranger
+    causes it, and it is no fault of ours."""
+    if record.name.startswith("django.") and getattr(record, "status_code", 500) < 500:
+        record.exc_info = None
+    return True
 
 
 def masked(text: str, *, pii: bool) -> str:

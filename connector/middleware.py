@@ -5,7 +5,7 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote
 
-from django.core.exceptions import BadRequest, DisallowedHost
+from django.core.exceptions import BadRequest, DisallowedHost, SuspiciousOperation
 from django.db import DataError
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
@@ -73,7 +73,7 @@ def _resolve(path: str) -> ResolverMatch:
 
 
 class UnreadableMiddleware:
-    """A page's address with a value that nothing can be looked up by (a NUL, a number beyond all rows) is a 400."""
+    """A page's address or form that nothing can be looked up by (a NUL, a number beyond all rows) is a 400."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
@@ -81,6 +81,8 @@ class UnreadableMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         if "\x00" in unquote(request.get_full_path()):
             return unreadable(request, "The address of this page has a NUL character in it.")
+        # A session of such a name cannot be looked up: the person has none.
+        request.COOKIES = {name: value for name, value in request.COOKIES.items() if "\x00" not in value}
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponseBase | None:
@@ -88,7 +90,10 @@ class UnreadableMiddleware:
         if isinstance(error, BadRequest):
             return unreadable(request, str(error))
         if isinstance(error, DataError | OverflowError):
-            return unreadable(request, "The address of this page has a value that no row can have.")
+            words = "The address of this page, or its form, has a value that no row can have. Nothing was changed."
+            return unreadable(request, words)
+        if isinstance(error, SuspiciousOperation):
+            return unreadable(request, "The address of this page, or its form, could not be read.")
         return None
 
 

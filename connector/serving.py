@@ -16,6 +16,7 @@ from typing import Any
 import orjson
 from django.conf import settings
 from django.urls import get_resolver
+from granian.rsgi import ProtocolClosed  # type: ignore[attr-defined]  # their documented name
 
 from connector.failures import is_machine_path
 from connector.threads import Group, Groups
@@ -46,6 +47,10 @@ class BodyRefused(Exception):
     """The body cannot be taken now; the same request may come again."""
 
 
+class BodyBroken(Exception):
+    """The body ended before its end: what there is of it may not be read as if it were all."""
+
+
 class Application:
     """The RSGI application: granian calls `__rsgi_init__` once a process, and `__rsgi__` once a request."""
 
@@ -63,23 +68,25 @@ class Application:
         self.groups.end()
 
     async def __rsgi__(self, scope: Any, proto: Any) -> None:
-        group = self.groups.of(scope.method, scope.path)
-        if group.is_full:
-            _refuse(proto, "busy", "The connector is busy; try again shortly.")
-            return
-        group.inside += 1
-        try:
-            await self._serve(scope, proto, group)
-        finally:
-            group.inside -= 1
-
-    async def _serve(self, scope: Any, proto: Any, group: Group) -> None:
         try:
             length, body = await self._body(scope, proto)
         except BodyRefused as refused:
             _refuse(proto, "body_late", str(refused))
             return
-        environ = _environ(scope, length)
+        except BodyBroken:
+            _refuse(proto, "body_unreadable", "The body broke off.", status=400)
+            return
+        group = self.groups.of(scope.method, scope.path)
+        if group.is_full:
+            _refuse(proto, "busy", "The connector is busy; try again shortly.")
+            return
+        group.inside += 1  # now that its body is here: a slow one takes nobody's place
+        try:
+            await self._serve(_environ(scope, length), body, proto, group)
+        finally:
+            group.inside -= 1
+
+    async def _serve(self, environ: dict[str, Any], body: bytes, proto: Any, group: Group) -> None:
         environ[patience.MAY_WAIT] = group is not self.groups.machines
         answer = await self.loop.run_in_executor(group.pool, _run, environ, body, self.loop, proto)
         if patience.was_moved(environ):
@@ -91,7 +98,7 @@ class Application:
             proto.response_bytes(answer.status, answer.headers, answer.body)
 
     async def _body(self, scope: Any, proto: Any) -> tuple[int, bytes]:
-        """The length and the bytes; of a body over the limit the length alone. Raises BodyRefused."""
+        """The length and the bytes; of a body over the limit the length alone. Raises BodyRefused, BodyBroken."""
         headers = scope.headers
         declared = headers.get("content-length")
         if declared is None and "transfer-encoding" not in headers:
@@ -109,18 +116,27 @@ class Application:
                 return await _read_bounded(proto, limit)
         except TimeoutError:
             raise BodyRefused(f"The body did not arrive within {BODY_SECONDS:.0f} s.") from None
+        except ProtocolClosed:
+            raise BodyBroken from None
         finally:
             self.large -= held
 
 
 async def _read_bounded(proto: Any, limit: int) -> tuple[int, bytes]:
-    """As `Application._body`; at most DRAIN bytes are read."""
+    """As `Application._body`; at most DRAIN bytes are read. Raises BodyBroken.
+
+    granian ends the pieces without an error when the caller breaks off, or frames a piece wrongly: an empty piece
+    stands for the fault, and another one for the end that every body has.
+    """
     pieces: list[bytes] = []
-    length = 0
+    length = empty = 0
     async for piece in proto:
         length += len(piece)
+        empty += not piece
         if length > DRAIN:
             break
+        if empty > 1:
+            raise BodyBroken
         if length <= limit:
             pieces.append(piece)
         else:
@@ -191,14 +207,12 @@ def _stream(pieces: Iterable[bytes], transport: Any, loop: asyncio.AbstractEvent
         asyncio.run_coroutine_threadsafe(send(piece), loop).result()
 
 
-def _refuse(proto: Any, code: str, text: str) -> None:
-    """503 from the door: the same request may come again, on a new connection."""
-    headers = [
-        ("Content-Type", "application/json"),
-        ("Retry-After", str(RETRY_SECONDS)),
-        ("Connection", "close"),
-    ]
-    proto.response_bytes(503, headers, orjson.dumps(envelope(code, text)))
+def _refuse(proto: Any, code: str, text: str, *, status: int = 503) -> None:
+    """An answer from the door; after a 503 the same request may come again, on a new connection."""
+    headers = [("Content-Type", "application/json"), ("Connection", "close")]
+    if status == 503:
+        headers.append(("Retry-After", str(RETRY_SECONDS)))
+    proto.response_bytes(status, headers, orjson.dumps(envelope(code, text)))
 
 
 application = Application()

@@ -88,6 +88,7 @@ MIDDLEWARE = [
     "connector.middleware.MachineMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "connector.middleware.ContentPolicyMiddleware",
+    "connector.middleware.UnreadableMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -95,7 +96,6 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "connector.middleware.UnreadableMiddleware",
 ]
 ROOT_URLCONF = "connector.urls"
 WSGI_APPLICATION = "connector.wsgi.application"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 from prometheus_client import Counter
 
 from messaging import counter_files
@@ -20,3 +22,16 @@ parked = Counter("connector_inbox_parked_total", "Vendor calls that could not be
 contract_drift = Counter(
     "connector_contract_drift_total", "Words of a vendor that its adapter does not know.", ["vendor", "word"]
 )
+
+WORDS = (
+    50  # of one vendor that a process counts one by one: whoever calls a hook can make up words without end
+)
+_words: defaultdict[str, set[str]] = defaultdict(lambda: {"charset"})
+
+
+def drift(*, vendor: str, word: str) -> None:
+    """Counts a word that the vendor's adapter does not know; those beyond WORDS together, as `others`."""
+    known = _words[vendor]
+    if len(known) < WORDS:
+        known.add(word)
+    contract_drift.labels(vendor=vendor, word=word if word in known else "others").inc()

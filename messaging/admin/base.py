@@ -7,15 +7,12 @@ from uuid import UUID
 
 from django.contrib import admin
 from django.contrib.admin.views.main import ChangeList
-from django.core.exceptions import BadRequest
 from django.core.paginator import Paginator
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
-from messaging.admin.filters import unknown_value
+from accounts.lists import StrictList, StrictLists, no_such_page
 from messaging.models import Connection
-
-PAGES = 20_000  # further back a date is the better way
 
 if TYPE_CHECKING:
     AnyAdmin = admin.ModelAdmin[Any]
@@ -23,22 +20,16 @@ else:
     AnyAdmin = admin.ModelAdmin
 
 
-class Window(ChangeList):
+class Window(StrictList):
     """One page of a list, read with one row more than it shows: that row says whether more follow."""
 
     has_more = False
 
-    def get_filters(self, request: HttpRequest) -> Any:
-        found = super().get_filters(request)
-        for spec in found[0]:
-            _refuse_unknown(spec)
-        return found
-
     def get_results(self, request: HttpRequest) -> None:
-        if not 1 <= self.page_num <= PAGES:
-            raise BadRequest(f"There is no page of this number: a list has at most {PAGES} of them.")
         first = (self.page_num - 1) * self.list_per_page
         rows = list(self.queryset[first : first + self.list_per_page + 1])
+        if first and not rows:
+            raise no_such_page()
         self.has_more = len(rows) > self.list_per_page
         self.result_list = rows[: self.list_per_page]
         self.result_count = len(self.result_list)
@@ -51,7 +42,7 @@ class Window(ChangeList):
         self.paginator.count = first + len(rows)
 
 
-class HistoryAdmin(AnyAdmin):
+class HistoryAdmin(StrictLists, AnyAdmin):
     """Rows that the pipeline writes. People look at them, and never add, edit or delete one."""
 
     list_per_page = 50
@@ -91,18 +82,6 @@ class HistoryAdmin(AnyAdmin):
     def search_text(self, term: str) -> Q:
         """What a term that is no id looks for; nothing, unless the table has an index for it."""
         return Q(pk__in=[])
-
-
-def _refuse_unknown(spec: Any) -> None:
-    """Django's own filters of a field with choices show nothing for a value that is none of them."""
-    choices = dict(getattr(getattr(spec, "field", None), "flatchoices", ()) or ())
-    values = getattr(spec, "lookup_val", None)
-    if not choices or values is None or getattr(spec, "lookup_kwarg", "") == "":
-        return
-    given = values if isinstance(values, list) else [values]
-    offered = {str(value): str(label) for value, label in choices.items()}
-    if any(value not in offered for value in given):
-        raise unknown_value(str(spec.title), spec.lookup_kwarg, offered)
 
 
 def vendor_id(term: str) -> Q:

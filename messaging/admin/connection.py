@@ -17,6 +17,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST, require_safe
 
+from accounts.lists import StrictLists
 from messaging.admin.connection_form import form_for, vendor_fields
 from messaging.admin.filters import TenantFilter
 from messaging.admin.lane import standing
@@ -35,7 +36,7 @@ _POLICIES = ("unknown_policy", "validity", "report_deadline", "poll_after", "fai
 
 
 @admin.register(Connection)
-class ConnectionAdmin(_Admin):
+class ConnectionAdmin(StrictLists, _Admin):
     """One tenant's account with one vendor."""
 
     change_form_template = "admin/messaging/connection/change_form.html"

@@ -10,7 +10,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
 
 from accounts.crypto import SealError
-from accounts.forms import SecretField
+from accounts.forms import KeptJSONField, SecretField
 from messaging.models import Connection
 from messaging.models.lane import DEFAULT_DISPATCH_CAP
 from messaging.numbers import NumberError, parse_sender
@@ -61,6 +61,7 @@ class ConnectionForm(_ConnectionModelForm):
             *("tenant", "name", "is_active", "channels", "senders", "sender_map", "position"),
             *("unknown_policy", "validity", "report_deadline", "poll_after", "fail_unconfirmed"),
         )
+        field_classes: ClassVar[dict[str, type[forms.Field]]] = {"sender_map": KeptJSONField}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 from uuid import UUID
 
 from django.contrib.admin import SimpleListFilter
-from django.core.exceptions import BadRequest
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
+from accounts.lists import unknown_value
 from accounts.models import Tenant
 from messaging.models import Connection
 from messaging.services.timeline import EVENT_WORDS, STATE_WORDS
 from messaging.types import LaneKind
 
-NAMED = 12  # values that a refusal names
 _CLOCKS_APART = timedelta(minutes=5)  # between the process that made an id and the database's clock
 _SPANS = {
     "1h": timedelta(hours=1),
@@ -40,13 +38,6 @@ class KnownFilter(SimpleListFilter):
         offered = {str(value): str(label) for value, label in self.lookup_choices}
         if self.value() not in (None, "", *offered):
             raise unknown_value(str(self.title), self.parameter_name or "", offered)
-
-
-def unknown_value(title: str, name: str, offered: Mapping[str, str]) -> BadRequest:
-    """What a person is told of a filter's value that is none; the value itself is not repeated."""
-    known = ", ".join(f"{name}={value} ({label})" for value, label in list(offered.items())[:NAMED])
-    more = " …" if len(offered) > NAMED else ""
-    return BadRequest(f"There is no such {title} in this list. It knows {known or 'none'}{more}.")
 
 
 class TenantFilter(KnownFilter):

@@ -9,13 +9,13 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 
 from messaging.admin.base import HistoryAdmin
-from messaging.admin.filters import ConnectionFilter
+from messaging.admin.filters import ConnectionFilter, KnownFilter
 from messaging.admin.links import raw_link
 from messaging.admin.resend import REPORTS, confirm, may_order
 from messaging.models import Inbox
 
 
-class ParkedFilter(admin.SimpleListFilter):
+class ParkedFilter(KnownFilter):
     title = "state"
     parameter_name = "parked"
 

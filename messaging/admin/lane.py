@@ -16,6 +16,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from accounts.lists import StrictLists
 from accounts.models import Tenant
 from messaging.models import Connection, Destination, Event, Lane, Message, SenderRate
 from messaging.models.circuit import Circuit
@@ -48,7 +49,7 @@ class SenderRates(_Inline):
 
 
 @admin.register(Lane)
-class LaneAdmin(_Admin):
+class LaneAdmin(StrictLists, _Admin):
     """Queues make themselves; people change their limits and stop or start them."""
 
     list_display = ("destination", "cap", "rate", "standing", "circuit", "waiting_for", "last_success")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from django.contrib import admin
 from django.http import HttpRequest
 
+from accounts.lists import StrictLists
 from messaging.admin.filters import TenantFilter
 from messaging.models import Route
 
@@ -17,7 +18,7 @@ else:
 
 
 @admin.register(Route)
-class RouteAdmin(_Admin):
+class RouteAdmin(StrictLists, _Admin):
     """A tenant's routing table, in the order in which it is tried."""
 
     list_display = ("connection", "tenant", "position", "weight", "conditions", "is_active")

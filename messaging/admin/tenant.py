@@ -15,6 +15,7 @@ from django.utils.safestring import SafeString
 
 from accounts import callback_secret
 from accounts.forms import TenantForm
+from accounts.lists import StrictLists
 from accounts.models import DEFAULT_HEADER, ApiToken, Tenant, TenantStatus
 from messaging import wire_profile
 from messaging.addresses import undialable
@@ -82,7 +83,7 @@ class NewTenantForm(DeskTenantForm):
 
 
 @admin.register(Tenant)
-class TenantAdmin(WirePages, _Admin):
+class TenantAdmin(WirePages, StrictLists, _Admin):
     """The page of one Bloomreach project."""
 
     form = DeskTenantForm

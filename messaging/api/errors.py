@@ -19,6 +19,7 @@ from accounts.limits import TooManyRequests
 from messaging import counters, wire_profile
 from messaging.negotiation import wants_text
 from messaging.request_body import BodyTooLarge, BodyUnreadable
+from messaging.services import seldom
 from messaging.services.intake import NoConnection, RequestIdConflict
 from messaging.services.verify import CredentialsRefused
 from messaging.wire import InvalidRequest, envelope
@@ -30,6 +31,7 @@ DATABASE_RETRY_SECONDS = 5
 REPAIR_RETRY_SECONDS = 30  # until an operator has mended it
 
 logger = logging.getLogger(__name__)
+logger.addFilter(seldom.once_a_minute)
 
 
 class BadBody(Exception):
@@ -126,7 +128,8 @@ def _fault(exc: Exception, request_id: str | None, form: Form) -> Answer:
     if isinstance(exc, NoConnection | CredentialsRefused):
         code, retry_after, message = exc.code, REPAIR_RETRY_SECONDS, str(exc)
     elif isinstance(exc, OperationalError | InterfaceError):
-        logger.warning("database unavailable: %s", type(exc).__name__)
+        told = {"cause": "database", "error": type(exc).__name__}
+        logger.warning("database unavailable", extra=told)
         code, retry_after = "database_unavailable", DATABASE_RETRY_SECONDS
         message = "The connector's database is unavailable; try again shortly."
     else:

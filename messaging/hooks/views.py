@@ -19,7 +19,7 @@ from django.views.decorators.csrf import csrf_exempt
 from accounts.crypto import SealError
 from messaging import counters
 from messaging.request_body import BodyTooLarge, BodyUnreadable, read_body
-from messaging.services import hook_intake
+from messaging.services import hook_intake, seldom
 from messaging.services.hook_intake import UnknownHook
 from messaging.types import HookRequest
 from messaging.vendors.base import BadSignature
@@ -30,6 +30,7 @@ RETRY_SECONDS = 30
 DATABASE_RETRY_SECONDS = 5
 
 logger = logging.getLogger(__name__)
+logger.addFilter(seldom.once_a_minute)
 
 
 @csrf_exempt
@@ -49,10 +50,12 @@ def hook(request: HttpRequest, vendor: str, public_id: str, path: str = "") -> H
     except BodyUnreadable as error:
         return _refuse(400, "body_unreadable", str(error))
     except (OperationalError, InterfaceError) as error:
-        logger.warning("hook not stored, database unavailable: %s", type(error).__name__)
+        told = {"cause": "database", "error": type(error).__name__}
+        logger.warning("hook not stored, database unavailable", extra=told)
         return _refuse(503, "database_unavailable", "Try again.", _retry(DATABASE_RETRY_SECONDS))
     except SealError:
-        logger.error("hook not stored: the connection's secrets cannot be opened", extra={"vendor": vendor})
+        told = {"cause": public_id, "vendor": vendor}
+        logger.error("hook not stored: the connection's secrets cannot be opened", extra=told)
         return _refuse(503, "credentials_unreadable", "Try again.", _retry(RETRY_SECONDS))
 
 

@@ -20,7 +20,7 @@ from django.db import InterfaceError, OperationalError, connection
 from messaging import http
 from messaging.models import Connection
 from messaging.models.statement import fetch
-from messaging.services import callbacks, claims, dispatch, places, polling, replay, reports, resolve
+from messaging.services import callbacks, claims, dispatch, inbox, places, polling, replay, reports, resolve
 from messaging.vendors import registry
 
 log = logging.getLogger(__name__)
@@ -141,7 +141,7 @@ class Pump:
             self.poll()
         if due.events and self.posts.free:
             self.post()
-        read = reports.read_inbox() if due.inbox else 0
+        read = inbox.read() if due.inbox else 0
         applied = reports.apply() if due.reports or read else 0
         advanced = replay.advance() if due.replays else 0
         return bool(recorded or read or applied or advanced)

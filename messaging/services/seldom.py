@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Hashable
@@ -13,6 +14,16 @@ _lock = threading.Lock()
 _written: dict[
     Hashable, tuple[float, int]
 ] = {}  # when the last line was written, and how many were not since
+
+
+def once_a_minute(record: logging.LogRecord) -> bool:
+    """A logger's filter. A record with a `cause` in its `extra` is written when none of this message and cause was in
+    the last minute; `left_out` in it counts those since the last."""
+    cause = vars(record).pop("cause", None)
+    left_out = 0 if cause is None else since_last((record.msg, cause))
+    if left_out:
+        record.left_out = left_out
+    return left_out is not None
 
 
 def since_last(cause: Hashable) -> int | None:

@@ -1,11 +1,14 @@
 """Log lines: JSON, with the extras, without numbers, texts and secrets."""
 
+import io
 import json
 import logging
 from typing import Any
 from uuid import UUID
 
 import pytest
+from django.conf import settings
+from django.contrib.auth.models import User
 from django.test import Client
 
 from connector.logging import ConsoleFormatter, JsonFormatter, masked
@@ -113,3 +116,39 @@ def test_the_address_of_a_hook_is_not_logged(client: Client, caplog: pytest.LogC
     assert [(one.name, one.getMessage()) for one in caplog.records] == [
         ("django.request", "Not Found: /static/nothing")
     ]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("asked", "status", "logger"),
+    [
+        pytest.param({"path": "/admin/messaging/message/"}, 403, "django.request", id="not allowed"),
+        pytest.param(
+            {"path": "/admin/", "HTTP_HOST": "other.example"},
+            400,
+            "django.security.DisallowedHost",
+            id="another host",
+        ),
+        pytest.param(
+            {"path": "/admin/", "method": "POST", "data": "a=1&" * 1001},
+            400,
+            "django.security.TooManyFieldsSent",
+            id="too many fields",
+        ),
+    ],
+)
+def test_a_refusal_is_one_line_without_a_traceback(asked: dict[str, str], status: int, logger: str) -> None:
+    [handler] = [one for one in logging.getLogger().handlers if isinstance(one.formatter, JsonFormatter)]
+    assert isinstance(handler, logging.StreamHandler)
+    client = Client(raise_request_exception=False, enforce_csrf_checks=True)
+    client.cookies[settings.CSRF_COOKIE_NAME] = "c" * 32  # so that the form is read
+    client.force_login(User.objects.create_user("clerk", is_staff=True))
+    said = io.StringIO()
+    before = handler.setStream(said)
+    try:
+        form = {"content_type": "application/x-www-form-urlencoded"}
+        assert client.generic(**{"method": "GET", **form, **asked}).status_code == status  # type: ignore[arg-type]
+    finally:
+        handler.setStream(before)
+    [told] = [json.loads(text) for text in said.getvalue().splitlines()]
+    assert (told["logger"], told.get("traceback")) == (logger, None)

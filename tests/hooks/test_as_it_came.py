@@ -9,7 +9,7 @@ import pytest
 from django.test import Client
 
 from messaging.models import Connection, InboundMessage, Inbox, Raw, Report
-from messaging.services import hook_intake, replay, reports
+from messaging.services import hook_intake, inbox, replay
 from messaging.vendors import registry
 from tests.factories import make_connection
 
@@ -37,7 +37,7 @@ def call(account: Connection, query: str = "", body: Any = None, kind: str = "ap
     client = Client()
     answer = client.get(path) if body is None else client.post(path, body, content_type=kind)
     assert answer.status_code == 200
-    reports.read_inbox()
+    inbox.read()
 
 
 def texts() -> list[str]:
@@ -85,7 +85,7 @@ def test_a_replay_reads_what_came() -> None:
         kind="reports", filter=replay.ReplayFilter(), requested_by="somebody", reason="an adapter was mended"
     )
     replay.advance()
-    reports.read_inbox()
+    inbox.read()
     assert texts() == ["This is a test"]
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
 from messaging.models import Connection, InboundMessage, Inbox
-from messaging.services import hook_intake, replay, reports, stored_calls
+from messaging.services import hook_intake, inbox, replay, stored_calls
 from messaging.types import Account, HookRequest
 from messaging.vendors import charsets, registry
 from messaging.vendors.base import Adapter
@@ -52,7 +52,7 @@ def call(account: Connection, query: str = "", body: bytes | None = None, kind: 
     client = Client()
     answer = client.get(path) if body is None else client.generic("POST", path, body, content_type=kind)
     assert answer.status_code < 300
-    reports.read_inbox()
+    inbox.read()
     assert not Inbox.objects.exists()
     return InboundMessage.objects.get()
 
@@ -239,7 +239,7 @@ def test_what_came_is_kept_and_a_setting_mends_it_by_a_replay() -> None:
     account.save()
     replay.create(kind="reports", filter=replay.ReplayFilter(), requested_by="somebody", reason="charset")
     replay.advance()
-    reports.read_inbox()
+    inbox.read()
     assert InboundMessage.objects.get().text == CYRILLIC
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
 
@@ -11,7 +12,7 @@ from django.test import Client
 from prometheus_client import REGISTRY
 
 from messaging.models import Connection, InboundMessage, Inbox, Report
-from messaging.services import hook_intake, replay, reports
+from messaging.services import hook_intake, inbox, replay, seldom
 from messaging.types import Account, HookRequest
 from messaging.vendors import registry
 from messaging.vendors.base import Adapter
@@ -137,17 +138,17 @@ def parked(vendor: str) -> float:
 def test_what_can_be_read_counts_and_the_rest_is_parked_once(vendor: str, body: Any, why: str) -> None:
     before = parked(vendor)
     call(account(vendor), body)
-    assert reports.read_inbox() == 1
+    assert inbox.read() == 1
     report = Report.objects.get()
     assert (report.status, "good" in (report.vendor_id, report.reference)) == ("delivered", True)
     assert Inbox.objects.get().parked_why == f"1 of 2 entries: {why}"
     assert parked(vendor) - before == 1
-    assert reports.read_inbox() == 0
+    assert inbox.read() == 0
 
 
 def test_a_replay_of_such_a_call_repeats_nothing() -> None:
     call(account("vonage"), [VONAGE, 7])
-    reports.read_inbox()
+    inbox.read()
     for _ in range(2):
         replay.create(
             kind="reports",
@@ -156,13 +157,13 @@ def test_a_replay_of_such_a_call_repeats_nothing() -> None:
             reason="an adapter was mended",
         )
         replay.advance()
-        reports.read_inbox()
+        inbox.read()
     assert (Report.objects.count(), Inbox.objects.filter(parked_at__isnull=False).count()) == (1, 1)
 
 
 def test_a_call_of_which_nothing_can_be_read_is_parked_with_its_reason() -> None:
     call(account("vonage"), [7, {"status": "delivered"}])
-    reports.read_inbox()
+    inbox.read()
     assert Inbox.objects.get().parked_why == "neither a status nor an inbound message"
     assert not Report.objects.exists()
 
@@ -194,6 +195,28 @@ def test_an_inbound_message_without_a_sender_is_parked_and_told_nobody(vendor: s
         assert Client().post(path, urlencode(FORMS[vendor]), content_type=FORM).status_code < 300
     else:
         call(connection, JSONS[vendor])
-    reports.read_inbox()
+    inbox.read()
     assert not InboundMessage.objects.exists()
     assert "sender" in Inbox.objects.get().parked_why
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        pytest.param(lambda n: f"nothing {n}", "vendor call parked", id="parked"),
+        pytest.param(lambda n: [VONAGE, *[7] * n], "vendor call parked", id="parked for a share"),
+        pytest.param(lambda n: VONAGE | {"status": f"new {n}"}, "unknown status word", id="new words"),
+    ],
+)
+def test_calls_of_one_address_leave_one_line_a_minute(
+    caplog: pytest.LogCaptureFixture, body: Callable[[int], Any], message: str
+) -> None:
+    """An address may be called thousands of times; what is called is counted, kept and not told each time."""
+    seldom.forget()
+    one, other = make_connection(vendor="vonage"), make_connection(vendor="vonage")
+    for n in range(1, 8):
+        call(one, body(n))
+    call(other, body(1))
+    inbox.read()
+    lines = [record for record in caplog.records if record.getMessage() == message]
+    assert [record.levelname for record in lines] == ["WARNING" if "word" in message else "ERROR"] * 2

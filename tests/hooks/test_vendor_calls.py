@@ -18,7 +18,7 @@ from django.test import Client
 
 from messaging import counters, wire
 from messaging.models import Attempt, Connection, Event, InboundMessage, Inbox, Message, Report
-from messaging.services import hook_intake, reports
+from messaging.services import hook_intake, inbox, reports
 from messaging.types import Effect, MessageState, Outcome
 from messaging.vendors import registry
 from messaging.vendors.sinch.adapter import signature
@@ -135,7 +135,7 @@ def test_an_old_report_that_was_taken_already_changes_nothing(client: Client) ->
     headers = vonage_proof(body, at=time.time() - 600)
     for _ in range(2):
         client.post(hook_path(connection), body, content_type="application/json", headers=headers)
-    reports.read_inbox()
+    inbox.read()
     assert connection.report_set.count() == 1
 
 
@@ -161,7 +161,7 @@ def sent_message(connection: Connection, **overrides: Any) -> tuple[Message, Att
 def tell(client: Client, connection: Connection, fields: Mapping[str, str]) -> None:
     """A call by GET whose proof is the address, read and applied."""
     assert client.get(hook_path(connection), fields).status_code == 200
-    reports.read_inbox()
+    inbox.read()
     reports.apply()
 
 
@@ -258,7 +258,7 @@ def test_messagebirds_inbound_messages(
     else:
         form = urlencode(said, doseq=True)
         client.post(hook_path(connection), form, content_type="application/x-www-form-urlencoded")
-    reports.read_inbox()
+    inbox.read()
     row = InboundMessage.objects.get()
     assert (row.channel, row.text, row.sender, row.recipient) == (channel, text, "+15550100123", recipient)
     assert [file["url"] for file in row.media] == media
@@ -341,7 +341,7 @@ def test_a_message_is_delivered_when_all_its_parts_are(
         body = urlencode(fields).encode()
         kind = "application/x-www-form-urlencoded"
         assert client.post(path, body, content_type=kind, headers=signed(path, body)).status_code == 200
-        reports.read_inbox()
+        inbox.read()
         reports.apply()
     message.refresh_from_db()
     assert (message.standing, message.error_code) == (state, code)
@@ -409,7 +409,7 @@ def test_no_empty_message_and_no_drift_is_told(
     headers = PROOFS[vendor](raw, at=time.time()) if vendor in PROOFS else {}
     answer = client.post(hook_path(connection), raw, content_type="application/json", headers=headers)
     assert answer.status_code == 200
-    reports.read_inbox()
+    inbox.read()
     reports.apply()
     assert [row.text for row in InboundMessage.objects.all()] == heard
     assert not Report.objects.exists()
@@ -451,7 +451,7 @@ def test_a_short_code_is_no_international_number(client: Client, written: str, k
         field: written,
     }
     client.post(hook_path(connection), json.dumps(said), content_type="application/json")
-    reports.read_inbox()
+    inbox.read()
     row = InboundMessage.objects.get()
     assert (row.sender if field == "originator" else row.recipient) == kept
     event = wire.inbound_event(

@@ -153,6 +153,18 @@ def test_sends_go_on_beside_slow_bodies_guessers_and_a_hung_vendor(
     assert len(answered) >= 10
 
 
+def test_slow_bodies_take_nobodys_place(tenants: tuple[Tenant, Tenant, int]) -> None:
+    """More of them than may wait for a login's thread in both processes."""
+    _, _, port = tenants
+    with ExitStack() as stack:
+        for _ in range(120):
+            stack.enter_context(slow_body(port, "/admin/login/", "none"))
+        for _ in range(6):
+            with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)) as client:
+                client.request("POST", "/admin/login/", "username=nobody")
+                assert client.getresponse().status == 403  # by its form, which was read: it has no CSRF token
+
+
 def test_a_body_that_does_not_arrive_is_answered_in_time(tenants: tuple[Tenant, Tenant, int]) -> None:
     well, _, port = tenants
     started = time.monotonic()

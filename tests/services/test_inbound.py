@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from accounts.models import Tenant
 from messaging.models import Connection, Event, InboundMessage, Inbox, Lane, Raw
-from messaging.services import callbacks, reports
+from messaging.services import callbacks, inbox
 from messaging.types import EventKind, uuid7
 from tests import factories
 
@@ -31,7 +31,7 @@ def receive(account: Connection, **said: Any) -> None:
     request = {"method": "POST", "url": "", "path": "", "query": {}, "headers": {}, "body": json.dumps(body)}
     raw = Raw.objects.create(at=timezone.now(), kind="hook", connection=account, request=json.dumps(request))
     Inbox.objects.create(raw_id=raw.id, raw_at=raw.at, connection=account)
-    reports.read_inbox()
+    inbox.read()
 
 
 @pytest.mark.parametrize(("channel", "url"), [("sms", SMS_URL), ("mms", MMS_URL)])
@@ -117,7 +117,7 @@ def test_one_without_a_sender_is_parked_once_and_told_nobody(written: str) -> No
 
     assert (InboundMessage.objects.count(), Event.objects.count()) == (0, 0)
     assert Inbox.objects.get().parked_why == "an inbound message without a sender"
-    assert reports.read_inbox() == 0
+    assert inbox.read() == 0
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from django.db import connection, transaction
 
 from accounts.crypto import Sealed
 from messaging.models import Connection, Event, InboundMessage, Inbox, Raw
-from messaging.services import replay, reports, stored_calls
+from messaging.services import inbox, replay, stored_calls
 from messaging.services.repeats import WINDOW
 from messaging.types import HookRequest
 from messaging.vendors import registry
@@ -70,8 +70,8 @@ def test_repeats(calls: list[tuple[float, str]], expected: list[str], at_once: b
     for at, text in calls:
         heard(account, at, said(text))
         if not at_once:
-            reports.read_inbox()
-    reports.read_inbox()
+            inbox.read()
+    inbox.read()
     assert kept() == expected
     assert Event.objects.count() == len(expected)
     assert not Inbox.objects.exists()
@@ -81,7 +81,7 @@ def test_the_same_words_of_two_handsets_or_accounts_are_two_messages() -> None:
     account, other = cm(), cm()
     for one, sender in ((account, SENDER), (account, "00421900000151"), (other, SENDER)):
         heard(one, 1, said("YES", sender))
-    reports.read_inbox()
+    inbox.read()
     assert kept() == ["YES"] * 3
 
 
@@ -98,7 +98,7 @@ def test_two_in_one_call_are_two() -> None:
     account = factories.make_connection(vendor="http_generic", settings=settings)
     for at in (0, 5):
         heard(account, at, [{"f": SENDER, "t": "YES"}, {"f": SENDER, "t": "YES"}, {"f": SENDER, "t": "NO"}])
-        reports.read_inbox()
+        inbox.read()
     assert sorted(kept()) == ["NO", "YES", "YES"]
 
 
@@ -106,13 +106,13 @@ def test_a_call_between_that_nobody_has_read_yet_may_be_another_message() -> Non
     """STOP, START, STOP, where another pump is still at the START."""
     account = cm()
     heard(account, 0, said("STOP"))
-    reports.read_inbox()
+    inbox.read()
     between = heard(account, 5, said("START"))
     Inbox.objects.filter(pk=between.pk).update(due_at=datetime(2999, 1, 1, tzinfo=UTC))
     heard(account, 10, said("STOP"))
-    reports.read_inbox()
+    inbox.read()
     Inbox.objects.filter(pk=between.pk).update(due_at=START)
-    reports.read_inbox()
+    inbox.read()
     assert kept() == ["STOP", "START", "STOP"]
 
 
@@ -120,11 +120,11 @@ def test_a_replay_stores_nothing_twice() -> None:
     account = cm()
     for at, text in ((0, "STOP"), (5, "START"), (10, "STOP"), (12, "STOP")):
         heard(account, at, said(text))
-    reports.read_inbox()
+    inbox.read()
     for _ in range(2):
         replay.create(kind="reports", filter=replay.ReplayFilter(), requested_by="somebody", reason="a test")
         replay.advance()
-        reports.read_inbox()
+        inbox.read()
     assert kept() == ["STOP", "START", "STOP"]
 
 
@@ -139,7 +139,7 @@ def test_a_replay_knows_messages_that_were_stored_under_a_digest_of_their_conten
         received_at=START,
         raw_at=START,
     )
-    reports.read_inbox()
+    inbox.read()
     assert kept() == ["STOP"]
 
 
@@ -153,12 +153,12 @@ def test_two_pumps_do_not_both_take_a_repeat_for_new() -> None:
     def second() -> None:
         try:
             Inbox.objects.filter(pk=other.pk).update(due_at=START)
-            reports.read_inbox()
+            inbox.read()
         finally:
             connection.close()
 
     with transaction.atomic():
-        reports.read_inbox()
+        inbox.read()
         pump = threading.Thread(target=second)
         pump.start()
         pump.join(0.5)

@@ -25,7 +25,7 @@ from messaging.models import (
     Raw,
     Report,
 )
-from messaging.services import evidence, reports
+from messaging.services import evidence, inbox, reports
 from messaging.types import (
     Account,
     Effect,
@@ -72,7 +72,7 @@ def make_sent(*, vendor_id: str = "v1", parts: int = 1, account: Connection | No
 
 def take() -> None:
     """One turn of a pump."""
-    reports.read_inbox()
+    inbox.read()
     reports.apply()
 
 
@@ -168,7 +168,7 @@ def answer(attempt: Attempt, result: SendResult) -> None:
 def test_unmatched_reports_wait_by_the_table_and_end_as_orphans() -> None:
     account = factories.make_connection()
     report(account, "DELIVRD", id="never")
-    reports.read_inbox()
+    inbox.read()
     waits = []
     for _ in backoff.MATCH_DELAYS:
         Report.objects.update(due_at=timezone.now())
@@ -446,7 +446,7 @@ def test_garbage_is_parked_with_its_reason_and_the_others_go_on(body: str, why: 
     assert state_of(attempt) is S.DELIVERED
     assert Inbox.objects.count() == 1
     assert counted("connector_inbox_parked_total", vendor="simulator") - before == 1
-    assert reports.read_inbox() == 0  # parked: left alone
+    assert inbox.read() == 0  # parked: left alone
 
 
 def test_an_adapters_bug_parks_only_its_call(bulk: Connection) -> None:
@@ -505,7 +505,7 @@ def test_what_the_database_refuses_parks_only_the_culprit(bulk: Connection) -> N
     hook(bulk, [{"status": "delivered", "vendor_id": "v0"}])
     culprit = hook(bulk, [{"status": "delivered", "vendor_id": "v1", "segments": -99_999}])
     hook(bulk, [{"status": "delivered", "vendor_id": "v2"}])
-    assert reports.read_inbox() == 3
+    assert inbox.read() == 3
     reports.apply()
 
     culprit.refresh_from_db()
@@ -532,7 +532,7 @@ def test_what_the_driver_refuses_parks_only_the_culprit(bulk: Connection) -> Non
 def test_a_crash_between_reading_and_applying_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     attempt = make_sent()
     report(attempt.connection, "DELIVRD", id="v1")
-    assert reports.read_inbox() == 1
+    assert inbox.read() == 1
 
     def crash(words: object) -> None:
         raise SystemExit
@@ -553,9 +553,9 @@ def test_a_crash_while_reading_leaves_the_call_in_the_inbox(monkeypatch: pytest.
     def crash(items: object, **more: object) -> None:
         raise SystemExit
 
-    monkeypatch.setattr(reports.inbound, "store", crash)
+    monkeypatch.setattr(inbox.inbound, "store", crash)
     with pytest.raises(SystemExit):
-        reports.read_inbox()
+        inbox.read()
     assert (Inbox.objects.count(), Report.objects.count()) == (1, 0)
     monkeypatch.undo()
     take()
