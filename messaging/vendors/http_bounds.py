@@ -7,7 +7,7 @@ brackets without an end, nor what a filter makes on the way: `json` of `json` do
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import wraps
 from io import StringIO
 from typing import Any
@@ -28,6 +28,7 @@ MAX_VALUE = 100_000  # characters of what any filter makes on the way
 MAX_BITS = 1_024  # of a number on the way
 MAX_LOOP = 1_000  # items of a list or range, and rounds of nested loops
 MAX_WORK = 500_000  # characters read, made or gone over again by one rendering
+SAMPLE_WORK = 100_000  # the same for a rendering at the form, whose sample texts are short
 
 _BLANKS = re.compile(rf"\s{{{MAX_BLANKS + 1}}}")
 _ENDS = {"{{": "}}", "{%": "%}"}
@@ -85,16 +86,16 @@ class _Stream(LimitedStringIO):
 class Context(RenderContext):
     """One rendering, whose steps and intermediate values all count against one budget."""
 
-    __slots__ = ("_left",)
+    __slots__ = ("left",)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._left = MAX_WORK
+        self.left = MAX_WORK
 
     def charge(self, work: int) -> None:
         """Raises LiquidValueError once the budget is used up."""
-        self._left -= work
-        if self._left < 0:
+        self.left -= work
+        if self.left < 0:
             raise LiquidValueError("it takes too many steps, or makes too much on the way", token=None)
 
     def filter(self, name: str, token: Any) -> Callable[..., object]:
@@ -131,9 +132,10 @@ class Template(BoundTemplate):
     context_class = Context
     source = ""
 
-    def render(self, *args: Any, **kwargs: Any) -> str:
-        """Raises the library's errors, or what a filter's arithmetic raises."""
-        context = Context(self, globals=self.make_globals(dict(*args, **kwargs)))
+    def write(self, values: Mapping[str, Any], *, work: int) -> str:
+        """Renders within a budget. Raises the library's errors, or what a filter's arithmetic raises."""
+        context = Context(self, globals=self.make_globals(dict(values)))
+        context.left = work
         buffer = context.get_buffer()
         self.render_with_context(context, buffer)
         return buffer.getvalue()

@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, urlsplit
 from messaging.vendors import charsets
 from messaging.vendors import http_patterns as patterns
 from messaging.vendors import http_settings as known
-from messaging.vendors.http_bounds import uses
+from messaging.vendors.http_bounds import SAMPLE_WORK, uses
 from messaging.vendors.http_patterns import PatternError
 from messaging.vendors.http_templates import TemplateError, check, render
 
@@ -70,6 +70,10 @@ def body_source(values: Mapping[str, Any], name: str = "body") -> str:
     return joined(body) if "form-urlencoded" in str(values.get("content_type") or "") else body
 
 
+def _render(source: str, values: Mapping[str, Any]) -> str:
+    return render(source, values, work=SAMPLE_WORK)
+
+
 def _try(name: str, test: Callable[..., object], *args: Any) -> Iterator[tuple[str, str]]:
     try:
         test(*args)
@@ -120,7 +124,7 @@ def _templates(values: Values) -> Iterator[tuple[str, str]]:
         if not _HEADER_NAME.fullmatch(header) or not source:
             yield "headers", f"the line {header[:40]!r} is not of the form: Name: value"
         yield from _try("headers", check, source, VARIABLES)
-        yield from _try("headers", render, source, sample("Hello"))
+        yield from _try("headers", _render, source, sample("Hello"))
 
 
 def sample(text: str, files: int = 1) -> dict[str, Any]:
@@ -150,7 +154,7 @@ def _sampled(name: str, source: str, values: Values) -> Iterator[tuple[str, str]
     for letter, files in product(("a", "ž"), (1, 2) if name in ("mms_url", "mms_body") else (1,)):
         texts = (letter, f'{letter}&b=c#d?/ "e\\\n%2B+')
         try:
-            tame, wild = (render(source, sample(text, files)) for text in texts)
+            tame, wild = (_render(source, sample(text, files)) for text in texts)
         except TemplateError as error:
             yield name, str(error)
             return
@@ -252,7 +256,7 @@ def _sends_media(values: Values) -> bool:
     one = sample("a")
     other = {**one, "media": [{**file, "url": "https://media.example/other"} for file in one["media"]]}
     try:
-        return render(source, one) != render(source, other)
+        return _render(source, one) != _render(source, other)
     except TemplateError:
         return True
 

@@ -20,6 +20,7 @@ from messaging.vendors.http_bounds import (
     MAX_LOOP,
     MAX_OUTPUT,
     MAX_SOURCE,
+    MAX_WORK,
     Template,
     refuse_source,
 )
@@ -66,10 +67,10 @@ class _Bounded(Environment):
     output_stream_limit = MAX_OUTPUT
 
 
-def render(source: str, values: Mapping[str, Any]) -> str:
-    """The template filled in. Raises TemplateError, for an undefined variable too."""
+def render(source: str, values: Mapping[str, Any], *, work: int = MAX_WORK) -> str:
+    """The template filled in, within a budget of characters. Raises TemplateError, for an undefined variable too."""
     try:
-        return _parsed(source).render(**values)
+        return _parsed(source).write(values, work=work)
     except _FAULTS as error:
         raise TemplateError(_words(error)) from None
 

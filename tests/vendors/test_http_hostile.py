@@ -194,6 +194,15 @@ def test_a_setting_without_end_is_refused_soon(name: str, value: str) -> None:
     assert name in refused.value.problems or not value.strip()
 
 
+def test_a_form_full_of_costly_templates_is_answered_soon() -> None:
+    costly = "{% for i in (1..900) %}{% assign a = i | plus: 1 %}{{ a }}{% endfor %}{{ text }}"
+    names = ("url", "body", "mms_url", "mms_body", "look_up_url", "check_url")
+    values = {"base_url": "https://gateway.example", "content_type": "text/plain"}
+    headers = "\n".join(f"X-{n}: {costly}" for n in range(50))
+    with soon(), pytest.raises(SettingsError):
+        registry.adapter("http_generic").clean({**values, **dict.fromkeys(names, costly), "headers": headers})
+
+
 @pytest.mark.parametrize(
     ("source", "one"),
     [
