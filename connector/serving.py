@@ -10,6 +10,7 @@ import asyncio
 import io
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +28,7 @@ from messaging.wire import envelope
 BODY_SECONDS = 10.0  # for a whole body: Bloomreach and vendors send a few kilobytes
 CHUNK_SECONDS = 30.0  # for the reader of a streamed answer to take one piece
 LARGE = 64 * 1024  # bytes; bodies larger than that share LARGE_TOTAL
-LARGE_TOTAL = 64 * 1024 * 1024  # bytes of large bodies that a process reads at a time
+LARGE_TOTAL = 64 * 1024 * 1024  # bytes of large bodies that a process holds at a time
 DRAIN = 32 * 1024 * 1024  # bytes of a refused body that are read, so that its sender hears the refusal
 RETRY_SECONDS = 2
 
@@ -43,10 +44,6 @@ class Answer:
     body: bytes
 
 
-class BodyRefused(Exception):
-    """The body cannot be taken now; the same request may come again."""
-
-
 class BodyBroken(Exception):
     """The body ended before its end: what there is of it may not be read as if it were all."""
 
@@ -55,7 +52,7 @@ class Application:
     """The RSGI application: granian calls `__rsgi_init__` once a process, and `__rsgi__` once a request."""
 
     def __init__(self) -> None:
-        self.large = 0  # bytes of large bodies that are being read
+        self.large = 0  # bytes of large bodies that are being read, or whose requests are not answered yet
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
         # A page that is being made gives the interpreter to a send five times as often as Python would by itself.
@@ -68,10 +65,22 @@ class Application:
         self.groups.end()
 
     async def __rsgi__(self, scope: Any, proto: Any) -> None:
+        length, limit = _declared(scope)
+        held = min(length, limit) if length > LARGE else 0
+        if self.large + held > LARGE_TOTAL:
+            _refuse(proto, "busy", "The connector takes no more large bodies just now; try again shortly.")
+            return
+        self.large += held
         try:
-            length, body = await self._body(scope, proto)
-        except BodyRefused as refused:
-            _refuse(proto, "body_late", str(refused))
+            await self._take(scope, proto, length, limit)
+        finally:
+            self.large -= held
+
+    async def _take(self, scope: Any, proto: Any, length: int, limit: int) -> None:
+        try:
+            length, body = await _body(scope, proto, length, limit)
+        except TimeoutError:
+            _refuse(proto, "body_late", f"The body did not arrive within {BODY_SECONDS:.0f} s.")
             return
         except BodyBroken:
             _refuse(proto, "body_unreadable", "The body broke off.", status=400)
@@ -97,33 +106,31 @@ class Application:
         if answer is not None:
             proto.response_bytes(answer.status, answer.headers, answer.body)
 
-    async def _body(self, scope: Any, proto: Any) -> tuple[int, bytes]:
-        """The length and the bytes; of a body over the limit the length alone. Raises BodyRefused, BodyBroken."""
-        headers = scope.headers
-        declared = headers.get("content-length")
-        if declared is None and "transfer-encoding" not in headers:
-            return 0, b""
-        limit = settings.MAX_BODY if is_machine_path(scope.path) else settings.DATA_UPLOAD_MAX_MEMORY_SIZE
-        length = int(declared) if declared is not None else limit
-        held = min(length, limit) if length > LARGE else 0
-        if self.large + held > LARGE_TOTAL:
-            raise BodyRefused("The connector takes no more large bodies just now; try again shortly.")
-        self.large += held
-        try:
-            async with asyncio.timeout(BODY_SECONDS):
-                if declared is not None and length <= limit:
-                    return length, await proto()
-                return await _read_bounded(proto, limit)
-        except TimeoutError:
-            raise BodyRefused(f"The body did not arrive within {BODY_SECONDS:.0f} s.") from None
-        except ProtocolClosed:
-            raise BodyBroken from None
-        finally:
-            self.large -= held
+
+def _declared(scope: Any) -> tuple[int, int]:
+    """Bytes that the body has, or may have, and bytes that it may have at most."""
+    limit = settings.MAX_BODY if is_machine_path(scope.path) else settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    declared = scope.headers.get("content-length")
+    if declared is not None:
+        return int(declared), limit
+    return (limit if "transfer-encoding" in scope.headers else 0), limit
+
+
+async def _body(scope: Any, proto: Any, length: int, limit: int) -> tuple[int, bytes]:
+    """The length and the bytes; of a body over the limit the length alone. Raises BodyBroken, TimeoutError."""
+    if not length:
+        return 0, b""
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            if "content-length" in scope.headers and length <= limit:
+                return length, await proto()
+            return await _read_bounded(proto, limit)
+    except ProtocolClosed:
+        raise BodyBroken from None
 
 
 async def _read_bounded(proto: Any, limit: int) -> tuple[int, bytes]:
-    """As `Application._body`; at most DRAIN bytes are read. Raises BodyBroken.
+    """As `_body`; at most DRAIN bytes are read. Raises BodyBroken.
 
     granian ends the pieces without an error when the caller breaks off, or frames a piece wrongly: an empty piece
     stands for the fault, and another one for the end that every body has.
@@ -203,8 +210,9 @@ def _stream(pieces: Iterable[bytes], transport: Any, loop: asyncio.AbstractEvent
         async with asyncio.timeout(CHUNK_SECONDS):
             await transport.send_bytes(piece)
 
-    for piece in pieces:
-        asyncio.run_coroutine_threadsafe(send(piece), loop).result()
+    with suppress(TimeoutError, ProtocolClosed):
+        for piece in pieces:
+            asyncio.run_coroutine_threadsafe(send(piece), loop).result()
 
 
 def _refuse(proto: Any, code: str, text: str, *, status: int = 503) -> None:

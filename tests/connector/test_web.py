@@ -16,6 +16,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from django.conf import settings
+from django.contrib.staticfiles import finders
 from django.db import connection
 
 from connector import lifeline
@@ -107,6 +108,13 @@ def test_its_processes_have_pools_that_heal_and_share_their_counters(
 
     server.kill()
     eventually(lambda: not somebody_listens(port))  # no process stays behind
+
+
+def test_a_streamed_answer_arrives_whole(server: subprocess.Popen[str], port: int) -> None:
+    """Files come piece by piece, through the loop; the largest has some hundred kilobytes."""
+    name = "admin/js/vendor/jquery/jquery.js"
+    found = finders.find(name)
+    assert get(port, f"/static/{name}") == (200, Path(str(found)).read_bytes())
 
 
 def test_a_request_in_flight_is_answered_after_sigterm(server: subprocess.Popen[str], port: int) -> None:

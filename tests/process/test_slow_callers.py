@@ -22,6 +22,7 @@ from tests.waiting import free_port
 pytestmark = [pytest.mark.process, pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(300)]
 
 SENDS = 400
+LARGE_TOTAL = 64 * 1024 * 1024  # bytes, as ADR 12 says
 SLOW_PATHS = ("/hooks/simulator/nobody", "/sms/send", "/admin/login/", "/mms/send")
 
 
@@ -64,11 +65,11 @@ def send(client: http.client.HTTPConnection, tenant: Tenant, request_id: str | N
     return answer.status
 
 
-def slow_body(port: int, path: str, token: str) -> socket.socket:
-    """A connection that promises a thousand bytes and has sent one."""
+def slow_body(port: int, path: str, token: str, promised: int = 1000) -> socket.socket:
+    """A connection that promises so many bytes and has sent one."""
     connection = socket.create_connection(("127.0.0.1", port), timeout=30)
     head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nChan-Token: {token}\r\nContent-Type: application/json\r\n"
-    connection.sendall(f"{head}Content-Length: 1000\r\n\r\n{{".encode())
+    connection.sendall(f"{head}Content-Length: {promised}\r\n\r\n{{".encode())
     return connection
 
 
@@ -177,6 +178,20 @@ def test_a_body_that_does_not_arrive_is_answered_in_time(tenants: tuple[Tenant, 
             assert (answer.status, answer.getheader("Retry-After")) == (503, "2")
             assert answer.getheader("Connection") == "close"
     assert 9 < time.monotonic() - started < 20
+
+
+def test_large_bodies_share_a_bounded_room(tenants: tuple[Tenant, Tenant, int]) -> None:
+    well, _, port = tenants
+    size = 1024 * 1024
+    with ExitStack() as stack:
+        for _ in range(LARGE_TOTAL // size):
+            stack.enter_context(slow_body(port, "/sms/send", well.token, size))
+        one_more = stack.enter_context(slow_body(port, "/sms/send", well.token, size))
+        answer = http.client.HTTPResponse(one_more)
+        answer.begin()
+        assert (answer.status, b"no more large bodies" in answer.read()) == (503, True)
+        client = stack.enter_context(closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)))
+        assert send(client, well, str(uuid4())) == 200
 
 
 REFUSED = [
