@@ -51,6 +51,7 @@ def test_a_lost_connection_costs_half_a_second_and_no_bell(caplog: pytest.LogCap
     ] * 2
 
 
+@pytest.mark.django_db  # it closes a connection that an earlier test left open
 def test_it_is_the_broker_that_clusters_use() -> None:
     assert type(get_broker(list_key="q")) is queue.Bells
 
