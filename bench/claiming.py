@@ -11,7 +11,7 @@ import psycopg
 
 from bench.generator import percentile
 from bench.tenants import Customer
-from messaging.services import claims
+from messaging.sending import claims
 
 BACKLOG = 100_000
 CLAIMS, FREE = 100, 32  # as many at once as a pump has threads

@@ -15,7 +15,7 @@ from psycopg.types.json import Jsonb
 from psycopg_pool import ConnectionPool
 
 from connector import lifeline
-from messaging.types import uuid7
+from messaging.rules.ids import uuid7
 
 lifeline.end_with_server()
 

@@ -12,8 +12,8 @@ import psycopg
 from bench import accept, generator, servers, tenants
 from bench.servers import Server
 from bench.tenants import Customer
-from messaging.simulator.client import Client
-from messaging.simulator.listener import Call, Listener, Reply
+from simulator.client import Client
+from simulator.listener import Call, Listener, Reply
 
 DELAY = "0.2"  # seconds between the carrier's taking a message and its report
 PATIENCE = 300.0

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from cryptography.fernet import Fernet
 
-from connector import embedded
+from dev import embedded
 
 ROOT = Path(__file__).resolve().parent.parent
 DIRECTORY = ROOT / ".data" / "bench"  # on the disk that the project lies on: fsync must cost what it costs
@@ -55,6 +55,7 @@ def prepare() -> None:
             "ENV_FILE": "",
             "DEBUG": "0",
             "DEMO": "0",
+            "EXTRA_APPS": "simulator",
             "DATA_DIR": str(DIRECTORY),
             "ALLOWED_NETWORKS": "127.0.0.0/8",  # where the carrier of the benchmark listens
             "DATABASE_URL": embedded.url(postgres()),

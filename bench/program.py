@@ -19,7 +19,7 @@ from bench.load import LoadFailed
 from bench.pipeline import Stuck
 from bench.place import Busy
 from bench.servers import NotServing
-from connector.embedded import EmbeddedError
+from dev.embedded import EmbeddedError
 
 QUICK_ROUNDS, ROUNDS = 3, 7
 SECONDS = 8.0

@@ -72,7 +72,7 @@ def running(
     log = DIRECTORY / f"{name}.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "messaging.simulator.leash", sys.executable, *command],
+            [sys.executable, "-m", "simulator.leash", sys.executable, *command],
             env={**os.environ, **(more or {})},
             cwd=ROOT,
             stdin=subprocess.DEVNULL,

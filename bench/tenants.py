@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from bench.generator import MARK
-from messaging.services import onboarding
+from messaging.onboarding import setup
 
 CARRIER_KEY = "bench-carrier-key"  # of the stand-in carrier, on loopback, for this run
 CAP = 32  # calls in flight: as many as a pump has threads
@@ -26,8 +26,8 @@ class Customer:
 
 def create(slug: str, *, carrier_port: int) -> Customer:
     """A tenant whose only provider account is the stand-in carrier on that port."""
-    made = onboarding.create_tenant(slug=slug, name=slug)
-    connection = onboarding.connect(
+    made = setup.create_tenant(slug=slug, name=slug)
+    connection = setup.connect(
         tenant=made.tenant,
         vendor="simulator",
         name="Stand-in carrier",

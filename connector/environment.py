@@ -1,9 +1,11 @@
-"""What the settings must find in the environment, and the keys that a development system makes for itself."""
+"""What the settings must find in the environment, and what a development system makes for itself."""
 
+import hashlib
 import os
 import secrets
 from ipaddress import ip_network
 from pathlib import Path
+from urllib.parse import quote
 
 from cryptography.fernet import Fernet
 from django.core.exceptions import ImproperlyConfigured
@@ -54,6 +56,17 @@ def load_development_keys(data_dir: Path) -> None:
         _generate(path)
     for name, value in dotenv_values(path, interpolate=False).items():
         os.environ.setdefault(name, value or "")
+
+
+def development_database(data_dir: Path) -> str:
+    """URL of the PostgreSQL that `make run` starts over `data_dir`: the same on every call, running or not."""
+    return f"postgresql://postgres@{quote(str(socket_directory(data_dir)), safe='')}/connector"
+
+
+def socket_directory(data_dir: Path) -> Path:
+    """Where that server listens. Socket paths end at 107 bytes: named by a hash, not by the (long) data path."""
+    digest = hashlib.sha256(str(data_dir.absolute()).encode()).hexdigest()[:16]
+    return Path(f"/tmp/connector-pg-{digest}")  # noqa: S108  (nobody else may enter it: dev/embedded.py)
 
 
 def _generate(path: Path) -> None:

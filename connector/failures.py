@@ -6,9 +6,9 @@ from django.core.exceptions import BadRequest, PermissionDenied, RequestDataTooB
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpResponse, JsonResponse
 
-from messaging.negotiation import wants_text
-from messaging.services import seldom
-from messaging.wire import envelope
+from messaging.contract.negotiation import wants_text
+from messaging.contract.wire import envelope
+from messaging.watch import seldom
 
 PEOPLES_PATHS = (
     "/admin",

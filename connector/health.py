@@ -10,7 +10,7 @@ from django.db import Error, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, JsonResponse
 
-from messaging import clock
+from messaging.watch import clock
 
 BEAT_SECONDS = 15
 KINDS = ("dispatch", "callbacks", "inbox")  # in the order of AGES

@@ -8,7 +8,7 @@ import threading
 
 from django.conf import settings
 
-from messaging.watchdog import notify
+from messaging.watch.watchdog import notify
 
 EVERY = 10.0  # seconds
 PATIENCE = 5.0  # seconds for an answer

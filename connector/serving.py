@@ -23,7 +23,7 @@ from connector.failures import is_machine_path
 from connector.threads import Group, Groups
 from connector.wsgi import application as wsgi_application
 from messaging.api import patience
-from messaging.wire import envelope
+from messaging.contract.wire import envelope
 
 BODY_SECONDS = 10.0  # for a whole body: Bloomreach and vendors send a few kilobytes
 CHUNK_SECONDS = 30.0  # for the reader of a streamed answer to take one piece

@@ -11,7 +11,7 @@ import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
 from environs import Env, EnvValidationError, validate
 
-from connector import embedded, environment
+from connector import environment
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -48,10 +48,12 @@ _allowed_networks: list[str] = env.list(
 STATIC_ROOT: str | None = env.str("STATIC_ROOT", None)
 _pooler: bool = env.bool("DATABASE_POOLER", False)
 _pool_size: int = env.int("DB_POOL", 0, validate=validate.Range(0, 256))
+# Apps beside ours: a development system has the stand-ins, and an adapter of your own may come as one.
+EXTRA_APPS: list[str] = env.list("EXTRA_APPS", ["dev", "simulator"] if DEBUG else [], subcast=str)
 _more_hosts: list[str] = env.list("ALLOWED_HOSTS", [], subcast=str)
 _database_url: str = env.str(
     "DATABASE_URL",
-    embedded.url(DATA_DIR / "pg"),
+    environment.development_database(DATA_DIR / "pg"),
     validate=validate.Regexp(r"postgres(ql)?://", error="must begin with postgresql://"),
 )
 try:
@@ -81,6 +83,7 @@ INSTALLED_APPS = [
     "connector.apps.ConnectorConfig",
     "accounts.apps.AccountsConfig",
     "messaging.apps.MessagingConfig",
+    *EXTRA_APPS,
 ]
 
 # The first takes machine paths straight to their views: the others are the desk's.
@@ -148,7 +151,7 @@ _queue = os.environ.get("Q_CLUSTER_NAME")
 Q_CLUSTER: dict[str, Any] = {
     "name": "connector",  # the signing salt: a change deletes queued tasks
     "orm": "default",
-    "broker_class": "messaging.queue.Bells",
+    "broker_class": "messaging.worker.broker.Bells",
     "poll": 0.05,
     "workers": PUMPS,
     "bulk": 2,

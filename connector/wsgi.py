@@ -19,8 +19,8 @@ from django.core.signals import request_started  # noqa: E402
 
 from accounts import last_used  # noqa: E402  (a model: the apps must be loaded)
 from connector import pulse  # noqa: E402
-from messaging import clock  # noqa: E402
-from messaging.services import wire_recorder  # noqa: E402
+from messaging.accept import wire_recorder  # noqa: E402
+from messaging.watch import clock  # noqa: E402
 
 # Each request ends by giving its connection back to the pool, so there is nothing to look at when one starts.
 request_started.disconnect(db.close_old_connections)

@@ -9,8 +9,8 @@ class MessagingConfig(AppConfig):
 
     def ready(self) -> None:
         """Processes of the task engine end with their worker. Imported late: its models need loaded apps."""
-        from messaging import queue
+        from messaging.worker import broker
 
-        if queue.in_cluster():
-            queue.die_with_parent()
+        if broker.in_cluster():
+            broker.die_with_parent()
             from messaging import tasks  # noqa: F401  (once, before the cluster forks its pumps)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from messaging.services import slots
+from messaging.worker import slots
 
 
 def pump(worker: str, n: int) -> str:

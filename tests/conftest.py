@@ -2,6 +2,7 @@
 
 import ipaddress
 import socket
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from django.test import TransactionTestCase
 from hypothesis import settings as hypothesis_settings
 
 from tests import databases
+from tests.stand_ins import Vendor, vendor_on_loopback
 
 _connect = socket.socket.connect
 _connect_ex = socket.socket.connect_ex
@@ -97,3 +99,10 @@ def empty_tables(self: TransactionTestCase) -> None:
         cursor.execute(any_row)
         if filled := [row[0] for row in cursor.fetchall()]:
             cursor.execute(f"TRUNCATE {', '.join(filled)} CASCADE")
+
+
+@pytest.fixture
+def vendor() -> Iterator[Vendor]:
+    """A carrier on loopback that takes everything, unless told otherwise."""
+    with vendor_on_loopback() as running:
+        yield running

@@ -10,8 +10,10 @@ from uuid import UUID
 from accounts.models import ApiToken, Tenant
 from messaging.models import Attempt, Connection, Content, Event, InboundMessage, Lane, Message, Route
 from messaging.models.lane import DEFAULT_CALLBACK_CAP
-from messaging.services import places
-from messaging.types import Channel, EventKind, EventState, LaneKind, MessageState, uuid7
+from messaging.queues import destinations
+from messaging.rules.ids import uuid7
+from messaging.rules.values import EventKind, EventState, LaneKind, MessageState
+from vendors.values import Channel
 
 SENDER = "+421900000001"
 RECIPIENT = "+421900000123"
@@ -131,7 +133,7 @@ def make_event(message: Message | None = None, **overrides: Any) -> Event:
 
 def _placed(event: Event) -> Event:
     """With its address, as events are inserted."""
-    places.place()
+    destinations.place()
     event.refresh_from_db(fields=["destination"])
     return event
 

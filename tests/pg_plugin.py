@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from connector import embedded
+from dev import embedded
 from tests import databases
 
 ENVIRONMENT = {
@@ -21,6 +21,7 @@ ENVIRONMENT = {
     "ENV_FILE": "",
     "DEBUG": "0",
     "DEMO": "0",
+    "EXTRA_APPS": "dev,simulator",
     "SECRET_KEY": "for tests only: not a secret, long enough for the deployment checks",
     "FIELD_KEY": "dGVzdHMgb25seSwgdGhpcnR5LXR3byBieXRlcyBsb24=",
     "PUBLIC_URL": "https://connector.example",

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import ast
 import re
+import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 import pytest
 
+from vendors import registry
+
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("accounts", "connector", "messaging")
+PACKAGES = ("accounts", "connector", "dev", "messaging", "outbound", "phone", "simulator", "vendors")
 FILE_MAX = 400  # lines
 FUNCTION_MAX = 45  # lines, the docstring included
 UNFINISHED = re.compile(r"\b(TODO|FIXME|XXX|HACK|NotImplementedError)\b")
 # Commands speak through self.stdout. The embedded server also starts where there is no command (settings, tests).
-MAY_PRINT = {"connector/postgres_programs.py"}
+MAY_PRINT = {"dev/postgres_programs.py"}
 
 
 def sources() -> list[Path]:
@@ -50,87 +54,60 @@ def imports(path: Path) -> Iterator[str]:
 
 
 def test_the_import_contracts_are_kept() -> None:
+    assert "0 broken" in import_contracts(ROOT)
+
+
+PLANTED = {
+    "an adapter uses another": ("vendors/telnyx.py", "import vendors.plivo"),
+    "an adapter makes calls": ("vendors/telnyx.py", "import outbound.http"),
+    "an adapter reads rows": ("vendors/telnyx.py", "import messaging.models"),
+    "the contract calls what serves it": ("messaging/contract/wire.py", "import messaging.accept.intake"),
+    "a step knows the step above": ("messaging/evidence/locking.py", "import messaging.sending.claims"),
+    "a counter knows the work": ("messaging/watch/counters.py", "import messaging.evidence.weighing"),
+    "what is shipped knows the simulator": ("messaging/accept/intake.py", "import simulator.carrier"),
+    "what is shipped knows dev": ("connector/health.py", "import dev.embedded"),
+    "a room outside all layers": ("messaging/cellar.py", ""),
+    "another door to the task engine": ("messaging/worker/pump.py", "import django_q.tasks"),
+}
+
+
+@pytest.mark.parametrize(("place", "line"), PLANTED.values(), ids=PLANTED.keys())
+def test_a_planted_import_is_refused(tmp_path: Path, place: str, line: str) -> None:
+    """The contracts see each kind of import that has no place: proved on a copy."""
+    for package in PACKAGES:
+        shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    with (tmp_path / place).open("a") as file:
+        file.write(f"\n{line}\n")
+    assert "BROKEN" in import_contracts(tmp_path)
+
+
+def import_contracts(folder: Path) -> str:
+    """What import-linter says of the packages in a folder."""
     code = "from importlinter.cli import lint_imports_command; lint_imports_command()"
     done = subprocess.run(
-        [sys.executable, "-c", code, "--no-cache"], cwd=ROOT, capture_output=True, text=True, timeout=100
+        [sys.executable, "-c", code, "--no-cache"], cwd=folder, capture_output=True, text=True, timeout=100
     )
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
-    assert re.search(r"[5-9] kept, 0 broken", done.stdout), done.stdout[-500:]
+    assert (done.returncode == 0) is ("0 broken" in done.stdout), done.stdout[-3000:] + done.stderr[-1000:]
+    return done.stdout
 
 
-def test_only_the_queue_module_knows_the_task_engine() -> None:
-    users = {
-        name_of(path) for path in sources() for name in imports(path) if name.split(".")[0] == "django_q"
-    }
-    assert users == {"messaging/queue.py"}
+def test_each_adapter_is_held_to_independence() -> None:
+    """A new adapter is named in the contract."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    (named,) = (contract["modules"] for contract in contracts if contract["type"] == "independence")
+    assert sorted(named) == sorted({place.rpartition(".")[0] for place in registry.PLACES.values()})
 
 
-def test_vendors_know_neither_django_nor_rows_nor_each_other() -> None:
-    folder = ROOT / "messaging/vendors"
-    owners = {path: path.relative_to(folder).parts[0].removesuffix(".py") for path in folder.rglob("*.py")}
-    adapters = set(owners.values()) - {
-        "__init__",
-        "base",
-        "registry",
-        "meanings",
-        "charsets",
-        "entries",
-        "reading",
-        "writing",
-        "http_templates",
-        "http_patterns",
-        "http_settings",
-        "http_bounds",
-        "http_checks",
-        "matrix",
-    }
-    wrong = []
-    for path, owner in owners.items():
-        for name in imports(path):
-            parts = name.split(".")
-            foreign = parts[0] in (
-                "django",
-                "rest_framework",
-                "django_q",
-                "accounts",
-                "requests",
-                "connector",
-            )
-            rows = parts[:2] in (["messaging", "models"], ["messaging", "services"])
-            other = parts[:2] == ["messaging", "vendors"] and parts[2] in adapters - {owner}
-            if foreign or rows or (other and owner != "registry"):
-                wrong.append((name_of(path), name))
-    assert wrong == []
-
-
-@pytest.mark.parametrize(
-    "module",
-    [
-        "states",
-        "backoff",
-        "segments",
-        "numbers",
-        "routing",
-        "types",
-        "signing",
-        "wire_profile",
-        "wire_shape",
-        "wire_import",
-        "openapi",
-        "negotiation",
-    ],
-)
-def test_pure_modules_import_no_framework(module: str) -> None:
-    roots = {name.split(".")[0] for name in imports(ROOT / "messaging" / f"{module}.py")}
-    assert roots.isdisjoint({"django", "rest_framework", "django_q", "requests", "accounts", "connector"})
-
-
-def test_services_make_no_views_and_views_no_sql() -> None:
-    views = [*(ROOT / "messaging/api").glob("*.py"), *(ROOT / "messaging/hooks").glob("*.py")]
+def test_statements_and_pages_keep_apart() -> None:
+    """Views hold no SQL, and what does the work renders nothing."""
+    doors = {"api", "hooks", "admin", "management"}
+    rooms = [path for path in sources() if path.parts[len(ROOT.parts)] == "messaging"]
+    views = [path for path in rooms if path.parts[len(ROOT.parts) + 1] in {"api", "hooks"}]
     assert [name_of(path) for path in views if "messaging.models.statement" in " ".join(imports(path))] == []
-    services = (ROOT / "messaging/services").glob("*.py")
+    work = [path for path in rooms if path.parts[len(ROOT.parts) + 1] not in doors | {"contract"}]
     web = ("django.http", "rest_framework", "django.views", "django.shortcuts")
-    assert [name_of(path) for path in services if any(name.startswith(web) for name in imports(path))] == []
+    assert [name_of(path) for path in work if any(name.startswith(web) for name in imports(path))] == []
 
 
 def test_files_are_short() -> None:

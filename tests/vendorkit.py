@@ -28,16 +28,15 @@ from uuid import UUID
 
 import pytest
 
-from messaging import http
-from messaging.limits import Content, objection
-from messaging.types import (
+from outbound import http
+from outbound.values import CallFailure, HttpRequest, HttpResponse
+from vendors.base import Adapter, BadPayload, BadSignature, SettingsError
+from vendors.limits import Content, objection
+from vendors.values import (
     Account,
-    CallFailure,
     Channel,
     Found,
     HookRequest,
-    HttpRequest,
-    HttpResponse,
     Inbound,
     Media,
     Outcome,
@@ -48,7 +47,6 @@ from messaging.types import (
     Sent,
     Status,
 )
-from messaging.vendors.base import Adapter, BadPayload, BadSignature, SettingsError
 
 REFERENCE = "0190a5d0-c3e7-7f3a-9d5b-8e2f4c6a1b0d"
 MESSAGE_ID = "0190a5d0-c3e7-7000-8000-8e2f4c6a1b0d"

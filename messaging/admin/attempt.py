@@ -8,9 +8,9 @@ from django.db.models import Q
 from messaging.admin.base import HistoryAdmin, vendor_id
 from messaging.admin.filters import ConnectionFilter, SinceFilter
 from messaging.admin.links import message_link
+from messaging.books.timeline import OUTCOME_WORDS
 from messaging.models import Attempt, AttemptPart
-from messaging.services.timeline import OUTCOME_WORDS
-from messaging.types import Outcome
+from vendors.values import Outcome
 
 
 @admin.register(Attempt)

@@ -18,14 +18,14 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.lists import StrictLists
+from messaging.accept.verify import check_connection
 from messaging.admin.connection_form import form_for, vendor_fields
 from messaging.admin.filters import TenantFilter
 from messaging.admin.lane import standing
 from messaging.models import Connection, InboundMessage, Inbox, Lane, Message, Report
-from messaging.services.preview import NoPreview, preview
-from messaging.services.verify import check_connection
-from messaging.vendors import registry
-from messaging.vendors.base import Adapter
+from messaging.sending.preview import NoPreview, preview
+from vendors import registry
+from vendors.base import Adapter
 
 if TYPE_CHECKING:
     _Admin = admin.ModelAdmin[Connection]

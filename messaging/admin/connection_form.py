@@ -13,9 +13,9 @@ from accounts.crypto import SealError
 from accounts.forms import KeptJSONField, SecretField
 from messaging.models import Connection
 from messaging.models.lane import DEFAULT_DISPATCH_CAP
-from messaging.numbers import NumberError, parse_sender
-from messaging.services import onboarding
-from messaging.vendors.base import Adapter, Setting, SettingsError
+from messaging.onboarding import setup
+from phone.numbers import NumberError, parse_sender
+from vendors.base import Adapter, Setting, SettingsError
 
 if TYPE_CHECKING:
     _ConnectionModelForm = forms.ModelForm[Connection]
@@ -71,7 +71,7 @@ class ConnectionForm(_ConnectionModelForm):
         accounts = Connection.objects.filter(vendor=self.adapter.key).exclude(pk=self.instance.pk)
         if self.instance.pk is not None:
             accounts = accounts.filter(tenant_id=self.instance.tenant_id)
-            self.initial["shares"] = onboarding.partner(self.instance)
+            self.initial["shares"] = setup.partner(self.instance)
         self.fields["shares"].queryset = accounts.select_related("tenant")  # type: ignore[attr-defined]
         if self.instance.pk is None:
             plain = {setting.name: setting.default for setting in self.adapter.settings}
@@ -93,7 +93,7 @@ class ConnectionForm(_ConnectionModelForm):
         """The vendor has the last word on its settings."""
         cleaned = super().clean()
         try:
-            onboarding.store_settings(self.instance, self._vendor_values())
+            setup.store_settings(self.instance, self._vendor_values())
         except SettingsError as error:
             for name, text in error.problems.items():
                 self.add_error(f"{PREFIX}{name}" if f"{PREFIX}{name}" in self.fields else None, text)
@@ -111,7 +111,7 @@ class ConnectionForm(_ConnectionModelForm):
         if "channels" not in self.cleaned_data:
             return
         try:
-            onboarding.refuse_channels(self.instance, self.cleaned_data["channels"])
+            setup.refuse_channels(self.instance, self.cleaned_data["channels"])
         except ValidationError as error:
             self.add_error(None, error)
 
@@ -121,7 +121,7 @@ class ConnectionForm(_ConnectionModelForm):
                 return
             self.instance.tenant = self.cleaned_data["tenant"]
         try:
-            onboarding.choose_queue(self.instance, self.cleaned_data.get("shares"))
+            setup.choose_queue(self.instance, self.cleaned_data.get("shares"))
         except ValidationError as error:
             self.add_error(None, error)
 

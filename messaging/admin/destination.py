@@ -16,8 +16,8 @@ from messaging.admin.base import HistoryAdmin
 from messaging.admin.filters import ThroughQueue
 from messaging.admin.lane import circuit_in_words
 from messaging.models import Destination
-from messaging.services import circuit
-from messaging.types import DestinationKind
+from messaging.queues import circuit
+from messaging.rules.values import DestinationKind
 
 COUNTED = 1000  # events: more than so many are not counted
 _WAITING = """

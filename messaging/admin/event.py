@@ -12,9 +12,9 @@ from messaging.admin.base import HistoryAdmin
 from messaging.admin.filters import EventStateFilter, SinceFilter, ThroughQueue
 from messaging.admin.links import message_link
 from messaging.admin.resend import CALLBACKS, confirm, may_order
+from messaging.books.timeline import EVENT_WORDS
 from messaging.models import Event
-from messaging.services.timeline import EVENT_WORDS
-from messaging.types import EventState
+from messaging.rules.values import EventState
 
 
 @admin.register(Event)

@@ -12,9 +12,9 @@ from django.http import HttpRequest
 
 from accounts.lists import unknown_value
 from accounts.models import Tenant
+from messaging.books.timeline import EVENT_WORDS, STATE_WORDS
 from messaging.models import Connection
-from messaging.services.timeline import EVENT_WORDS, STATE_WORDS
-from messaging.types import LaneKind
+from messaging.rules.values import LaneKind
 
 _CLOCKS_APART = timedelta(minutes=5)  # between the process that made an id and the database's clock
 _SPANS = {

@@ -10,7 +10,7 @@ from messaging.admin.base import HistoryAdmin, vendor_id
 from messaging.admin.filters import ConnectionFilter, ReceivedSinceFilter, TenantFilter
 from messaging.admin.links import raw_link
 from messaging.models import InboundMessage
-from messaging.numbers import mask
+from phone.numbers import mask
 
 
 @admin.register(InboundMessage)

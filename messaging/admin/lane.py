@@ -20,8 +20,8 @@ from accounts.lists import StrictLists
 from accounts.models import Tenant
 from messaging.models import Connection, Destination, Event, Lane, Message, SenderRate
 from messaging.models.circuit import Circuit
-from messaging.services import circuit
-from messaging.types import EventState, LaneKind, MessageState
+from messaging.queues import circuit
+from messaging.rules.values import EventState, LaneKind, MessageState
 
 if TYPE_CHECKING:
     _Admin = admin.ModelAdmin[Lane]

@@ -14,11 +14,11 @@ from django.utils.safestring import SafeString
 from messaging.admin.base import HistoryAdmin
 from messaging.admin.filters import ConnectionFilter, MessageStateFilter, SinceFilter, TenantFilter
 from messaging.admin.resend import MESSAGES, confirm, may_order
+from messaging.books.timeline import STATE_WORDS, by_request_id, timeline
+from messaging.evidence.cancel import cancel
 from messaging.models import Content, Message
-from messaging.numbers import digits, mask
-from messaging.services.cancel import cancel
-from messaging.services.timeline import STATE_WORDS, by_request_id, timeline
-from messaging.types import MessageState
+from messaging.rules.values import MessageState
+from phone.numbers import digits, mask
 
 _WHAT = (
     "state_word",

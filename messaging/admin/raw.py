@@ -12,9 +12,9 @@ from django.utils.safestring import SafeString
 
 from messaging.admin.base import HistoryAdmin
 from messaging.admin.filters import ConnectionFilter, RawSinceFilter
+from messaging.books.timeline import readable
 from messaging.models import Raw
-from messaging.services import stored_calls
-from messaging.services.timeline import readable
+from messaging.reports import stored_calls
 
 
 @admin.register(Raw)

@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from messaging.admin.base import HistoryAdmin
 from messaging.admin.resend import may_order
 from messaging.models import Replay
-from messaging.services.replay import stop
+from messaging.replay.orders import stop
 
 
 @admin.register(Replay)

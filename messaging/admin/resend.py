@@ -15,8 +15,8 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 
 from messaging.models.replay import ReplayKind
-from messaging.services import replay
-from messaging.services.replay import Preview, ReplayError, ReplayFilter
+from messaging.replay import orders
+from messaging.replay.orders import Preview, ReplayError, ReplayFilter
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ def confirm(
 
 
 def _preview(order: Order, ids: Sequence[UUID], *, consent: bool) -> Preview:
-    return replay.preview(kind=order.kind, **_words(order, ids, consent=consent))
+    return orders.preview(kind=order.kind, **_words(order, ids, consent=consent))
 
 
 def _words(order: Order, ids: Sequence[UUID], *, consent: bool) -> dict[str, Any]:
@@ -125,7 +125,7 @@ def _order(
     ids: Sequence[UUID],
     chosen: dict[str, Any],
 ) -> HttpResponse:
-    made = replay.create(
+    made = orders.create(
         kind=order.kind,
         requested_by=request.user.get_username(),
         reason=chosen["reason"],

@@ -17,13 +17,14 @@ from accounts import callback_secret
 from accounts.forms import TenantForm
 from accounts.lists import StrictLists
 from accounts.models import DEFAULT_HEADER, ApiToken, Tenant, TenantStatus
-from messaging import wire_profile
-from messaging.addresses import undialable
 from messaging.admin.wire import WirePages
+from messaging.contract import wire_profile
+from messaging.dialling import guards
 from messaging.models import Connection, InboundMessage, Lane, Message
-from messaging.services import guards, onboarding
-from messaging.services.onboarding import Onboarded
-from messaging.types import LaneKind
+from messaging.onboarding import setup
+from messaging.onboarding.setup import Onboarded
+from messaging.rules.values import LaneKind
+from outbound.addresses import undialable
 
 if TYPE_CHECKING:
     _Admin = admin.ModelAdmin[Tenant]
@@ -122,7 +123,7 @@ class TenantAdmin(WirePages, StrictLists, _Admin):
             return
         token = {name: form.cleaned_data[name] for name in ("header", "second_header", "second_value")}
         # The answer to this very request shows the secrets; neither the session nor a message keeps them.
-        request.onboarded = onboarding.onboard(tenant=obj, **token)  # type: ignore[attr-defined]
+        request.onboarded = setup.onboard(tenant=obj, **token)  # type: ignore[attr-defined]
 
     def response_add(
         self, request: HttpRequest, obj: Tenant, post_url_continue: str | None = None
@@ -164,7 +165,7 @@ class TenantAdmin(WirePages, StrictLists, _Admin):
     @admin.display(description="addresses that Bloomreach calls")
     def addresses(self, tenant: Tenant) -> SafeString:
         agreed = wire_profile.stored(tenant.wire_profile).paths
-        rows = ((entry.label, entry.method, entry.url) for entry in onboarding.endpoints(agreed))
+        rows = ((entry.label, entry.method, entry.url) for entry in setup.endpoints(agreed))
         return format_html_join("", "<div>{}: <code>{} {}</code></div>", rows)
 
     @admin.action(description="Pause: accept and hold", permissions=["change"])

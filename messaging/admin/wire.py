@@ -14,12 +14,13 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from accounts.models import Tenant
-from messaging import wire_profile
+from messaging.accept import wire_recorder
 from messaging.admin.wire_form import WireForm, initial
 from messaging.admin.wire_shape import differences
-from messaging.services import wire_probe, wire_profiles, wire_recorder
-from messaging.services.wire_preview import samples
-from messaging.services.wire_probe import CannotProbe, Subject
+from messaging.contract import wire_profile
+from messaging.onboarding import wire_probe, wire_profiles
+from messaging.onboarding.wire_preview import samples
+from messaging.onboarding.wire_probe import CannotProbe, Subject
 
 if TYPE_CHECKING:
     _Base = admin.ModelAdmin[Tenant]

@@ -9,8 +9,8 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 
-from messaging import wire_profile
-from messaging.wire_profile import ACTIONS, KEYS_OUT, STATUSES, ProfileError, WireProfile
+from messaging.contract import wire_profile
+from messaging.contract.wire_profile import ACTIONS, KEYS_OUT, STATUSES, ProfileError, WireProfile
 
 LINES_MAX = 8000  # characters
 

@@ -7,9 +7,9 @@ from django.http import HttpRequest
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 
-from messaging import wire_profile, wire_shape
 from messaging.admin.base import HistoryAdmin
 from messaging.admin.filters import TenantFilter
+from messaging.contract import wire_profile, wire_shape
 from messaging.models import WireShape
 
 

@@ -16,14 +16,14 @@ from rest_framework.exceptions import APIException
 
 from accounts.authentication import Denied
 from accounts.limits import TooManyRequests
-from messaging import counters, wire_profile
-from messaging.negotiation import wants_text
-from messaging.request_body import BodyTooLarge, BodyUnreadable
-from messaging.services import seldom
-from messaging.services.intake import NoConnection, RequestIdConflict
-from messaging.services.verify import CredentialsRefused
-from messaging.wire import InvalidRequest, envelope
-from messaging.wire_profile import DEFAULT, WireProfile
+from messaging.accept.intake import NoConnection, RequestIdConflict
+from messaging.accept.verify import CredentialsRefused
+from messaging.contract import wire_profile
+from messaging.contract.negotiation import wants_text
+from messaging.contract.request_body import BodyTooLarge, BodyUnreadable
+from messaging.contract.wire import InvalidRequest, envelope
+from messaging.contract.wire_profile import DEFAULT, WireProfile
+from messaging.watch import counters, seldom
 
 __all__ = ["USUAL", "Answer", "BadBody", "Form", "answer", "envelope", "error", "handle"]
 

@@ -16,13 +16,13 @@ from rest_framework.views import APIView
 
 from accounts import limits
 from accounts.authentication import Denied, Principal, TenantSnapshot, authenticate
-from messaging import wire, wire_profile, wire_shape
+from messaging.accept import intake, wire_paths, wire_recorder
+from messaging.accept.verify import Verified, verify
 from messaging.api import patience
 from messaging.api.errors import USUAL, Answer, BadBody, Form, answer, error, handle
-from messaging.request_body import read_body
-from messaging.services import intake, wire_paths, wire_recorder
-from messaging.services.verify import Verified, verify
-from messaging.types import Channel
+from messaging.contract import wire, wire_profile, wire_shape
+from messaging.contract.request_body import read_body
+from vendors.values import Channel
 
 REFUSED_RETRY_SECONDS = 30
 NOT_ABOUT_THE_SHAPE = (405, 413, 503)

@@ -17,13 +17,13 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
 
 from accounts.crypto import SealError
-from messaging import counters
-from messaging.request_body import BodyTooLarge, BodyUnreadable, read_body
-from messaging.services import hook_intake, seldom
-from messaging.services.hook_intake import UnknownHook
-from messaging.types import HookRequest
-from messaging.vendors.base import BadSignature
-from messaging.wire import envelope
+from messaging.contract.request_body import BodyTooLarge, BodyUnreadable, read_body
+from messaging.contract.wire import envelope
+from messaging.reports import hook_intake
+from messaging.reports.hook_intake import UnknownHook
+from messaging.watch import counters, seldom
+from vendors.base import BadSignature
+from vendors.values import HookRequest
 
 METHODS = ("GET", "POST")
 RETRY_SECONDS = 30

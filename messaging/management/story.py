@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from messaging.books.timeline import STATE_WORDS, Entry
 from messaging.models import Message
-from messaging.services.timeline import STATE_WORDS, Entry
-from messaging.types import MessageState
+from messaging.rules.values import MessageState
 
 _INDENT = " " * 16
 

@@ -10,7 +10,7 @@ from django.db import migrations, models
 
 import accounts.crypto
 import messaging.models.connection
-import messaging.types
+import messaging.rules.ids
 
 
 class Migration(migrations.Migration):
@@ -27,7 +27,7 @@ class Migration(migrations.Migration):
                 (
                     "id",
                     models.UUIDField(
-                        default=messaging.types.uuid7, editable=False, primary_key=True, serialize=False
+                        default=messaging.rules.ids.uuid7, editable=False, primary_key=True, serialize=False
                     ),
                 ),
                 ("channel", models.CharField(choices=[("sms", "SMS"), ("mms", "MMS")], max_length=3)),
@@ -82,7 +82,7 @@ class Migration(migrations.Migration):
                 (
                     "id",
                     models.UUIDField(
-                        default=messaging.types.uuid7, editable=False, primary_key=True, serialize=False
+                        default=messaging.rules.ids.uuid7, editable=False, primary_key=True, serialize=False
                     ),
                 ),
                 ("at", models.DateTimeField()),
@@ -477,7 +477,7 @@ class Migration(migrations.Migration):
                 (
                     "id",
                     models.UUIDField(
-                        default=messaging.types.uuid7, editable=False, primary_key=True, serialize=False
+                        default=messaging.rules.ids.uuid7, editable=False, primary_key=True, serialize=False
                     ),
                 ),
                 ("n", models.SmallIntegerField()),
@@ -575,7 +575,7 @@ class Migration(migrations.Migration):
                 (
                     "id",
                     models.UUIDField(
-                        default=messaging.types.uuid7, editable=False, primary_key=True, serialize=False
+                        default=messaging.rules.ids.uuid7, editable=False, primary_key=True, serialize=False
                     ),
                 ),
                 ("channel", models.CharField(choices=[("sms", "SMS"), ("mms", "MMS")], max_length=3)),
@@ -612,7 +612,7 @@ class Migration(migrations.Migration):
                 (
                     "id",
                     models.UUIDField(
-                        default=messaging.types.uuid7, editable=False, primary_key=True, serialize=False
+                        default=messaging.rules.ids.uuid7, editable=False, primary_key=True, serialize=False
                     ),
                 ),
                 (

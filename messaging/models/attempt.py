@@ -9,7 +9,8 @@ from django.db import models
 from accounts.crypto import SealedTextField
 from messaging.models.connection import Connection
 from messaging.models.message import Message
-from messaging.types import Outcome, Status, uuid7
+from messaging.rules.ids import uuid7
+from vendors.values import Outcome, Status
 
 
 class Attempt(models.Model):

@@ -1,4 +1,4 @@
-"""What a row that has a circuit breaker keeps: services/circuit.py writes it, claims look at it."""
+"""What a row that has a circuit breaker keeps: queues/circuit.py writes it, claims look at it."""
 
 from __future__ import annotations
 

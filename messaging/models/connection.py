@@ -17,10 +17,11 @@ from django.db.models.functions import Now
 
 from accounts.crypto import SealedJSONField
 from accounts.models import Tenant
-from messaging import routing
 from messaging.models.lane import DEFAULT_DISPATCH_CAP, Lane
-from messaging.numbers import NumberError, parse_sender
-from messaging.types import Account, Channel, LaneKind, UnknownPolicy
+from messaging.rules import routing
+from messaging.rules.values import LaneKind, UnknownPolicy
+from phone.numbers import NumberError, parse_sender
+from vendors.values import Account, Channel
 
 PREFIX = re.compile(r"[1-9][0-9]{0,14}")  # of a number, without + or 00
 

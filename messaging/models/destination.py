@@ -12,13 +12,13 @@ from django.db.models.functions import Now
 
 from messaging.models.circuit import LONG_AGO, Circuit
 from messaging.models.lane import Lane
-from messaging.types import DestinationKind
+from messaging.rules.values import DestinationKind
 
 
 class Destination(Circuit):
     """Scheme, host and path of callback or inbound URLs. Made by the first event, deleted when long idle.
 
-    A queue has a bounded number of them: what is beyond shares one per host, then one for all (services/places.py).
+    A queue has a bounded number of them: what is beyond shares one per host, then one for all (queues/destinations.py).
     """
 
     lane = models.ForeignKey(Lane, on_delete=models.CASCADE, db_index=False, verbose_name="queue")

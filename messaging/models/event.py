@@ -11,19 +11,10 @@ from messaging.models.destination import Destination
 from messaging.models.inbound import InboundMessage
 from messaging.models.lane import Lane
 from messaging.models.message import Message
-from messaging.types import EventKind, EventState, uuid7
+from messaging.rules.ids import uuid7
+from messaging.rules.values import EventKind, EventState
 
 BATCH_CAP = 500  # events in one POST (architecture "Callbacks")
-
-
-class EventQuerySet(models.QuerySet["Event"]):
-    def pending(self) -> EventQuerySet:
-        """Events that Bloomreach does not know yet and that are still being tried."""
-        return self.filter(state__in=[EventState.DUE.value, EventState.LEASED.value])
-
-    def dead(self) -> EventQuerySet:
-        """Undeliverable callbacks."""
-        return self.filter(state=EventState.DEAD.value)
 
 
 class Event(models.Model):
@@ -41,7 +32,7 @@ class Event(models.Model):
     )  # a vendor's final after one of our own is 1
     url = models.TextField()
     # Without a constraint: acknowledged events outlive an address that is deleted, and an event that names a deleted
-    # one, or none, gets one before it is posted (services/places.py).
+    # one, or none, gets one before it is posted (queues/destinations.py).
     destination = models.ForeignKey(
         Destination, null=True, on_delete=models.DO_NOTHING, db_index=False, db_constraint=False
     )
@@ -65,8 +56,6 @@ class Event(models.Model):
     last_error = models.CharField(max_length=300, blank=True, db_default="")
     acked_at = models.DateTimeField(null=True)
     created_at = models.DateTimeField(db_default=Now())
-
-    objects = EventQuerySet.as_manager()
 
     class Meta:
         constraints: ClassVar[list[models.BaseConstraint]] = [

@@ -8,7 +8,8 @@ from django.db import models
 
 from accounts.models import Tenant
 from messaging.models.connection import Connection
-from messaging.types import Channel, uuid7
+from messaging.rules.ids import uuid7
+from vendors.values import Channel
 
 
 class InboundMessage(models.Model):

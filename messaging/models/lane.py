@@ -11,7 +11,7 @@ from django.db.models.functions import Now
 
 from messaging.models.circuit import LONG_AGO, Circuit
 from messaging.models.statement import change
-from messaging.types import LaneKind
+from messaging.rules.values import LaneKind
 
 __all__ = ["DEFAULT_CALLBACK_CAP", "DEFAULT_DISPATCH_CAP", "LONG_AGO", "Lane", "LaneQuerySet"]
 

@@ -9,7 +9,9 @@ from django.db import models
 from accounts.models import Tenant
 from messaging.models.connection import Connection
 from messaging.models.lane import Lane
-from messaging.types import Channel, MessageState, uuid7
+from messaging.rules.ids import uuid7
+from messaging.rules.values import MessageState
+from vendors.values import Channel
 
 FIRST_FINAL = MessageState.DELIVERED.value
 

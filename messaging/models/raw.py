@@ -9,7 +9,7 @@ from django.db.models.functions import Now
 
 from accounts.crypto import SealedTextField
 from messaging.models.connection import Connection
-from messaging.types import uuid7
+from messaging.rules.ids import uuid7
 
 
 class RawKind(models.TextChoices):

@@ -8,7 +8,8 @@ from django.db import models
 
 from messaging.models.attempt import Attempt
 from messaging.models.connection import Connection
-from messaging.types import Effect, Status
+from messaging.rules.values import Effect
+from vendors.values import Status
 
 
 class Report(models.Model):

@@ -11,8 +11,8 @@ from django.db import models
 
 from accounts.models import Tenant
 from messaging.models.connection import PREFIX, Connection
-from messaging.numbers import NumberError, parse_sender
-from messaging.types import Channel
+from phone.numbers import NumberError, parse_sender
+from vendors.values import Channel
 
 IS_PREFIX = RegexValidator(
     rf"^{PREFIX.pattern}\Z", "A prefix is written in digits, without + or 00: 421, 1, 4420."

@@ -9,8 +9,8 @@ from django.core.validators import MinValueValidator
 from django.db import models
 
 from messaging.models.lane import LONG_AGO, Lane
-from messaging.numbers import NumberError, parse_sender
-from messaging.types import LaneKind
+from messaging.rules.values import LaneKind
+from phone.numbers import NumberError, parse_sender
 
 
 class SenderRate(models.Model):

@@ -24,7 +24,8 @@ from messaging.models import (
     WireShape,
 )
 from messaging.models.raw import RawKind
-from messaging.types import Effect, EventState, MessageState, Outcome, Status, uuid7
+from messaging.rules.ids import uuid7
+from messaging.rules.values import Effect, EventState, MessageState
 from tests.factories import (
     make_attempt,
     make_connection,
@@ -34,6 +35,7 @@ from tests.factories import (
     make_tenant,
     make_token,
 )
+from vendors.values import Outcome, Status
 
 SECRETS = ("callback-secret", "older-callback-secret", "key-of-the-carrier", "frozen-call-bytes")
 

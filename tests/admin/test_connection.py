@@ -11,12 +11,12 @@ from django.test import Client
 from django.urls import reverse
 
 from messaging.models import Connection, Lane, Message
-from messaging.services.preview import preview
-from messaging.types import Account, Channel, CredentialCheck
-from messaging.vendors import registry
-from messaging.vendors.base import Setting
-from messaging.vendors.simulator import Simulator
+from messaging.sending.preview import preview
+from simulator.adapter import Simulator
 from tests.factories import make_connection, make_message, make_tenant
+from vendors import registry
+from vendors.base import Setting
+from vendors.values import Account, Channel, CredentialCheck
 
 pytestmark = pytest.mark.django_db
 

@@ -12,7 +12,7 @@ from django.urls import reverse
 from messaging.admin import lane as desk
 from messaging.models import Lane
 from messaging.models.lane import LONG_AGO
-from messaging.types import MessageState
+from messaging.rules.values import MessageState
 from tests.factories import callback_lane, make_connection, make_event, make_message, make_tenant
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

@@ -13,7 +13,7 @@ from django.urls import reverse
 
 from accounts.models import ApiToken, Tenant, TenantStatus, digest
 from messaging.models import Lane, Message
-from messaging.types import LaneKind
+from messaging.rules.values import LaneKind
 from tests.factories import make_connection, make_message, make_tenant, make_token
 
 pytestmark = pytest.mark.django_db

@@ -11,10 +11,11 @@ from django.urls import reverse
 
 from messaging.models import Event, Inbox, Message, Replay
 from messaging.models.replay import ReplayState
-from messaging.services import replay
-from messaging.types import EventState, MessageState, Outcome
+from messaging.replay import orders
+from messaging.rules.values import EventState, MessageState
 from tests.admin.conftest import Desk
 from tests.factories import make_attempt, make_message
+from vendors.values import Outcome
 
 MESSAGES = "admin:messaging_message_changelist"
 EVENTS = "admin:messaging_event_changelist"
@@ -70,7 +71,7 @@ def test_confirmed_a_replay_is_ordered_in_the_persons_name(
     assert (order.requested_by, order.may_duplicate) == ("admin", False)
     assert sorted(order.filter["ids"]) == sorted(str(pk) for pk in ids)
     Replay.objects.exclude(pk=order.pk).delete()
-    replay.advance()
+    orders.advance()
     assert [clone.replay_of for clone in Message.objects.filter(replay_of__isnull=False)] == [refused.pk]
 
 
@@ -82,7 +83,7 @@ def test_a_duplicate_needs_the_box_ticked(desk: Desk, admin_client: Client, doub
     choose(admin_client, MESSAGES, "resend", doubtful.pk, reason="please", consent="on")
     assert Replay.objects.latest("pk").may_duplicate
     Replay.objects.exclude(pk=Replay.objects.latest("pk").pk).delete()
-    replay.advance()
+    orders.advance()
     assert Message.objects.get(replay_of=doubtful.pk).request_id == doubtful.request_id
 
 
@@ -113,7 +114,7 @@ def test_nothing_to_do_has_no_button(desk: Desk, admin_client: Client) -> None:
 def test_undeliverable_callbacks_are_sent_again(desk: Desk, admin_client: Client) -> None:
     choose(admin_client, EVENTS, "send_again", desk.dead.pk, desk.event.pk, reason="their host is back")
     Replay.objects.exclude(pk=Replay.objects.latest("pk").pk).delete()
-    replay.advance()
+    orders.advance()
     states = dict(Event.objects.values_list("pk", "state"))
     assert states == {desk.dead.pk: EventState.DUE.value, desk.event.pk: EventState.ACKED.value}
 
@@ -123,7 +124,7 @@ def test_acknowledged_callbacks_need_the_box_ticked(desk: Desk, admin_client: Cl
     assert "acknowledged already" in page.content.decode()
     choose(admin_client, EVENTS, "send_again", desk.event.pk, reason="they lost it", consent="on")
     Replay.objects.exclude(pk=Replay.objects.latest("pk").pk).delete()
-    replay.advance()
+    orders.advance()
     assert Event.objects.get(pk=desk.event.pk).state == EventState.DUE.value
 
 
@@ -132,7 +133,7 @@ def test_a_parked_call_is_read_again(desk: Desk, admin_client: Client) -> None:
     assert "consent" not in page.context["form"].fields
     choose(admin_client, INBOX, "read_again", desk.inbox.pk, reason="the mapping is repaired")
     Replay.objects.exclude(pk=Replay.objects.latest("pk").pk).delete()
-    replay.advance()
+    orders.advance()
     assert Inbox.objects.get(pk=desk.inbox.pk).parked_at is None
 
 

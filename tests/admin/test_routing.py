@@ -9,12 +9,13 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
+from messaging.evidence.cancel import cancel
 from messaging.models import Connection, Event, Lane, Message, Route, SenderRate
-from messaging.services import onboarding
-from messaging.services.cancel import cancel
-from messaging.types import MessageState, Outcome
+from messaging.onboarding import setup
+from messaging.rules.values import MessageState
 from tests.admin.test_connection import PAGE, add, edit, errors
 from tests.factories import make_attempt, make_connection, make_message, make_route, make_tenant
+from vendors.values import Outcome
 
 pytestmark = pytest.mark.django_db
 
@@ -112,8 +113,8 @@ def test_two_accounts_share_a_queue_and_its_limits(admin_client: Client) -> None
     slug = first.tenant.slug
     assert f"to {slug}/first, {slug}/second" in page
     assert ">second</td>" in admin_client.get(reverse(f"{PAGE}_changelist")).content.decode()
-    assert onboarding.partner(second) == first
-    assert onboarding.partner(first) is None
+    assert setup.partner(second) == first
+    assert setup.partner(first) is None
 
 
 def test_a_shared_queue_outlives_one_of_its_accounts(admin_client: Client) -> None:

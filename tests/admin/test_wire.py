@@ -14,13 +14,12 @@ from django.urls import reverse
 
 from accounts.models import Tenant
 from connector.middleware import CONTENT_POLICY
+from messaging.accept import wire_recorder
+from messaging.contract.wire_shape import shape
 from messaging.models import WireShape
-from messaging.services import wire_recorder
-from messaging.types import MessageState
-from messaging.wire_shape import shape
-from tests import factories
-from tests.services import listener
-from tests.services.listener import Listener
+from messaging.rules.values import MessageState
+from tests import factories, listener
+from tests.listener import Listener
 
 pytestmark = pytest.mark.django_db
 

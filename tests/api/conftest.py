@@ -10,8 +10,9 @@ from django.test import Client
 
 from accounts import authentication, limits
 from accounts.models import Tenant
+from messaging.accept import wire_recorder
 from messaging.models import Connection
-from messaging.services import routes, wire_recorder
+from messaging.queues import routes
 from tests.factories import CALLBACK_URL, make_connection, make_tenant, make_token
 
 SMS = {

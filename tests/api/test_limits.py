@@ -8,10 +8,10 @@ from uuid import uuid4
 import pytest
 
 from messaging.models import Connection, Message
-from messaging.services import claims
-from messaging.vendors import registry
+from messaging.sending import claims
 from tests.api.conftest import MMS, SMS, Caller
 from tests.factories import make_connection
+from vendors import registry
 
 pytestmark = pytest.mark.django_db
 

@@ -10,8 +10,8 @@ import pytest
 import responses
 import yaml
 
-from messaging import callback_url, fields, media, wire
 from messaging.api.urls import urlpatterns
+from messaging.contract import callback_url, fields, media, wire
 from tests.api.conftest import MMS, SMS, Caller
 
 ROOT = Path(__file__).resolve().parents[2]

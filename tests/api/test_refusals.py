@@ -13,9 +13,9 @@ from django.utils import timezone
 from prometheus_client import REGISTRY
 
 from accounts.models import ApiToken, TenantStatus
+from messaging.accept import intake
+from messaging.contract.request_body import BodyUnreadable, read_body
 from messaging.models import Content, Message
-from messaging.request_body import BodyUnreadable, read_body
-from messaging.services import intake
 from tests.api.conftest import MMS, SMS, Caller, make_caller
 from tests.postgres_proxy import in_other_process_settings
 

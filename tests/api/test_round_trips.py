@@ -14,7 +14,7 @@ from django.utils import timezone
 from accounts import authentication
 from accounts.models import ApiToken
 from messaging.models import Message
-from messaging.services import routes
+from messaging.queues import routes
 from tests.api.conftest import SMS, make_caller
 from tests.postgres_proxy import counting_relay, in_other_process_settings
 

@@ -9,7 +9,7 @@ import pytest
 from django.utils import timezone
 
 from messaging.models import Connection, Lane, Message
-from messaging.services import routes
+from messaging.queues import routes
 from tests.api.conftest import SMS, Caller, make_caller
 from tests.factories import make_connection, make_route
 

@@ -10,9 +10,9 @@ from django.db import connection as database
 from django.utils import timezone
 
 from accounts.models import TenantStatus
+from messaging.accept import inline
 from messaging.models import Attempt, Content, Event, Message
-from messaging.services import inline
-from messaging.types import MessageState
+from messaging.rules.values import MessageState
 from tests.api.conftest import MMS, SMS, Caller, make_caller
 from tests.factories import SENDER, make_connection, make_message
 

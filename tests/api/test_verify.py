@@ -12,12 +12,12 @@ import responses
 from django.utils import timezone
 
 from accounts.models import TenantStatus
+from messaging.accept import verify
 from messaging.models import Connection
-from messaging.services import verify
-from messaging.types import CredentialCheck
-from messaging.vendors.simulator import Simulator
+from simulator.adapter import Simulator
 from tests.api.conftest import Caller
 from tests.factories import make_connection
+from vendors.values import CredentialCheck
 
 ACCOUNT = "http://127.0.0.1:8001/accounts/demo"
 

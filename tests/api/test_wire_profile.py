@@ -9,11 +9,11 @@ import pytest
 import responses
 from django.test import Client
 
+from messaging.accept import wire_paths
 from messaging.models import Connection, Content, Message
-from messaging.services import wire_paths
-from messaging.types import Channel
 from tests.api.conftest import MMS, SMS, Caller, make_caller
 from tests.factories import make_tenant, make_token
+from vendors.values import Channel
 
 pytestmark = pytest.mark.django_db
 

@@ -10,11 +10,11 @@ import responses
 from django.test import Client
 
 from accounts.models import TenantStatus
+from messaging.accept import wire_recorder
 from messaging.models import Connection, Message, WireShape
-from messaging.services import wire_recorder
-from messaging.types import Channel
 from tests.api.conftest import MMS, SMS, Caller, make_caller
 from tests.factories import make_tenant, make_token
+from vendors.values import Channel
 
 pytestmark = pytest.mark.django_db
 

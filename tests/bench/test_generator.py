@@ -10,7 +10,7 @@ import pytest
 
 from bench import generator
 from bench.generator import MARK, Measured, Requests, percentile
-from messaging.simulator.listener import Call, Listener, Reply
+from simulator.listener import Call, Listener, Reply
 
 BODY = json.dumps({"request_id": MARK, "text": "Hello"})
 CONNECTIONS = 4

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bench import place
-from connector import embedded
+from dev import embedded
 
 pytestmark = [pytest.mark.process, pytest.mark.slow, pytest.mark.timeout(300)]
 

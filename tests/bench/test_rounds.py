@@ -13,8 +13,8 @@ from bench.generator import MARK, Measured
 from bench.load import Target
 from bench.rounds import Results
 from bench.statements import Counted
-from messaging import wire
-from messaging.simulator.listener import Call, Listener, Reply
+from messaging.contract import wire
+from simulator.listener import Call, Listener, Reply
 
 
 def _measured(requests: int, *, seconds: float = 2.0, errors: int = 0, p99: float = 20.0) -> Measured:

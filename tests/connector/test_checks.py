@@ -40,12 +40,6 @@ def ids(found: list[CheckMessage]) -> list[str | None]:
             ["connector.E002"],
             id="retry = time-out",
         ),
-        pytest.param(
-            checks.check_times,
-            {"CALL_DEADLINE": 1.5, "ROW_LEASE": 6.0},
-            ["connector.E003"],
-            id="lease too short",
-        ),
         pytest.param(checks.check_field_keys, {"FIELD_KEYS": [KEY]}, [], id="a key"),
         pytest.param(checks.check_field_keys, {"FIELD_KEYS": []}, ["connector.E004"], id="no key"),
         pytest.param(

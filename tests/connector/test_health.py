@@ -10,7 +10,8 @@ from django.test import Client, override_settings
 
 from connector import health
 from messaging.models import Destination, Inbox, Slot
-from messaging.types import MessageState, uuid7
+from messaging.rules.ids import uuid7
+from messaging.rules.values import MessageState
 from tests.factories import make_connection, make_event, make_message
 
 pytestmark = pytest.mark.django_db

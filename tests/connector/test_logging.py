@@ -18,7 +18,7 @@ MESSAGE_ID = "01993c7a-1234-7abc-8def-123456789012"
 
 def line(message: str, *args: object, pii: bool = False, error: bool = False, **extra: Any) -> dict[str, Any]:
     record = logging.makeLogRecord(
-        {"name": "messaging.services.dispatch", "levelname": "INFO", "msg": message, "args": args, **extra}
+        {"name": "messaging.sending.dispatch", "levelname": "INFO", "msg": message, "args": args, **extra}
     )
     if error:
         try:
@@ -75,7 +75,7 @@ def test_a_line_has_the_record_and_its_extras() -> None:
     assert found.pop("time").endswith("+00:00")
     assert found == {
         "level": "INFO",
-        "logger": "messaging.services.dispatch",
+        "logger": "messaging.sending.dispatch",
         "message": "claimed 3 rows",
         "tenant": "acme",
         "message_id": MESSAGE_ID,

@@ -10,7 +10,7 @@ import pytest
 from django.conf import LazySettings
 
 from connector import pulse
-from tests.messaging.servers import reply, serving
+from tests.outbound.servers import reply, serving
 from tests.waiting import free_port
 
 

@@ -1,4 +1,4 @@
-"""The examples of docs/contract.md are what messaging/wire.py reads and writes."""
+"""The examples of docs/contract.md are what messaging/contract/wire.py reads and writes."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from uuid import UUID
 import pytest
 
 from accounts.models import DEFAULT_CALLBACK_HOSTS, ApiToken, Tenant
-from messaging import backoff, wire, wire_profile
+from messaging.callbacks.posting import BODY_CAP
+from messaging.contract import wire, wire_profile
 from messaging.models.event import BATCH_CAP
-from messaging.services import onboarding
-from messaging.services.callbacks import BODY_CAP
-from messaging.types import Channel
+from messaging.onboarding import setup
+from messaging.rules import backoff
 from tests.docs.documents import ROOT, code, example, rows, text, words
+from vendors.values import Channel
 
 CONTRACT = "docs/contract.md"
 # Codes that no constant names: DRF's own, and wire.CODES.
@@ -145,7 +146,7 @@ def test_delays_of_callbacks():
 
 def test_readme_lists_the_setting_fields_and_addresses():
     token = ApiToken(tenant=Tenant(slug="acme"), second_header="Chan-Account")
-    fields = onboarding.setting_fields(token=token, secret="-")
+    fields = setup.setting_fields(token=token, secret="-")
     said = {row[0]: code(row[1]) for row in rows("README.md", "## Connecting Bloomreach")}
     assert {entry.label: [entry.header] for entry in fields} == said
-    assert all(f"`{method} {path}`" in text("README.md") for _, method, path in onboarding.ENDPOINTS)
+    assert all(f"`{method} {path}`" in text("README.md") for _, method, path in setup.ENDPOINTS)

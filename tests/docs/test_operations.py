@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, generate_latest
 
 from connector.health import Readiness
 from connector.metrics import Rows
-from messaging import counters
+from messaging.watch import counters
 from tests.docs.documents import ROOT, blocks, code, rows, text
 
 RUNBOOK = "docs/operations.md"

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from accounts.models import ApiToken
-from messaging.vendors import registry
 from tests.factories import make_tenant
+from vendors import registry
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 WORDS = {"ten": 10, "eleven": 11, "twelve": 12, "thirteen": 13, "fourteen": 14, "fifteen": 15}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from messaging.vendors import matrix, registry
 from tests.docs.documents import ROOT
+from vendors import matrix, registry
 
 FOLDER = ROOT / "docs" / "vendors"
 

@@ -9,9 +9,10 @@ import pytest
 from django.test import Client
 
 from messaging.models import Connection, InboundMessage, Inbox, Raw, Report
-from messaging.services import hook_intake, inbox, replay
-from messaging.vendors import registry
+from messaging.replay import orders
+from messaging.reports import hook_intake, inbox
 from tests.factories import make_connection
+from vendors import registry
 
 pytestmark = pytest.mark.django_db
 
@@ -81,10 +82,10 @@ def test_a_replay_reads_what_came() -> None:
     account = kannel()
     call(account, f"{MO}&id=1&text=This+is+a+test")
     InboundMessage.objects.all().delete()
-    replay.create(
-        kind="reports", filter=replay.ReplayFilter(), requested_by="somebody", reason="an adapter was mended"
+    orders.create(
+        kind="reports", filter=orders.ReplayFilter(), requested_by="somebody", reason="an adapter was mended"
     )
-    replay.advance()
+    orders.advance()
     inbox.read()
     assert texts() == ["This is a test"]
 

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
 from messaging.models import Connection, InboundMessage, Inbox
-from messaging.services import hook_intake, inbox, replay, stored_calls
-from messaging.types import Account, HookRequest
-from messaging.vendors import charsets, registry
-from messaging.vendors.base import Adapter
+from messaging.replay import orders
+from messaging.reports import hook_intake, inbox, stored_calls
 from tests.factories import make_connection
+from vendors import charsets, registry
+from vendors.base import Adapter
+from vendors.values import Account, HookRequest
 
 FORM = "application/x-www-form-urlencoded"
 MO = "type=mo&id=1&from=421900000787&to=12345"
@@ -237,8 +238,8 @@ def test_what_came_is_kept_and_a_setting_mends_it_by_a_replay() -> None:
     InboundMessage.objects.all().delete()
     account.settings["hook_charset"] = "koi8-r"
     account.save()
-    replay.create(kind="reports", filter=replay.ReplayFilter(), requested_by="somebody", reason="charset")
-    replay.advance()
+    orders.create(kind="reports", filter=orders.ReplayFilter(), requested_by="somebody", reason="charset")
+    orders.advance()
     inbox.read()
     assert InboundMessage.objects.get().text == CYRILLIC
 

@@ -12,11 +12,13 @@ from django.test import Client
 from prometheus_client import REGISTRY
 
 from messaging.models import Connection, InboundMessage, Inbox, Report
-from messaging.services import hook_intake, inbox, replay, seldom
-from messaging.types import Account, HookRequest
-from messaging.vendors import registry
-from messaging.vendors.base import Adapter
+from messaging.replay import orders
+from messaging.reports import hook_intake, inbox
+from messaging.watch import seldom
 from tests.factories import make_connection
+from vendors import registry
+from vendors.base import Adapter
+from vendors.values import Account, HookRequest
 
 pytestmark = pytest.mark.django_db
 
@@ -150,13 +152,13 @@ def test_a_replay_of_such_a_call_repeats_nothing() -> None:
     call(account("vonage"), [VONAGE, 7])
     inbox.read()
     for _ in range(2):
-        replay.create(
+        orders.create(
             kind="reports",
-            filter=replay.ReplayFilter(status="parked"),
+            filter=orders.ReplayFilter(status="parked"),
             requested_by="somebody",
             reason="an adapter was mended",
         )
-        replay.advance()
+        orders.advance()
         inbox.read()
     assert (Report.objects.count(), Inbox.objects.filter(parked_at__isnull=False).count()) == (1, 1)
 

@@ -14,13 +14,14 @@ from django.test import Client
 from prometheus_client import REGISTRY
 
 from messaging.models import Connection, Inbox, Raw
-from messaging.services import hook_intake, stored_calls
-from messaging.types import Account, HookReply, HookRequest, HttpRequest, HttpResponse, Outgoing, SendResult
-from messaging.vendors import registry
-from messaging.vendors.base import Adapter, BadSignature
-from messaging.vendors.simulator import signature
+from messaging.reports import hook_intake, stored_calls
+from outbound.values import HttpRequest, HttpResponse
+from simulator.adapter import signature
 from tests.factories import make_connection
 from tests.postgres_proxy import counting_relay, in_other_process_settings
+from vendors import registry
+from vendors.base import Adapter, BadSignature
+from vendors.values import Account, HookReply, HookRequest, Outgoing, SendResult
 
 SECRET = "s3cret-of-the-parrot"
 

@@ -16,13 +16,15 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.test import Client
 
-from messaging import counters, wire
+from messaging.contract import wire
 from messaging.models import Attempt, Connection, Event, InboundMessage, Inbox, Message, Report
-from messaging.services import hook_intake, inbox, reports
-from messaging.types import Effect, MessageState, Outcome
-from messaging.vendors import registry
-from messaging.vendors.sinch.adapter import signature
+from messaging.reports import hook_intake, inbox, matching
+from messaging.rules.values import Effect, MessageState
+from messaging.watch import counters
 from tests import factories
+from vendors import registry
+from vendors.sinch.adapter import signature
+from vendors.values import Outcome
 
 pytestmark = pytest.mark.django_db
 
@@ -162,7 +164,7 @@ def tell(client: Client, connection: Connection, fields: Mapping[str, str]) -> N
     """A call by GET whose proof is the address, read and applied."""
     assert client.get(hook_path(connection), fields).status_code == 200
     inbox.read()
-    reports.apply()
+    matching.apply()
 
 
 @pytest.mark.parametrize(
@@ -342,7 +344,7 @@ def test_a_message_is_delivered_when_all_its_parts_are(
         kind = "application/x-www-form-urlencoded"
         assert client.post(path, body, content_type=kind, headers=signed(path, body)).status_code == 200
         inbox.read()
-        reports.apply()
+        matching.apply()
     message.refresh_from_db()
     assert (message.standing, message.error_code) == (state, code)
     assert Event.objects.filter(message=message).count() == int(state.is_final)
@@ -410,7 +412,7 @@ def test_no_empty_message_and_no_drift_is_told(
     answer = client.post(hook_path(connection), raw, content_type="application/json", headers=headers)
     assert answer.status_code == 200
     inbox.read()
-    reports.apply()
+    matching.apply()
     assert [row.text for row in InboundMessage.objects.all()] == heard
     assert not Report.objects.exists()
     assert drift(vendor) == before

@@ -8,8 +8,8 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from messaging.models import Connection
-from messaging.types import CredentialCheck
 from tests.factories import make_connection, make_tenant
+from vendors.values import CredentialCheck
 
 pytestmark = pytest.mark.django_db
 

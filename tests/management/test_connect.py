@@ -11,9 +11,9 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from messaging.models import Connection, Message
-from messaging.services import tryout
+from messaging.sending import tryout
 from tests.factories import make_tenant
-from tests.services.stand_ins import Said, Vendor, vendor_on_loopback
+from tests.stand_ins import Said, Vendor, vendor_on_loopback
 
 pytestmark = pytest.mark.django_db
 

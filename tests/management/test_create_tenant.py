@@ -9,11 +9,11 @@ from django.core.management import CommandError, call_command
 
 from accounts.models import ApiToken, Tenant, digest
 from messaging.models import Connection, Lane
-from messaging.services import onboarding
-from messaging.types import LaneKind
-from messaging.vendors.base import SettingsError
-from messaging.vendors.registry import UnknownVendor
+from messaging.onboarding import setup
+from messaging.rules.values import LaneKind
 from tests.factories import make_tenant
+from vendors.base import SettingsError
+from vendors.registry import UnknownVendor
 
 pytestmark = pytest.mark.django_db
 
@@ -111,14 +111,14 @@ def test_wrong_input_is_named_and_makes_nothing(args: list[str], words: str) -> 
 
 
 def test_no_secret_in_the_repr() -> None:
-    onboarded = onboarding.create_tenant(slug="acme", name="Acme")
+    onboarded = setup.create_tenant(slug="acme", name="Acme")
     shown = repr(onboarded) + repr(onboarded.handover)
     assert onboarded.token_secret not in shown
     assert onboarded.callback_secret not in shown
 
 
 def test_connect_keeps_secrets_apart_and_limits_the_queue() -> None:
-    connection = onboarding.connect(
+    connection = setup.connect(
         tenant=make_tenant(),
         vendor="simulator",
         name="main",
@@ -140,13 +140,13 @@ def test_connect_offers_what_the_account_can_carry() -> None:
     mms = '{"to": {{ recipient | json }}, "text": {{ text | json }}, "media": {{ media | json }}}'
     fields: dict[str, Any] = {"tenant": make_tenant(), "vendor": "http_generic"}
     plain = {"base_url": "https://sms.example", "body": body}
-    assert onboarding.connect(**fields, name="plain", values=plain).channels == ["sms"]
-    assert onboarding.connect(**fields, name="rich", values={**plain, "mms_body": mms}).channels == [
+    assert setup.connect(**fields, name="plain", values=plain).channels == ["sms"]
+    assert setup.connect(**fields, name="rich", values={**plain, "mms_body": mms}).channels == [
         "mms",
         "sms",
     ]
-    with pytest.raises(onboarding.ValidationError, match="carries MMS only with a template for it"):
-        onboarding.connect(**fields, name="wrong", values=plain, channels=["sms", "mms"])
+    with pytest.raises(setup.ValidationError, match="carries MMS only with a template for it"):
+        setup.connect(**fields, name="wrong", values=plain, channels=["sms", "mms"])
 
 
 @pytest.mark.parametrize(
@@ -155,9 +155,9 @@ def test_connect_offers_what_the_account_can_carry() -> None:
         pytest.param({"vendor": "nobody"}, UnknownVendor, id="vendor"),
         pytest.param({"values": {}}, SettingsError, id="missing secret"),
         pytest.param({"values": {"api_key": "k", "capability": "magic"}}, SettingsError, id="choice"),
-        pytest.param({"name": ""}, onboarding.ValidationError, id="name"),
-        pytest.param({"channels": []}, onboarding.ValidationError, id="no channel"),
-        pytest.param({"channels": ["fax"]}, onboarding.ValidationError, id="channel"),
+        pytest.param({"name": ""}, setup.ValidationError, id="name"),
+        pytest.param({"channels": []}, setup.ValidationError, id="no channel"),
+        pytest.param({"channels": ["fax"]}, setup.ValidationError, id="channel"),
     ],
 )
 def test_connect_refuses_and_makes_nothing(change: dict[str, object], error: type[Exception]) -> None:
@@ -168,5 +168,5 @@ def test_connect_refuses_and_makes_nothing(change: dict[str, object], error: typ
         "values": {"api_key": "k"},
     }
     with pytest.raises(error):
-        onboarding.connect(**{**fields, **change})  # type: ignore[arg-type]
+        setup.connect(**{**fields, **change})  # type: ignore[arg-type]
     assert (Connection.objects.count(), Lane.objects.count()) == (0, 0)

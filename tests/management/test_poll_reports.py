@@ -12,10 +12,10 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from messaging.models import Message
-from messaging.types import MessageState
+from messaging.rules.values import MessageState
 from tests import factories
-from tests.services.stand_ins import Vendor, account_at, claim, fresh, only_attempt, send, vendor_on_loopback
-from tests.services.test_polling import due, said
+from tests.sending.test_polling import due, said
+from tests.stand_ins import Vendor, account_at, claim, fresh, only_attempt, send, vendor_on_loopback
 
 pytestmark = pytest.mark.django_db
 

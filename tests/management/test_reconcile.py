@@ -11,8 +11,9 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from messaging.models import Content, Message
-from messaging.types import EventState, MessageState, Outcome
+from messaging.rules.values import EventState, MessageState
 from tests import factories
+from vendors.values import Outcome
 
 pytestmark = pytest.mark.django_db
 

@@ -22,9 +22,10 @@ from django.db import connections
 
 from messaging.management.commands import replay as command
 from messaging.models import Event, Message, Replay
-from messaging.services import replay
-from messaging.types import EventState, MessageState, Outcome
+from messaging.replay import orders
+from messaging.rules.values import EventState, MessageState
 from tests import databases, factories
+from vendors.values import Outcome
 
 pytestmark = pytest.mark.django_db
 
@@ -58,7 +59,7 @@ def pumping() -> Iterator[None]:
     def pump() -> None:
         try:
             while not over.wait(0.01):
-                replay.advance(limit=2)
+                orders.advance(limit=2)
         finally:
             connections.close_all()
 
@@ -212,7 +213,7 @@ def test_a_replay_that_somebody_stops_exits_1(monkeypatch: pytest.MonkeyPatch) -
     make_dead()
 
     def sleep(seconds: float) -> None:
-        replay.stop(Replay.objects.get())
+        orders.stop(Replay.objects.get())
 
     monkeypatch.setattr(command.time, "sleep", sleep)
     code, lines = run("callbacks", "--yes")
@@ -228,7 +229,7 @@ def test_without_a_worker_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     def sleep(seconds: float) -> None:
         looks.append(seconds)
         if len(looks) == 3:
-            replay.advance()
+            orders.advance()
 
     monkeypatch.setattr(command.time, "sleep", sleep)
     monkeypatch.setattr(command.time, "monotonic", lambda: 10.0 * len(looks))
@@ -260,7 +261,7 @@ def test_ctrl_c_leaves_the_replay_running() -> None:
     assert process.returncode == 130
     assert f"Replay {ordered.pk} goes on" in rest
     assert (ordered.state, ordered.done) == ("running", 0)
-    replay.advance()
+    orders.advance()
     ordered.refresh_from_db()
     assert (ordered.state, ordered.done) == ("done", 1)
 

@@ -15,7 +15,7 @@ from django.db.models.functions import Now
 
 from messaging.management.commands import send_test
 from messaging.models import Connection, Message
-from messaging.types import MessageState
+from messaging.rules.values import MessageState
 from tests.factories import CALLBACK_URL, RECIPIENT, make_connection, make_tenant, make_token
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -7,7 +7,7 @@ import io
 import pytest
 from django.core.management import CommandError, call_command
 
-from messaging.types import MessageState
+from messaging.rules.values import MessageState
 from tests.admin.conftest import SECRETS, Desk
 from tests.admin.conftest import desk as desk
 from tests.factories import make_message

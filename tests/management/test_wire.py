@@ -11,8 +11,8 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from accounts.models import Tenant
+from tests.contract.test_wire_import import CALLBACK, SEND, document
 from tests.factories import make_tenant
-from tests.messaging.test_wire_import import CALLBACK, SEND, document
 
 pytestmark = pytest.mark.django_db
 

@@ -22,8 +22,8 @@ from uuid import uuid4
 
 import psycopg
 
-from connector import embedded
-from messaging.simulator.bloomreach import INBOUND
+from dev import embedded
+from simulator.bloomreach import INBOUND
 from tests import databases
 from tests.waiting import answers, eventually, free_port
 
@@ -32,12 +32,12 @@ KEY = "stage-carrier-key"
 
 ONBOARD = """
 from datetime import timedelta
-from messaging.services import onboarding
+from messaging.onboarding import setup
 for slug, port in {ports!r}.items():
-    made = onboarding.create_tenant(slug=slug, name=slug)
+    made = setup.create_tenant(slug=slug, name=slug)
     made.tenant.inbound_url_sms = f"http://127.0.0.1:{{port}}{inbound}"
     made.tenant.save()
-    onboarding.connect(tenant=made.tenant, vendor="simulator", name=slug, cap={cap}, rate={rate},
+    setup.connect(tenant=made.tenant, vendor="simulator", name=slug, cap={cap}, rate={rate},
         report_deadline=timedelta(seconds={report_deadline}),
         values={{"base_url": "{carrier}/accounts/" + slug, "api_key": "{key}", "capability": "{capability}"}})
     print("TENANT", slug, made.token_secret, made.callback_secret, port)

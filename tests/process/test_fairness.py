@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from messaging.simulator.listener import Listener, Reply
+from simulator.listener import Listener, Reply
 from tests.process.load import Load
 from tests.process.stage import Stage, Tenant
 from tests.waiting import eventually, free_port

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from connector import embedded
+from dev import embedded
 from tests import databases
 from tests.process.load import CALLBACK, Load
 from tests.process.stage import Stage, server, stage

@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from messaging import signing
-from messaging.simulator.bloomreach import Bloomreach, Story
-from messaging.simulator.client import Answer, Client
-from messaging.simulator.listener import Call, Listener, Reply
-from messaging.simulator.orders import Order, order
-from messaging.simulator.scenarios import DEFAULT
-from messaging.types import Channel
+from messaging.callbacks import signing
+from simulator.bloomreach import Bloomreach, Story
+from simulator.client import Answer, Client
+from simulator.listener import Call, Listener, Reply
+from simulator.orders import Order, order
+from simulator.scenarios import DEFAULT
 from tests.waiting import eventually
+from vendors.values import Channel
 
 SECRET = "callback-secret-for-tests"
 

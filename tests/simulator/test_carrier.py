@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from messaging.simulator import ledger
-from messaging.simulator.carrier import Carrier, Outcome
-from messaging.simulator.refusals import Mode
-from messaging.types import Channel
+from simulator import ledger
+from simulator.carrier import Carrier, Outcome
+from simulator.refusals import Mode
+from vendors.values import Channel
 
 NOW = 1_800_000_000.0
 LONG = "x" * 161

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 from django.core.management import CommandError, call_command
 
-from connector import embedded
-from connector.management.commands.run import refuse_taken_ports
-from messaging.simulator.listener import port_is_free
+from dev import embedded
+from dev.management.commands.run import refuse_taken_ports
+from simulator.listener import port_is_free
 from tests.waiting import eventually, free_port
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -10,8 +10,8 @@ from django.contrib.auth import get_user_model
 from accounts.crypto import Sealed, SealedJSON
 from accounts.models import ApiToken, Tenant, TenantStatus
 from messaging.models import Connection
-from messaging.simulator import demo
-from messaging.vendors import registry
+from simulator import demo
+from vendors import registry
 
 pytestmark = pytest.mark.django_db
 URLS = {"callback_url": "http://127.0.0.1:3/c", "inbound_url": "http://127.0.0.1:3/i"}

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from messaging.simulator import processes
-from messaging.simulator.listener import port_is_free
-from messaging.simulator.processes import Child, ChildDied
+from simulator import processes
+from simulator.listener import port_is_free
+from simulator.processes import Child, ChildDied
 from tests.waiting import eventually, free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -72,7 +72,7 @@ def test_children_end_with_a_starter_that_was_killed() -> None:
     script = (
         "import subprocess, sys, time\n"
         "python, sleep = sys.executable, 'import time; time.sleep(600)'\n"
-        "command = [python, '-m', 'messaging.simulator.leash', python, '-c', sleep]\n"
+        "command = [python, '-m', 'simulator.leash', python, '-c', sleep]\n"
         "print(subprocess.Popen(command, start_new_session=True).pid, flush=True)\n"
         "time.sleep(600)\n"
     )

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from messaging.simulator import orders, scenarios
-from messaging.simulator.scenarios import DEFAULT, SCENARIOS, scenario_of
-from messaging.types import Channel
+from simulator import orders, scenarios
+from simulator.scenarios import DEFAULT, SCENARIOS, scenario_of
+from vendors.values import Channel
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "simulator.md"
 

@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from messaging.simulator.screen import BOLD, Screen
+from simulator.screen import BOLD, Screen
 
 
 class Terminal(io.StringIO):

@@ -12,15 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from messaging.simulator import server
-from messaging.simulator.client import Answer, Client, Unanswered
-from messaging.simulator.listener import Call, Listener, PortTaken, Reply
-from messaging.types import (
+from outbound.values import HttpRequest, HttpResponse
+from simulator import server
+from simulator.adapter import Simulator
+from simulator.client import Answer, Client, Unanswered
+from simulator.listener import Call, Listener, PortTaken, Reply
+from tests.waiting import eventually
+from vendors.base import BadSignature
+from vendors.values import (
     Account,
     Channel,
     HookRequest,
-    HttpRequest,
-    HttpResponse,
     Inbound,
     Outcome,
     Outgoing,
@@ -30,9 +32,6 @@ from messaging.types import (
     Sent,
     Status,
 )
-from messaging.vendors.base import BadSignature
-from messaging.vendors.simulator import Simulator
-from tests.waiting import eventually
 
 ADAPTER = Simulator()
 KEY = "carrier-key-for-tests"

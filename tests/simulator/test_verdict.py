@@ -8,14 +8,15 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from messaging.simulator import summary
-from messaging.simulator.bloomreach import Story
-from messaging.simulator.orders import order
-from messaging.simulator.scenarios import BY_ENDING
-from messaging.simulator.screen import Screen
-from messaging.simulator.verdict import Evidence, judge
-from messaging.simulator.witness import Record
-from messaging.types import Channel, MessageState
+from messaging.rules.values import MessageState
+from simulator import summary
+from simulator.bloomreach import Story
+from simulator.orders import order
+from simulator.scenarios import BY_ENDING
+from simulator.screen import Screen
+from simulator.verdict import Evidence, judge
+from simulator.witness import Record
+from vendors.values import Channel
 
 ID = UUID("01990000-0000-7000-8000-000000000001")
 DELIVERED = {"status": "delivered", "error": None}

@@ -10,11 +10,15 @@ from typing import Any, ClassVar
 
 import pytest
 
-from messaging.types import (
+from outbound.values import HttpRequest
+from tests.vendorkit import REFERENCE, Answer, Check, Hook, Poll, Send, VendorKit, read, response
+from tests.vendors.specs import conforms
+from vendors.bandwidth import ERRORS, REFUSALS, SEARCHED, SEARCHED_FAILED, TYPES, Bandwidth
+from vendors.base import BadPayload, BadSignature
+from vendors.values import (
     Account,
     Channel,
     HookRequest,
-    HttpRequest,
     Inbound,
     Media,
     Outcome,
@@ -23,10 +27,6 @@ from messaging.types import (
     Token,
     Unreadable,
 )
-from messaging.vendors.bandwidth import ERRORS, REFUSALS, SEARCHED, SEARCHED_FAILED, TYPES, Bandwidth
-from messaging.vendors.base import BadPayload, BadSignature
-from tests.vendorkit import REFERENCE, Answer, Check, Hook, Poll, Send, VendorKit, read, response
-from tests.vendors.specs import conforms
 
 SPEC = "bandwidth_messaging.yml"
 ACCOUNT_ID = "9900000"

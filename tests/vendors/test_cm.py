@@ -10,10 +10,11 @@ from typing import Any, ClassVar
 
 import pytest
 
-from messaging.types import Account, Channel, HookRequest, HttpRequest, Inbound, Outcome, Report, Status
-from messaging.vendors.base import BadPayload
-from messaging.vendors.cm import ERRORS, REGIONS, STATUSES, Cm
+from outbound.values import HttpRequest
 from tests.vendorkit import REFERENCE, Answer, Hook, Send, VendorKit, response
+from vendors.base import BadPayload
+from vendors.cm import ERRORS, REGIONS, STATUSES, Cm
+from vendors.values import Account, Channel, HookRequest, Inbound, Outcome, Report, Status
 
 TOKEN = "6f1c1a34-9a55-4a9c-8f1e-0123456789ab"
 HEX = REFERENCE.replace("-", "")

@@ -8,21 +8,11 @@ from typing import Any, ClassVar
 
 import pytest
 
-from messaging.types import (
-    Account,
-    Channel,
-    HookReply,
-    HookRequest,
-    HttpRequest,
-    Inbound,
-    Media,
-    Outcome,
-    Report,
-    Status,
-)
-from messaging.vendors.base import BadPayload
-from messaging.vendors.elks import STATUSES, Elks
+from outbound.values import HttpRequest
 from tests.vendorkit import HOOK_URL, REFERENCE, Answer, Check, Hook, Poll, Send, VendorKit, read
+from vendors.base import BadPayload
+from vendors.elks import STATUSES, Elks
+from vendors.values import Account, Channel, HookReply, HookRequest, Inbound, Media, Outcome, Report, Status
 
 USERNAME = f"u{'0' * 31}1"
 SMS_ID, MMS_ID = f"s{'a' * 32}", f"m{'b' * 32}"

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from messaging.simulator.listener import Call, Listener, Reply
-from messaging.types import Channel
-from messaging.vendors import registry
+from simulator.listener import Call, Listener, Reply
 from tests.process.load import post_json
 from tests.process.stage import Stage, Tenant, database, stage
 from tests.vendors.stand_ins import StandIn, stand_in
 from tests.waiting import eventually, free_port
+from vendors import registry
+from vendors.values import Channel
 
 pytestmark = [pytest.mark.process, pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -30,10 +30,10 @@ VENDORS = sorted(
 
 CONNECT = """
 import json
-from messaging.services import onboarding
+from messaging.onboarding import setup
 for key, inbound, values, sender in json.loads({accounts!r}):
-    made = onboarding.create_tenant(slug=key.replace("_", "-"), name=key, inbound_url_sms=inbound)
-    account = onboarding.connect(tenant=made.tenant, vendor=key, name=key, values=values)
+    made = setup.create_tenant(slug=key.replace("_", "-"), name=key, inbound_url_sms=inbound)
+    account = setup.connect(tenant=made.tenant, vendor=key, name=key, values=values)
     print("TENANT", key, made.token_secret, made.callback_secret, account.hook_url)
 """
 

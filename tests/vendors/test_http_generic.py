@@ -11,21 +11,7 @@ from urllib.parse import parse_qs, parse_qsl, quote, urlsplit
 
 import pytest
 
-from messaging.types import (
-    Account,
-    Channel,
-    Found,
-    HookRequest,
-    HttpRequest,
-    Inbound,
-    Media,
-    Outcome,
-    Presence,
-    Report,
-    Status,
-)
-from messaging.vendors.base import BadPayload, BadSignature, SettingsError
-from messaging.vendors.http_generic import HttpGeneric, signature
+from outbound.values import HttpRequest
 from tests.vendorkit import (
     HOOK_URL,
     RECIPIENT,
@@ -38,6 +24,20 @@ from tests.vendorkit import (
     Send,
     Vector,
     VendorKit,
+)
+from vendors.base import BadPayload, BadSignature, SettingsError
+from vendors.http_generic import HttpGeneric, signature
+from vendors.values import (
+    Account,
+    Channel,
+    Found,
+    HookRequest,
+    Inbound,
+    Media,
+    Outcome,
+    Presence,
+    Report,
+    Status,
 )
 
 HEX = REFERENCE.replace("-", "")

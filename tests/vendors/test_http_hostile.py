@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from messaging.vendors import registry
-from messaging.vendors.base import SettingsError
-from messaging.vendors.http_checks import joined
-from messaging.vendors.http_patterns import MAX_TEXT, Body, PatternError, check_place, find, holds
-from messaging.vendors.http_templates import TemplateError, check, render
+from vendors import registry
+from vendors.base import SettingsError
+from vendors.http_checks import joined
+from vendors.http_patterns import MAX_TEXT, Body, PatternError, check_place, find, holds
+from vendors.http_templates import TemplateError, check, render
 
 SOON = 2.0  # seconds: a hundred times what each of these takes, and nothing to what they took
 BLANKS = " " * 9_000

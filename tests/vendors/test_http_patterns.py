@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from messaging.vendors.http_patterns import (
+from vendors.http_patterns import (
     MAX_PATH,
     MAX_PATTERN,
     Body,

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from messaging.vendors.http_templates import MAX_OUTPUT, MAX_SOURCE, TemplateError, check, render
+from vendors.http_templates import MAX_OUTPUT, MAX_SOURCE, TemplateError, check, render
 
 VALUES: dict[str, Any] = {
     "text": 'a "b" & č',

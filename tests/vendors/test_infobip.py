@@ -9,24 +9,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from messaging.types import (
-    Account,
-    Channel,
-    Found,
-    HookRequest,
-    HttpRequest,
-    Inbound,
-    Media,
-    Outcome,
-    Outgoing,
-    Presence,
-    Report,
-    SendResult,
-    Status,
-)
-from messaging.vendors import writing
-from messaging.vendors.base import BadPayload, BadSignature, SettingsError
-from messaging.vendors.infobip import ERRORS, REFUSALS, STATUSES, Infobip
+from outbound.values import HttpRequest
 from tests.vendorkit import (
     HOOK_URL,
     REFERENCE,
@@ -41,6 +24,23 @@ from tests.vendorkit import (
     response,
 )
 from tests.vendors.specs import conforms, resolve, spec
+from vendors import writing
+from vendors.base import BadPayload, BadSignature, SettingsError
+from vendors.infobip import ERRORS, REFUSALS, STATUSES, Infobip
+from vendors.values import (
+    Account,
+    Channel,
+    Found,
+    HookRequest,
+    Inbound,
+    Media,
+    Outcome,
+    Outgoing,
+    Presence,
+    Report,
+    SendResult,
+    Status,
+)
 
 SECRET = "a hook secret of the tests"
 BASIC = "infobip:a hook password"

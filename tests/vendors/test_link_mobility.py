@@ -8,10 +8,11 @@ from typing import Any, ClassVar
 
 import pytest
 
-from messaging.types import HttpRequest, Outcome, Report, Status
-from messaging.vendors.base import BadPayload
-from messaging.vendors.link_mobility import HOSTS, REFUSALS, REPORTS, LinkMobility
+from outbound.values import HttpRequest
 from tests.vendorkit import REFERENCE, Answer, Hook, Send, VendorKit, read, response
+from vendors.base import BadPayload
+from vendors.link_mobility import HOSTS, REFUSALS, REPORTS, LinkMobility
+from vendors.values import Outcome, Report, Status
 
 ID = "Dcshuhod0PMAAAFQ+/PbnR3x"
 QUEUED = {"messageId": ID, "resultCode": 1005, "description": "Queued", "smsCount": 1}

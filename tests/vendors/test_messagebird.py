@@ -13,19 +13,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import jwt
 import pytest
 
-from messaging.types import (
-    Account,
-    Channel,
-    HookRequest,
-    HttpRequest,
-    Inbound,
-    Media,
-    Outcome,
-    Report,
-    Status,
-)
-from messaging.vendors.base import BadPayload, BadSignature, SettingsError
-from messaging.vendors.messagebird import ERRORS, REASONS, STATUSES, MessageBird
+from outbound.values import HttpRequest
 from tests.vendorkit import (
     HOOK_URL,
     REFERENCE,
@@ -40,6 +28,9 @@ from tests.vendorkit import (
     read,
     response,
 )
+from vendors.base import BadPayload, BadSignature, SettingsError
+from vendors.messagebird import ERRORS, REASONS, STATUSES, MessageBird
+from vendors.values import Account, Channel, HookRequest, Inbound, Media, Outcome, Report, Status
 
 ADAPTER = MessageBird()
 SIGNATURE = "messagebird-signature-jwt"

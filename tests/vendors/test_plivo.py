@@ -12,19 +12,7 @@ from urllib.parse import parse_qsl, urlencode
 
 import pytest
 
-from messaging.types import (
-    Account,
-    Channel,
-    HookRequest,
-    HttpRequest,
-    Inbound,
-    Media,
-    Outcome,
-    Report,
-    Status,
-)
-from messaging.vendors.base import BadPayload, BadSignature, SettingsError
-from messaging.vendors.plivo import Plivo
+from outbound.values import HttpRequest
 from tests.vendorkit import (
     HOOK_URL,
     REFERENCE,
@@ -39,6 +27,9 @@ from tests.vendorkit import (
     response,
 )
 from tests.vendors.stand_ins.plivo import FORM, NONCE, v2, v3
+from vendors.base import BadPayload, BadSignature, SettingsError
+from vendors.plivo import Plivo
+from vendors.values import Account, Channel, HookRequest, Inbound, Media, Outcome, Report, Status
 
 UUID = "db3ce55a-7f1d-11e1-8ea7-1231380bc196"
 MAIN, SUB = "MA00000000000000TEST", "SA00000000000000TEST"

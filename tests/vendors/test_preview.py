@@ -6,11 +6,11 @@ import json
 
 import pytest
 
-from messaging import http
-from messaging.types import Account
-from messaging.vendors import registry
-from messaging.vendors.base import SAMPLE, preview
+from outbound import http
 from tests.vendors.stand_ins import stand_in
+from vendors import registry
+from vendors.base import SAMPLE, preview
+from vendors.values import Account
 
 KEYS = sorted(key for key, one in registry.ADAPTERS.items() if not one.demo_only)
 

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from messaging.vendors import registry
+from vendors import registry
 
 
 @pytest.mark.parametrize("key", sorted(registry.PLACES))
@@ -20,10 +20,10 @@ def test_an_unknown_vendor_is_named_beside_the_known() -> None:
 
 def test_a_process_imports_no_vendor_that_it_does_not_speak_to() -> None:
     code = (
-        "import sys; from messaging.vendors import registry; registry.adapter('twilio');"
-        "print(sorted(set(sys.modules) & {f'messaging.vendors.{key}' for key in registry.PLACES}))"
+        "import sys; from vendors import registry; registry.adapter('twilio');"
+        "print(sorted(set(sys.modules) & {f'vendors.{key}' for key in registry.PLACES}))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True
     )
-    assert done.stdout == "['messaging.vendors.twilio']\n"
+    assert done.stdout == "['vendors.twilio']\n"

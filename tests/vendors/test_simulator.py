@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
-from messaging.types import (
+from outbound.values import CallFailure, HttpResponse
+from simulator.adapter import CAPABILITIES, DEFAULT_BASE_URL, Simulator, signature
+from vendors.base import BadPayload, BadSignature, SettingsError
+from vendors.values import (
     Account,
-    CallFailure,
     Channel,
     Found,
     HookRequest,
-    HttpResponse,
     Inbound,
     Media,
     Outcome,
@@ -24,8 +25,6 @@ from messaging.types import (
     Sent,
     Status,
 )
-from messaging.vendors.base import BadPayload, BadSignature, SettingsError
-from messaging.vendors.simulator import CAPABILITIES, DEFAULT_BASE_URL, Simulator, signature
 
 ADAPTER = Simulator()
 KEY = "carrier-key-for-tests"

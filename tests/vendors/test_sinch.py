@@ -11,24 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from messaging.types import (
-    Account,
-    Channel,
-    Found,
-    HookRequest,
-    HttpRequest,
-    Inbound,
-    Media,
-    Outcome,
-    Presence,
-    Report,
-    SendResult,
-    Status,
-)
-from messaging.vendors import writing
-from messaging.vendors.base import BadPayload, BadSignature, SettingsError
-from messaging.vendors.sinch import Sinch, mms, xms
-from messaging.vendors.sinch.adapter import signature
+from outbound.values import HttpRequest
 from tests.vendorkit import (
     HOOK_URL,
     REFERENCE,
@@ -44,6 +27,23 @@ from tests.vendorkit import (
     response,
 )
 from tests.vendors.specs import conforms, spec
+from vendors import writing
+from vendors.base import BadPayload, BadSignature, SettingsError
+from vendors.sinch import Sinch, mms, xms
+from vendors.sinch.adapter import signature
+from vendors.values import (
+    Account,
+    Channel,
+    Found,
+    HookRequest,
+    Inbound,
+    Media,
+    Outcome,
+    Presence,
+    Report,
+    SendResult,
+    Status,
+)
 
 NOW = 1768471200.0  # 2026-01-15T10:00:00Z
 BATCH = "01FC66621VHDBN119Z8PMV1QPU"

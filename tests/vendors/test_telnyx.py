@@ -12,19 +12,7 @@ from typing import Any, ClassVar
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from messaging.types import (
-    Account,
-    Channel,
-    HookRequest,
-    HttpRequest,
-    Inbound,
-    Media,
-    Outcome,
-    Report,
-    Status,
-)
-from messaging.vendors.base import BadPayload, BadSignature
-from messaging.vendors.telnyx import REFUSALS, REPORT_CODES, STATUSES, Telnyx
+from outbound.values import HttpRequest
 from tests.vendorkit import (
     HOOK_URL,
     REFERENCE,
@@ -38,6 +26,9 @@ from tests.vendorkit import (
     read,
     response,
 )
+from vendors.base import BadPayload, BadSignature
+from vendors.telnyx import REFUSALS, REPORT_CODES, STATUSES, Telnyx
+from vendors.values import Account, Channel, HookRequest, Inbound, Media, Outcome, Report, Status
 
 SEED = bytes(range(32))
 PRIVATE_KEY = Ed25519PrivateKey.from_private_bytes(SEED)

@@ -10,22 +10,7 @@ from urllib.parse import parse_qsl, quote, urlencode
 
 import pytest
 
-from messaging.types import (
-    Account,
-    Channel,
-    HookReply,
-    HookRequest,
-    HttpRequest,
-    Inbound,
-    Media,
-    Outcome,
-    Report,
-    Status,
-)
-from messaging.vendors import meanings
-from messaging.vendors.base import BadPayload, BadSignature, SettingsError
-from messaging.vendors.meanings import Meaning
-from messaging.vendors.twilio import Twilio
+from outbound.values import HttpRequest
 from tests.vendorkit import (
     HOOK_URL,
     REFERENCE,
@@ -41,6 +26,11 @@ from tests.vendorkit import (
 )
 from tests.vendors.specs import conforms, resolve, spec
 from tests.vendors.stand_ins.twilio import FORM, signature
+from vendors import meanings
+from vendors.base import BadPayload, BadSignature, SettingsError
+from vendors.meanings import Meaning
+from vendors.twilio import Twilio
+from vendors.values import Account, Channel, HookReply, HookRequest, Inbound, Media, Outcome, Report, Status
 
 SPEC = "twilio_messages.json"
 CREATE = "/paths/~12010-04-01~1Accounts~1{AccountSid}~1Messages.json/post"

@@ -15,23 +15,13 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from messaging.types import (
-    Account,
-    Channel,
-    HookRequest,
-    HttpRequest,
-    Inbound,
-    Media,
-    Outcome,
-    Report,
-    Status,
-    Unreadable,
-)
-from messaging.vendors.base import BadPayload, BadSignature, SettingsError
-from messaging.vendors.vonage import Vonage
-from messaging.vendors.vonage.codes import ERRORS, REPORT_CODES, STATUSES
+from outbound.values import HttpRequest
 from tests.vendorkit import HOOK_URL, REFERENCE, Answer, Check, Hook, Send, Vector, VendorKit, read, response
 from tests.vendors.specs import conforms, spec
+from vendors.base import BadPayload, BadSignature, SettingsError
+from vendors.values import Account, Channel, HookRequest, Inbound, Media, Outcome, Report, Status, Unreadable
+from vendors.vonage import Vonage
+from vendors.vonage.codes import ERRORS, REPORT_CODES, STATUSES
 
 SPEC = "vonage_messages.yml"
 ADAPTER = Vonage()

@@ -7,9 +7,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from messaging.accept.verify import check_connection
 from messaging.management import named
 from messaging.models import Connection
-from messaging.services.verify import check_connection
 
 _WORDS = {True: "ok", False: "REFUSED", None: "unknown"}
 

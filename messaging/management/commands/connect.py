@@ -11,11 +11,13 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from accounts.models import Tenant
+from messaging.accept import verify
 from messaging.models import Connection
-from messaging.numbers import NumberError, parse_recipient, parse_sender
-from messaging.services import onboarding, tryout, verify
-from messaging.vendors import registry
-from messaging.vendors.base import Adapter, Setting, SettingsError
+from messaging.onboarding import setup
+from messaging.sending import tryout
+from phone.numbers import NumberError, parse_recipient, parse_sender
+from vendors import registry
+from vendors.base import Adapter, Setting, SettingsError
 
 VARIABLE = "CONNECT_"  # before a setting's name, in capitals: where its value may be given
 
@@ -57,12 +59,12 @@ class Command(BaseCommand):
         senders = [_sender(raw) for raw in options["sender"]]
         try:
             draft = Connection(tenant=tenant, **fields)
-            onboarding.store_settings(draft, values)
+            setup.store_settings(draft, values)
             check = verify.ask(draft)
             self.stdout.write(check.text)
             if check.ok is False:
                 raise CommandError("nothing was saved: correct the credentials and run it again")
-            return onboarding.connect(tenant=tenant, values=values, senders=senders, **fields)
+            return setup.connect(tenant=tenant, values=values, senders=senders, **fields)
         except SettingsError as error:
             problems = "\n".join(f"  {name}: {text}" for name, text in error.problems.items())
             raise CommandError(f"nothing was saved:\n{problems}") from None

@@ -10,8 +10,8 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from accounts.models import DEFAULT_HEADER
-from messaging.services import onboarding
-from messaging.services.onboarding import Onboarded
+from messaging.onboarding import setup
+from messaging.onboarding.setup import Onboarded
 
 
 class Command(BaseCommand):
@@ -47,7 +47,7 @@ class Command(BaseCommand):
         if options["callback_secret_stdin"] and not pasted:
             raise CommandError("no callback signing secret on standard input")
         try:
-            onboarded = onboarding.create_tenant(
+            onboarded = setup.create_tenant(
                 slug=options["slug"],
                 name=options["name"] or options["slug"],
                 callback_secret=pasted,

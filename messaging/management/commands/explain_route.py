@@ -9,10 +9,10 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from accounts.models import Tenant
-from messaging.numbers import NumberError
-from messaging.routing import Choice, Fit
-from messaging.services.explain import Explained, explain
-from messaging.types import Channel
+from messaging.queues.explain import Explained, explain
+from messaging.rules.routing import Choice, Fit
+from phone.numbers import NumberError
+from vendors.values import Channel
 
 
 class Command(BaseCommand):

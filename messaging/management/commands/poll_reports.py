@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandParser
 
 from messaging.management import named
 from messaging.models import Connection
-from messaging.services import polling
+from messaging.sending import polling
 
 AT_ONCE = 32  # questions between two records
 

@@ -12,8 +12,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from accounts.models import Tenant
+from messaging.books.reconcile import Account, Finding, reconcile
 from messaging.management.moments import moment
-from messaging.services.reconcile import Account, Finding, reconcile
 
 EVENT_WORDS = {"acked": "acknowledged", "due": "waiting", "leased": "being posted", "dead": "undeliverable"}
 

@@ -17,8 +17,8 @@ from tqdm import tqdm
 from messaging.management.moments import moment
 from messaging.models import Replay
 from messaging.models.replay import ReplayKind, ReplayState
-from messaging.services import replay
-from messaging.services.replay import STATUSES, Preview, ReplayError, ReplayFilter
+from messaging.replay import orders
+from messaging.replay.orders import STATUSES, Preview, ReplayError, ReplayFilter
 
 DONE, PARTLY, USAGE, INTERRUPTED = 0, 1, 2, 130
 LOOK_EVERY: Final = 0.5  # seconds
@@ -70,7 +70,7 @@ class Command(BaseCommand):
     def _run(self, options: dict[str, Any]) -> int:
         order = _order(options)
         try:
-            seen = replay.preview(**order)
+            seen = orders.preview(**order)
         except ReplayError as error:
             raise CommandError(str(error), returncode=USAGE) from None
         self._show(options["kind"], seen)
@@ -82,7 +82,7 @@ class Command(BaseCommand):
             self.stdout.write("Nothing was changed.")
             return PARTLY
         try:
-            ordered = replay.create(
+            ordered = orders.create(
                 **order,
                 requested_by=options["by"] or _user(),
                 reason=options["reason"],

@@ -14,11 +14,13 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from accounts.models import DEFAULT_HEADER
-from messaging import http
+from messaging.books.timeline import Entry, named, timeline
 from messaging.management import story
 from messaging.models import Message
-from messaging.services.timeline import Entry, named, timeline
-from messaging.types import CallFailure, Channel, HttpRequest, HttpResponse, MessageState
+from messaging.rules.values import MessageState
+from outbound import http
+from outbound.values import CallFailure, HttpRequest, HttpResponse
+from vendors.values import Channel
 
 LOOK_EVERY = 0.5  # seconds
 ANSWER_SECONDS = 30.0  # a test message waits for the vendor before it is answered

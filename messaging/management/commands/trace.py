@@ -6,8 +6,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from messaging.books.timeline import named, timeline
 from messaging.management import story
-from messaging.services.timeline import named, timeline
 
 
 class Command(BaseCommand):

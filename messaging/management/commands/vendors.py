@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from messaging.vendors import matrix
+from vendors import matrix
 
 MARK = "<!-- made by make vendors -->\n"
 

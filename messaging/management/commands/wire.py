@@ -11,12 +11,12 @@ from uuid import UUID
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from accounts.models import Tenant
-from messaging import openapi, wire_import, wire_profile
+from messaging.contract import openapi, wire_import, wire_profile
+from messaging.contract.wire_import import Findings, Page
 from messaging.management.named import tenant_of
-from messaging.services import wire_probe, wire_profiles
-from messaging.services.wire_preview import samples
-from messaging.services.wire_probe import CannotProbe
-from messaging.wire_import import Findings, Page
+from messaging.onboarding import wire_probe, wire_profiles
+from messaging.onboarding.wire_preview import samples
+from messaging.onboarding.wire_probe import CannotProbe
 
 
 class Command(BaseCommand):

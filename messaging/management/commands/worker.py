@@ -10,7 +10,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from messaging.services.supervisor import Supervisor
+from messaging.worker.supervisor import Supervisor
 
 
 class Command(BaseCommand):

@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl
 
-from messaging.simulator.listener import Call, Reply
-from messaging.types import Channel
-from messaging.vendors import writing
+from simulator.listener import Call, Reply
 from tests.vendors.stand_ins.base import HookCall, StandIn, Taken
+from vendors import writing
+from vendors.values import Channel
 
 ACCOUNT_ID = "9900000"
 APPLICATION = "93de2206-9669-4e07-948d-329f4b722ee2"

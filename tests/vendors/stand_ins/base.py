@@ -19,8 +19,8 @@ from typing import Any, ClassVar
 
 import requests
 
-from messaging.simulator.listener import Call, Listener, Reply
-from messaging.types import Channel
+from simulator.listener import Call, Listener, Reply
+from vendors.values import Channel
 
 PATIENCE = 30.0  # seconds in which a hook must take a report
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from messaging.simulator.listener import Call, Reply
-from messaging.types import Channel
+from simulator.listener import Call, Reply
 from tests.vendors.stand_ins.base import HookCall, StandIn, Taken
+from vendors.values import Channel
 
 TOKEN = "00000000-0000-4000-8000-000000000001"
 

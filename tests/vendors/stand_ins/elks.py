@@ -6,9 +6,9 @@ import base64
 import re
 from urllib.parse import parse_qsl, urlencode
 
-from messaging.simulator.listener import Call, Reply
-from messaging.types import Channel
+from simulator.listener import Call, Reply
 from tests.vendors.stand_ins.base import HookCall, StandIn, Taken
+from vendors.values import Channel
 
 USERNAME, PASSWORD = f"u{'0' * 31}1", "46elks-password-of-the-tests"
 FORM = "application/x-www-form-urlencoded"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from messaging.simulator.listener import Call, Reply
-from messaging.types import Channel
+from simulator.listener import Call, Reply
 from tests.vendors.stand_ins.base import HookCall, StandIn, Taken
+from vendors.values import Channel
 
 API_KEY = "a key of the stand-in"
 SEND = {"/sms/3/messages": Channel.SMS, "/mms/2/messages": Channel.MMS}

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from messaging.simulator.listener import Call, Reply
-from messaging.types import Channel
-from messaging.vendors import writing
+from simulator.listener import Call, Reply
 from tests.vendors.stand_ins.base import HookCall, StandIn, Taken
+from vendors import writing
+from vendors.values import Channel
 
 USER, PASSWORD = "acme", "a password of the stand-in"
 PLATFORM, PARTNER, GATE = "0", "77", "BVldZyQt"

@@ -11,10 +11,10 @@ from uuid import UUID, uuid4
 
 import jwt
 
-from messaging import segments
-from messaging.simulator.listener import Call, Reply
-from messaging.types import Channel
+from phone import segments
+from simulator.listener import Call, Reply
 from tests.vendors.stand_ins.base import HookCall, StandIn, Taken
+from vendors.values import Channel
 
 ACCESS_KEY = "live_key-of-the-stand-in"
 SIGNING_KEY = "signing-key-of-the-stand-in-0123456789"

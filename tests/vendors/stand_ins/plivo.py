@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
-from messaging.simulator.listener import Call, Reply
-from messaging.types import Channel
+from simulator.listener import Call, Reply
 from tests.vendors.stand_ins.base import HookCall, StandIn, Taken
+from vendors.values import Channel
 
 AUTH_ID = "MA00000000000000TEST"
 TOKEN = "plivo-token-of-the-tests"

@@ -12,9 +12,9 @@ from uuid import UUID
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from messaging.simulator.listener import Call, Reply
-from messaging.types import Channel
+from simulator.listener import Call, Reply
 from tests.vendors.stand_ins.base import HookCall, StandIn, Taken
+from vendors.values import Channel
 
 API_KEY = "KEY0190STANDINabcdefghij"
 PRIVATE_KEY = Ed25519PrivateKey.from_private_bytes(b"the stand-in for Telnyx signs it")

@@ -13,9 +13,9 @@ import jwt
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from messaging.simulator.listener import Call, Reply
-from messaging.types import Channel
+from simulator.listener import Call, Reply
 from tests.vendors.stand_ins.base import HookCall, StandIn, Taken
+from vendors.values import Channel
 
 APPLICATION = "aaaaaaaa-bbbb-4ccc-8ddd-000000000001"
 API_KEY = "a1b2c3d4"

@@ -1,0 +1,249 @@
+"""A send request becomes a committed message: one autocommit statement, a second only when it did not."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import orjson
+from django.conf import settings
+from django.db import DatabaseError
+from psycopg.types.json import Jsonb
+
+from accounts import authentication
+from accounts.authentication import Principal
+from accounts.models import TenantStatus
+from messaging.accept import inline
+from messaging.accept.inline import InlineAnswer
+from messaging.contract.wire import InvalidRequest, SendRequest
+from messaging.models.statement import fetch
+from messaging.queues import routes
+from messaging.rules import routing
+from messaging.rules.ids import uuid7
+from messaging.rules.routing import Choice, Fit
+from messaging.rules.values import MessageState
+from phone.numbers import country
+from phone.segments import count
+from vendors.limits import Content
+from vendors.values import Channel
+
+logger = logging.getLogger(__name__)
+
+INLINE_SECONDS = 3.0  # how long the caller of a test message waits
+INLINE_HOLD = timedelta(seconds=10)  # after that a test message whose process died is a pump's
+
+# The clock is read once, so that the content's created_at finds its message's partition.
+ACCEPT = """
+WITH m AS (
+  INSERT INTO messaging_message (id, tenant_id, channel, dedupe_key, request_id, connection_id, lane_id,
+    sender, send_from, recipient, send_as, is_test, segments, country, state, due_at, attempts, expires_at, created_at)
+  SELECT %(id)s, n.id, %(channel)s::text, %(request_id)s::text, coalesce(%(request_id)s::text, ''),
+    %(connection_id)s, %(lane_id)s, %(sender)s, %(send_from)s, %(recipient)s, %(send_as)s::text,
+    %(request_id)s::text IS NULL,
+    %(segments)s, %(country)s, 0, clock.now + %(hold)s, 0, clock.now + %(validity)s, clock.now
+  FROM (SELECT clock_timestamp() AS now) clock, accounts_apitoken t
+  JOIN accounts_tenant n ON n.id = t.tenant_id
+  WHERE t.id = %(token_id)s AND t.revoked_at IS NULL AND n.status <> 'suspended'
+  ON CONFLICT (tenant_id, channel, dedupe_key) WHERE dedupe_key IS NOT NULL DO NOTHING
+  RETURNING id, created_at)
+INSERT INTO messaging_content (message_id, created_at, text, subject, fallback_text, custom_data,
+  callback_url, media, metadata, extra)
+SELECT m.id, m.created_at, %(text)s, %(subject)s, %(fallback_text)s, %(custom_data)s, %(callback_url)s,
+  %(media)s, %(metadata)s, %(extra)s
+FROM m RETURNING message_id
+"""
+
+WHY_NOT = """
+SELECT t.revoked_at IS NOT NULL AS is_revoked, n.status, m.id AS message_id, m.recipient
+FROM accounts_apitoken t JOIN accounts_tenant n ON n.id = t.tenant_id
+LEFT JOIN messaging_message m
+  ON m.tenant_id = n.id AND m.channel = %(channel)s::text AND m.dedupe_key = %(request_id)s::text
+WHERE t.id = %(token_id)s
+"""
+
+IS_HELD = """
+SELECT paused_at IS NOT NULL OR open_until > clock_timestamp() AS is_held
+FROM messaging_lane WHERE id = %(lane_id)s
+"""
+
+
+class RequestIdConflict(Exception):
+    """The request id was used before, for another recipient."""
+
+
+class NoConnection(Exception):
+    """No active provider account serves this channel, or no route leads there: an operator can repair both."""
+
+    code = "no_connection"
+
+    def __init__(self, channel: Channel, text: str = "") -> None:
+        super().__init__(text or f"No active provider account serves {channel.upper()} for this account yet.")
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A message that is ours now. `inline` says what became of a test message while the caller waited."""
+
+    message_id: UUID
+    duplicate: bool = False
+    inline: InlineAnswer | None = None
+
+    @property
+    def refusal(self) -> InlineAnswer | None:
+        """Why the vendor refused a test message at once; None when it did not."""
+        refused = self.inline is not None and self.inline.state is MessageState.REFUSED
+        return self.inline if refused else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    choice: Choice
+    validity: timedelta  # how long a message of this account is worth sending
+    send_as: Channel
+
+
+def accept(*, principal: Principal, request: SendRequest) -> Accepted:
+    """Commits the message, or finds the one that this request already made.
+
+    A test message is also sent, unless its tenant or queue is held. Raises InvalidRequest (the sender is not
+    ours), RequestIdConflict, NoConnection, accounts.authentication.Denied, django.db errors.
+    """
+    chosen = _choose(principal, request)
+    goes_inline = request.request_id is None and not _is_held(principal, chosen.choice.way.lane_id)
+    params = _params(principal, request, chosen, hold=INLINE_HOLD if goes_inline else timedelta(0))
+    for _ in range(2):
+        if fetch(ACCEPT, params):
+            answer = _send_inline(params["id"]) if goes_inline else None
+            return Accepted(params["id"], inline=answer)
+        if first := _first(principal, request):
+            return Accepted(first, duplicate=True)
+    # Twice neither new nor there: the first one vanished in between, and then so did we.
+    raise DatabaseError("the message was neither inserted nor found")
+
+
+def _choose(principal: Principal, request: SendRequest) -> _Chosen:
+    """The best way that the tenant's table has for the message; queues that stand still are passed by if they can."""
+    table = routes.remembered(principal.tenant.id)
+    content = Content(request.text, len(request.media))
+    choices = _rank(request, table, request.channel, content)
+    chosen, send_as = routing.best(choices), request.channel
+    if chosen is None:
+        chosen, send_as = _fall_back(request, table, choices), Channel.SMS
+    if chosen is None:
+        raise _refusal(choices, request)
+    return _Chosen(chosen, table.validity[chosen.way.connection_id], send_as)
+
+
+def _rank(
+    request: SendRequest, table: routes.Table, channel: Channel, content: Content
+) -> tuple[Choice, ...]:
+    facts = routing.Facts(channel, request.sender, request.recipient, key=request.recipient, content=content)
+    return routing.rank(facts, table.ways, held=table.held)
+
+
+def _fall_back(request: SendRequest, table: routes.Table, choices: Sequence[Choice]) -> Choice | None:
+    """The way of the fallback text, where an account would carry the MMS if it were another one; None: none has."""
+    willing = [choice for choice in choices if choice.fit is Fit.CONTENT]
+    if request.channel is not Channel.MMS or not request.fallback_text or not willing:
+        return None
+    as_sms = _rank(request, table, Channel.SMS, Content(request.fallback_text))
+    if found := routing.best(as_sms):
+        return found
+    refused = any(choice.fit is Fit.CONTENT for choice in as_sms)
+    return None if refused else willing[0]  # as after a refusal by the vendor: the same account
+
+
+def _refusal(choices: Sequence[Choice], request: SendRequest) -> Exception:
+    """Content and sender are the caller's to correct; everything else is an operator's."""
+    for choice in choices:
+        if wrong := choice.objection:
+            return InvalidRequest({wrong.field: [wrong.words]}, request_id=request.request_id)
+    fits = {choice.fit for choice in choices}
+    if Fit.SENDER in fits:
+        problem = "is not one of the sender numbers and names of this account"
+        return InvalidRequest({"from": [problem]}, request_id=request.request_id)
+    if Fit.COUNTRY in fits:
+        return NoConnection(
+            request.channel, "No route of this account leads to this recipient's country yet."
+        )
+    return NoConnection(request.channel)
+
+
+def _params(
+    principal: Principal, request: SendRequest, chosen: _Chosen, *, hold: timedelta
+) -> dict[str, Any]:
+    is_sms = chosen.send_as is Channel.SMS
+    sent_text = request.text if request.channel is Channel.SMS else request.fallback_text
+    way, sender = chosen.choice.way, chosen.choice.sender
+    return {
+        "id": uuid7(),
+        "token_id": principal.token_id,
+        "channel": request.channel.value,
+        "send_as": chosen.send_as.value,
+        "request_id": request.request_id,
+        "connection_id": way.connection_id,
+        "lane_id": way.lane_id,
+        "sender": request.sender,
+        "send_from": "" if sender == request.sender else sender,
+        "recipient": request.recipient,
+        "segments": count(sent_text).parts if is_sms else 1,
+        "country": country(request.recipient),
+        "hold": hold,
+        "validity": chosen.validity,
+        "text": request.text,
+        "subject": request.subject,
+        "fallback_text": request.fallback_text,
+        "custom_data": request.custom_data,
+        "callback_url": request.callback_url,
+        "media": _json([_file(item) for item in request.media]),
+        "metadata": _json(request.metadata),
+        "extra": _json({**request.extra, "from": request.raw_from, "to": request.raw_to}),
+    }
+
+
+def _file(media: Any) -> dict[str, str]:
+    return {"url": media.url, "content_type": media.content_type, "name": media.name}
+
+
+def _json(value: Any) -> Jsonb:
+    return Jsonb(value, dumps=orjson.dumps)
+
+
+def _first(principal: Principal, request: SendRequest) -> UUID | None:
+    """The message that already has this request id; None when there is none (any more)."""
+    params = {
+        "channel": request.channel.value,
+        "request_id": request.request_id,
+        "token_id": principal.token_id,
+    }
+    found = fetch(WHY_NOT, params)
+    if not found or found[0].is_revoked:
+        authentication.forget_all()
+        raise authentication.token_gone()
+    if found[0].status == TenantStatus.SUSPENDED:
+        authentication.forget_all()
+        raise authentication.suspended()
+    if found[0].message_id is None:
+        return None
+    if found[0].recipient != request.recipient:
+        raise RequestIdConflict("This request_id was already used for another recipient.")
+    first: UUID = found[0].message_id
+    return first
+
+
+def _is_held(principal: Principal, lane_id: int) -> bool:
+    """Whether a message sent now would have to wait."""
+    return principal.tenant.is_paused or any(row.is_held for row in fetch(IS_HELD, {"lane_id": lane_id}))
+
+
+def _send_inline(message_id: UUID) -> InlineAnswer | None:
+    try:
+        return inline.send(message_id, deadline=min(INLINE_SECONDS, settings.CALL_DEADLINE))
+    except Exception:
+        # The message is committed and a pump will send it: an error now would only make another.
+        logger.exception("test message left to the pumps", extra={"message_id": str(message_id)})
+        return None

@@ -1,0 +1,103 @@
+"""Whether a tenant can send on a channel, in words for the person at Bloomreach's integration screen (contract 1)."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from django.db.models.functions import Now
+
+from accounts.authentication import Principal
+from accounts.crypto import SealError
+from messaging.accept.intake import NoConnection
+from messaging.models import Connection
+from messaging.sending import calls
+from outbound.values import CallFailure
+from vendors import registry
+from vendors.registry import UnknownVendor
+from vendors.values import Channel, CredentialCheck
+
+logger = logging.getLogger(__name__)
+
+CHECK_SECONDS = 2.0  # what the vendor gets to answer
+CHECK_IS_FRESH = timedelta(seconds=60)
+
+
+class CredentialsRefused(Exception):
+    """The vendor does not take this account's credentials: an operator can repair it."""
+
+    code = "credentials_refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """Messages would be accepted, and what the vendor said of the account."""
+
+    message: str
+
+
+def verify(*, principal: Principal, channel: Channel) -> Verified:
+    """Checks the way from a token to the vendor. Raises NoConnection, CredentialsRefused, django.db errors."""
+    serving = Connection.objects.serving(principal.tenant.id, channel).select_related("tenant")
+    connection = serving.first()
+    if connection is None:
+        raise NoConnection(channel)
+    if serving.filter(pk=connection.pk, checked_at__gte=Now() - CHECK_IS_FRESH).exists():
+        check = CredentialCheck(connection.check_ok, connection.check_text)
+    else:
+        check = check_connection(connection)
+    if check.ok is False:
+        raise CredentialsRefused(f"The token is valid, but messages cannot be sent: {check.text}.")
+    held = " Messages are accepted and held: the account is paused." if principal.tenant.is_paused else ""
+    return Verified(f"The token is valid. {check.text}.{held}")
+
+
+def check_connection(connection: Connection) -> CredentialCheck:
+    """Asks the vendor now, within 2 s, and keeps its answer on the connection."""
+    check = ask(connection)
+    Connection.objects.filter(pk=connection.pk).update(
+        checked_at=Now(), check_ok=check.ok, check_text=check.text[:300]
+    )
+    return check
+
+
+def ask(connection: Connection) -> CredentialCheck:
+    """What the vendor thinks of an account, saved or not; a question it cannot answer in 2 s is not answered.
+
+    Where the account's settings silence reports or replies, the answer says so: a yes alone would hide it.
+    """
+    check = _ask(connection)
+    caution = "" if check.ok is False else _caution(connection)
+    return replace(check, text=f"{check.text}. But {caution}") if caution else check
+
+
+def _caution(connection: Connection) -> str:
+    try:
+        return registry.adapter(connection.vendor).caution(connection.account())
+    except (SealError, UnknownVendor):
+        return ""  # the check itself has said so
+
+
+def _ask(connection: Connection) -> CredentialCheck:
+    try:
+        adapter = registry.adapter(connection.vendor)
+        account = connection.account()
+        request = adapter.credential_check(account)
+    except (SealError, UnknownVendor) as error:
+        return CredentialCheck(False, str(error))
+    except Exception as error:  # an adapter's bug, or settings it cannot work with
+        logger.exception("credential check could not be built", extra={"vendor": connection.vendor})
+        return CredentialCheck(None, f"the credential check could not be built ({type(error).__name__})")
+    if request is None:
+        return CredentialCheck(None, f"{adapter.label} cannot be asked about credentials")
+    answer = calls.call(adapter, account, request, deadline=CHECK_SECONDS)
+    if isinstance(answer, CallFailure):
+        return CredentialCheck(None, f"{adapter.label} could not be reached just now: {answer.text}")
+    try:
+        return adapter.parse_credential_check(answer, account)
+    except Exception:  # an adapter's bug
+        logger.exception("credential check could not be read", extra={"vendor": connection.vendor})
+        return CredentialCheck(
+            None, f"{adapter.label} answered HTTP {answer.status}, which could not be read"
+        )

@@ -1,0 +1,83 @@
+"""A vendor's call is proved, stored and queued in one statement. Nothing is read from it here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from accounts.remembered import Remembered
+from messaging.models import Connection
+from messaging.models.raw import RawKind
+from messaging.models.statement import change
+from messaging.reports import stored_calls
+from messaging.rules.ids import uuid7
+from messaging.watch import counters
+from vendors import registry
+from vendors.base import Adapter, BadSignature
+from vendors.values import Account, HookReply, HookRequest
+
+STORE = """
+WITH r AS (
+  INSERT INTO messaging_raw (id, at, kind, connection_id, call)
+  VALUES (%(id)s, clock_timestamp(), %(kind)s, %(connection_id)s, %(call)s)
+  RETURNING id, at)
+INSERT INTO messaging_inbox (raw_id, raw_at, connection_id, due_at)
+SELECT r.id, r.at, %(connection_id)s, r.at FROM r
+"""
+
+
+class UnknownHook(LookupError):
+    """No connection of that vendor has that public id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receiver:
+    """The connection that a hook URL belongs to."""
+
+    connection_id: int
+    adapter: Adapter
+    account: Account = field(repr=False)
+
+
+_receivers: Remembered[tuple[str, str], Receiver | None] = Remembered()
+
+
+def receiver(*, vendor: str, public_id: str) -> Receiver:
+    """Who a hook URL belongs to, active or not, at most two seconds old. Raises UnknownHook, SealError."""
+    found = _receivers.get((vendor, public_id), lambda: _load(vendor, public_id))
+    if found is None:
+        counters.hooks_refused.labels(reason="unknown").inc()
+        raise UnknownHook
+    return found
+
+
+def store(*, receiver: Receiver, hook: HookRequest) -> HookReply:
+    """Keeps the call for the inbox; what the vendor wants to hear. Raises BadSignature, SealError, django.db errors."""
+    try:
+        receiver.adapter.verify(hook, receiver.account)
+    except BadSignature:
+        counters.hooks_refused.labels(reason="signature").inc()
+        raise
+    change(
+        STORE,
+        {
+            "id": uuid7(),
+            "kind": RawKind.HOOK.value,
+            "connection_id": receiver.connection_id,
+            "call": stored_calls.sealed(hook),
+        },
+    )
+    return receiver.adapter.hook_reply(receiver.account)
+
+
+def forget_receivers() -> None:
+    """The next call asks the database, for tests."""
+    _receivers.clear()
+
+
+def _load(vendor: str, public_id: str) -> Receiver | None:
+    if vendor not in registry.ADAPTERS:
+        return None
+    connection = Connection.objects.filter(vendor=vendor, public_id=public_id).first()
+    if connection is None:
+        return None
+    return Receiver(connection.pk, registry.adapter(vendor), connection.account())

@@ -1,0 +1,163 @@
+"""Which evidence moves a message where. One pure table; rows, locks and clocks are elsewhere (ADR 5)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from messaging.rules.values import Effect
+from messaging.rules.values import MessageState as S
+from vendors.values import Outcome, Report, SendResult, Status
+
+# Codes of finals that are our own making: a vendor's final that follows one of them is told to Bloomreach.
+UNCERTAIN = "uncertain"
+EXPIRED_HERE = "validity_used_up"
+GAVE_UP = "too_many_attempts"
+BUILD_ERROR = "build_error"
+CANCELLED = "cancelled"
+UNCONFIRMED = "unconfirmed"
+OPTED_OUT = "opted_out"  # of an attempt: the recipient wants no more, by whichever account
+WORKER_LOST = "worker_lost"  # of an attempt: its lease ran out with nothing recorded
+PROVED_ABSENT = "proved_absent"  # of an attempt: the vendor was asked, and never had the message
+OURS = frozenset({UNCERTAIN, EXPIRED_HERE, GAVE_UP, BUILD_ERROR, CANCELLED, UNCONFIRMED})
+
+_FINAL_OF_STATUS = {
+    Status.DELIVERED: S.DELIVERED,
+    Status.UNDELIVERED: S.UNDELIVERED,
+    Status.EXPIRED: S.EXPIRED,
+    Status.REJECTED: S.REJECTED,
+}
+
+# How much an attempt is known by: evidence of a lower or equal rank is stored and changes nothing.
+_ATTEMPT_RANK = {None: 0, Outcome.UNKNOWN: 1, Outcome.NOT_DIALLED: 1, Outcome.TAKEN: 3}
+_REFUSED_RANK = 2  # below taken: a refusal may be our own conclusion, taking is the vendor's word
+_VENDOR_FINAL_RANK = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What is known of a message and of the attempt that the evidence is about."""
+
+    state: S
+    error_code: str = ""
+    is_last: bool = True  # the attempt is the message's newest
+    outcome: Outcome | None = None  # what the attempt's call said so far; None: in flight or never recorded
+    status: Status | None = None  # the best report on the attempt so far
+
+    @property
+    def rank(self) -> int:
+        """How much the attempt is known by."""
+        if self.status is not None and self.status.is_final:
+            return _VENDOR_FINAL_RANK
+        if self.status is Status.SENT:
+            return max(_ATTEMPT_RANK[Outcome.TAKEN], _rank_of_outcome(self.outcome))
+        return _rank_of_outcome(self.outcome)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What to do. `state` None leaves the message alone; `retry` asks for a due time by backoff."""
+
+    effect: Effect
+    state: S | None = None
+    error_code: str = ""
+    retry: bool = False
+    fallback: bool = False  # send the fallback text as SMS instead
+    moves: bool = False  # through another account, at once
+
+
+STORED = Verdict(Effect.STORED)
+SUPERSEDED = Verdict(Effect.SUPERSEDED)
+CONTRADICTION = Verdict(Effect.CONTRADICTION)
+
+
+def _rank_of_outcome(outcome: Outcome | None) -> int:
+    return _ATTEMPT_RANK.get(outcome, _REFUSED_RANK)
+
+
+def replaces(known: Outcome | None, told: Outcome) -> bool:
+    """Whether an answer is kept in the place of what is known of its attempt: never by one that says less."""
+    return _rank_of_outcome(told) >= _rank_of_outcome(known)
+
+
+def made_by_us(state: S, error_code: str) -> bool:
+    """Whether this final was declared here, without the vendor's word for it."""
+    return state.is_final and error_code in OURS
+
+
+def on_answer(
+    standing: Standing, result: SendResult, *, may_fall_back: bool = False, may_move: bool = False
+) -> Verdict:
+    """A vendor's answer to a send. Evidence counts whether or not the caller still holds the lease.
+
+    `may_move`: the fault lies with the route, and there is another one.
+    """
+    if result.outcome is Outcome.TAKEN:
+        return _taken(standing)
+    # A refusal by an attempt that a report has already confirmed says nothing new.
+    if not standing.is_last or standing.rank >= _ATTEMPT_RANK[Outcome.TAKEN]:
+        return SUPERSEDED
+    if standing.state not in (S.SENDING, S.UNCERTAIN):
+        return SUPERSEDED
+    return _not_taken(standing, result, may_fall_back=may_fall_back, may_move=may_move)
+
+
+def _taken(standing: Standing) -> Verdict:
+    if standing.rank >= _ATTEMPT_RANK[Outcome.TAKEN]:
+        return STORED
+    if standing.state in (S.SENDING, S.UNCERTAIN, S.RETRYING) and standing.is_last:
+        return Verdict(Effect.APPLIED, S.SENT)  # a retry that waits would send it twice
+    if standing.state is S.FAILED and standing.error_code == UNCERTAIN:
+        return STORED  # proof of taking, not of delivery: the final told stays until a report comes
+    return SUPERSEDED
+
+
+def blames_route(standing: Standing, result: SendResult) -> bool:
+    """Whether a refusal lets another account try. Never once the outcome was unknown, or the recipient opted out."""
+    surely_refused = result.outcome in (Outcome.PERMANENT, Outcome.CONFIGURATION) and result.code != OPTED_OUT
+    return surely_refused and result.route_fault and standing.state is S.SENDING and standing.is_last
+
+
+def _not_taken(standing: Standing, result: SendResult, *, may_fall_back: bool, may_move: bool) -> Verdict:
+    if result.outcome is Outcome.UNKNOWN:
+        return Verdict(Effect.APPLIED, S.UNCERTAIN) if standing.state is S.SENDING else STORED
+    if may_move and blames_route(
+        standing, result
+    ):  # an account that can carry the MMS comes before the fallback
+        return Verdict(Effect.APPLIED, S.ACCEPTED, error_code=result.code, moves=True)
+    if result.mms_unsupported and may_fall_back:
+        return Verdict(Effect.APPLIED, S.ACCEPTED, fallback=True)
+    if result.outcome is Outcome.PERMANENT:
+        return Verdict(Effect.APPLIED, S.FAILED, error_code=result.code or "rejected_by_vendor")
+    return Verdict(Effect.APPLIED, S.RETRYING, error_code=result.code, retry=True)
+
+
+def on_report(standing: Standing, report: Report, *, may_fall_back: bool = False) -> Verdict:
+    """A delivery report. Early, twice, late and out of order: rank decides."""
+    if report.status is Status.UNKNOWN:
+        return Verdict(Effect.UNKNOWN_STATUS)
+    if report.status is Status.SENT:
+        return _taken(standing)
+    if standing.rank >= _VENDOR_FINAL_RANK:
+        same = standing.status is report.status
+        return STORED if same else CONTRADICTION
+    final = _FINAL_OF_STATUS[report.status]
+    if standing.state.is_final and not made_by_us(standing.state, standing.error_code):
+        return _against(standing, report, final)
+    if report.status is Status.DELIVERED:
+        return Verdict(Effect.APPLIED, final)
+    return _failure(standing, report, final, may_fall_back=may_fall_back)
+
+
+def _against(standing: Standing, report: Report, final: S) -> Verdict:
+    """The vendor's final came from another attempt, or from the answer to this one."""
+    if standing.state is final:
+        return STORED
+    return CONTRADICTION if report.status is Status.DELIVERED else SUPERSEDED
+
+
+def _failure(standing: Standing, report: Report, final: S, *, may_fall_back: bool) -> Verdict:
+    if not standing.is_last or standing.state in (S.ACCEPTED, S.RETRYING):
+        return SUPERSEDED  # another attempt is on its way, and it decides
+    if report.mms_unsupported and may_fall_back and not standing.state.is_final:
+        return Verdict(Effect.APPLIED, S.ACCEPTED, fallback=True)
+    return Verdict(Effect.APPLIED, final, error_code=report.code or final.name.lower())

@@ -1,0 +1,181 @@
+"""Reports that did not come are asked for, where the account wants that: `poll_after`, then at growing distances."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+
+from accounts.crypto import SealError
+from messaging.dialling import exchanges
+from messaging.evidence import weighing
+from messaging.models import Connection
+from messaging.models.raw import RawKind
+from messaging.models.statement import change, fetch
+from messaging.rules.values import MessageState
+from messaging.sending import calls
+from outbound.redaction import words
+from outbound.values import CallFailure, HttpRequest, HttpResponse
+from vendors import registry
+from vendors.base import Adapter
+from vendors.values import Account, Channel, Report, Sent
+
+log = logging.getLogger(__name__)
+
+LONGEST = 6 * 3600.0  # seconds between two questions about one message
+
+# The poll time moves on as it is claimed: that is the lease of whoever asks.
+CLAIM = """
+WITH d AS (
+  SELECT id FROM messaging_attempt WHERE poll_at <= clock_timestamp()
+  ORDER BY poll_at LIMIT %(free)s FOR NO KEY UPDATE SKIP LOCKED),
+u AS (
+  UPDATE messaging_attempt a SET poll_at = clock_timestamp() + make_interval(secs => %(row_lease)s)
+  FROM d WHERE a.id = d.id RETURNING a.*)
+SELECT u.id AS attempt_id, u.message_id, u.connection_id, u.vendor_id, u.send_as, u.created_at, m.recipient,
+       m.state = %(sent)s AND m.attempts = u.n AS waits, m.state < %(final)s AND m.attempts = u.n AS may_wait,
+       extract(epoch FROM clock_timestamp() - u.created_at)::float8 AS age
+FROM u JOIN messaging_message m ON m.id = u.message_id
+"""
+
+NEXT = """
+UPDATE messaging_attempt a SET poll_at = clock_timestamp() + make_interval(secs => v.wait)
+FROM unnest(%(id)s::uuid[], %(wait)s::float8[]) AS v(id, wait) WHERE a.id = v.id
+"""
+
+ASK_NOW = """
+UPDATE messaging_attempt a SET poll_at = clock_timestamp()
+FROM messaging_message m
+WHERE m.state = %(sent)s AND a.message_id = m.id AND a.n = m.attempts AND a.connection_id = %(connection)s
+  AND a.created_at <= clock_timestamp() - %(older_than)s
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One sent message without a report. `request` None: there is nothing to ask, or nothing to ask about."""
+
+    row: Any
+    connection: Connection
+    adapter: Adapter | None = None
+    account: Account | None = None
+    sent: Sent | None = None
+    request: HttpRequest | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question and what came back."""
+
+    question: Question
+    answer: HttpResponse | CallFailure
+
+
+def ask_now(connection: Connection, *, older_than: timedelta) -> int:
+    """Makes every sent message of the account that has no report due for a question. Returns how many."""
+    params = {"sent": int(MessageState.SENT), "connection": connection.pk, "older_than": older_than}
+    return change(ASK_NOW, params)
+
+
+def claim(*, free: int) -> list[Question]:
+    """Takes up to `free` attempts that should be asked about now."""
+    params = {
+        "free": free,
+        "row_lease": settings.ROW_LEASE,
+        "sent": int(MessageState.SENT),
+        "final": int(MessageState.DELIVERED),
+    }
+    rows = fetch(CLAIM, params)
+    connections = Connection.objects.in_bulk({row.connection_id for row in rows})
+    return [_question(row, connections[row.connection_id]) for row in rows]
+
+
+def _question(row: Any, connection: Connection) -> Question:
+    if not row.waits:
+        return Question(row, connection)
+    sent = Sent(str(row.attempt_id), row.vendor_id, Channel(row.send_as), row.recipient, row.created_at)
+    try:
+        adapter = registry.adapter(connection.vendor)
+        account = connection.account()
+        return Question(row, connection, adapter, account, sent, adapter.poll(sent, account))
+    except (SealError, registry.UnknownVendor):
+        log.error("a report cannot be asked for", extra={"vendor": connection.vendor})
+    except Exception:  # an adapter's bug must not keep the others from being asked about
+        log.exception("the question for a report could not be built", extra={"vendor": connection.vendor})
+    return Question(row, connection)
+
+
+def let_go(questions: Sequence[Question]) -> None:
+    """Those that need no answer are asked about no more; those whose call is not over yet, later."""
+    _plan([(one.row.attempt_id, _wait(one) if one.row.may_wait else None) for one in questions])
+
+
+def dial(question: Question, *, deadline: float) -> Asked:
+    """Asks the vendor. Touches no database."""
+    assert question.request is not None and question.adapter is not None and question.account is not None
+    answer = calls.call(question.adapter, question.account, question.request, deadline=deadline)
+    return Asked(question, answer)
+
+
+def record(asked: Sequence[Asked]) -> int:
+    """Writes what the vendors said; a message that is still on its way is asked about again, later.
+
+    Returns how many reports were final.
+    """
+    words: list[weighing.Word] = []
+    plans: list[tuple[UUID, float | None]] = []
+    for one in asked:
+        row, report = one.question.row, _report(one)
+        if report is not None:
+            words.append(weighing.Word(row.message_id, row.attempt_id, report, None))
+        is_final = report is not None and report.status.is_final
+        plans.append((row.attempt_id, None if is_final else _wait(one.question)))
+    with transaction.atomic():
+        exchanges.store([_exchange(one) for one in asked])
+        weighing.apply(words)
+        _plan(plans)
+    return sum(wait is None for _, wait in plans)
+
+
+def _report(one: Asked) -> Report | None:
+    question = one.question
+    assert question.adapter is not None and question.account is not None and question.sent is not None
+    if isinstance(one.answer, CallFailure):
+        return None
+    try:
+        report = question.adapter.parse_poll(question.sent, one.answer, question.account)
+    except Exception:
+        log.exception("the answer about a report could not be read", extra={"vendor": question.adapter.key})
+        return None
+    secrets = [str(secret) for secret in question.account.secrets.values()]
+    return replace(report, text=words(report.text, secrets=secrets)) if report else None
+
+
+def _wait(question: Question) -> float:
+    """As long again as it has waited already."""
+    waited: float = question.row.age
+    return min(max(waited, settings.LOOKUP_GAP), LONGEST)
+
+
+def _plan(plans: Sequence[tuple[UUID, float | None]]) -> None:
+    if plans:
+        change(NEXT, {"id": [id_ for id_, _ in plans], "wait": [wait for _, wait in plans]})
+
+
+def _exchange(one: Asked) -> exchanges.Exchange:
+    question = one.question
+    assert question.request is not None and question.account is not None
+    return exchanges.exchange(
+        RawKind.LOOKUP,
+        question.request,
+        one.answer,
+        secrets=[str(secret) for secret in question.account.secrets.values()],
+        connection_id=question.connection.pk,
+        owners=[question.row.attempt_id],
+    )

@@ -1,5 +1,0 @@
-"""Twilio: the adapter, and the tables of its words and codes."""
-
-from messaging.vendors.twilio.adapter import Twilio
-
-__all__ = ["Twilio"]

@@ -1,5 +1,0 @@
-"""Vonage: the adapter, and the tables of its words and codes."""
-
-from messaging.vendors.vonage.adapter import Vonage
-
-__all__ = ["Vonage"]

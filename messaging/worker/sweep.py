@@ -1,0 +1,118 @@
+"""What nobody waits for: leases that ran out, deadlines that passed. Two sweepers at once are harmless."""
+
+from __future__ import annotations
+
+import logging
+from datetime import date
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+
+from messaging.evidence import weighing
+from messaging.models.statement import change, fetch
+from messaging.rules import backoff, states
+from messaging.rules.values import MessageState
+from messaging.worker import partitions
+from vendors.values import Outcome, SendResult
+
+log = logging.getLogger(__name__)
+
+BATCH = 500
+LOST_CALL = SendResult(Outcome.UNKNOWN, code=states.WORKER_LOST, text="the call was cut off on our side")
+UNDIALLED = SendResult(
+    Outcome.NOT_DIALLED, code=states.WORKER_LOST, text="claimed, and cut off before it was dialled"
+)
+
+# Both rows are locked, so that the mark is read as it is now: a pump writes it on the attempt alone.
+LOST = """
+SELECT m.id, a.id AS attempt_id, a.dialled IS FALSE AS undialled FROM messaging_message m
+JOIN messaging_attempt a ON a.message_id = m.id AND a.n = m.attempts
+WHERE m.state = 1 AND m.due_at <= clock_timestamp()
+ORDER BY m.due_at LIMIT %(limit)s FOR NO KEY UPDATE OF m, a SKIP LOCKED
+"""
+OVERDUE = """
+SELECT id FROM messaging_message WHERE state = 4 AND due_at <= clock_timestamp()
+ORDER BY due_at LIMIT %(limit)s FOR NO KEY UPDATE SKIP LOCKED
+"""
+# A message is due before it expires, so the expired ones stand at the front of their lane. The limit on attempts
+# catches what makes its worker crash: nothing else hands back so often.
+STALE = """
+SELECT m.id, m.expires_at <= clock_timestamp() AS expired
+FROM messaging_lane lane CROSS JOIN LATERAL (
+  SELECT id, expires_at, attempts FROM messaging_message WHERE lane_id = lane.id AND state IN (0, 2)
+  ORDER BY due_at LIMIT 50 FOR NO KEY UPDATE SKIP LOCKED) m
+WHERE lane.kind = 0 AND (m.expires_at <= clock_timestamp() OR m.attempts >= %(most)s) LIMIT %(limit)s
+"""
+UNLEASE_EVENTS = """
+UPDATE messaging_event SET state = 0, lease = NULL, lease_until = NULL, due_at = clock_timestamp()
+WHERE id IN (SELECT id FROM messaging_event WHERE state = 1 AND lease_until <= clock_timestamp()
+             LIMIT 5000 FOR NO KEY UPDATE SKIP LOCKED)
+"""
+
+
+def lost_calls() -> int:
+    """Sends whose lease ran out: the worker died with them, or its answer came too late to be recorded.
+
+    What was only claimed goes out again; what was about to be dialled is in doubt.
+    """
+    with transaction.atomic():
+        rows = fetch(LOST, {"limit": BATCH})
+        weighing.apply(
+            [
+                weighing.Answer(row.id, row.attempt_id, UNDIALLED if row.undialled else LOST_CALL)
+                for row in rows
+            ]
+        )
+    undialled = sum(row.undialled for row in rows)
+    if undialled:
+        log.warning("claims lost", extra={"count": undialled})
+    if undialled < len(rows):
+        log.warning("calls lost", extra={"count": len(rows) - undialled})
+    return len(rows)
+
+
+def lost_posts() -> int:
+    """Events whose POST never came back: told again, with the same event id."""
+    return change(UNLEASE_EVENTS)
+
+
+def overdue_reports() -> int:
+    """Sent messages for which no report came by the connection's deadline."""
+    text = "no delivery report by the deadline"
+    with transaction.atomic():
+        rows = fetch(OVERDUE, {"limit": BATCH})
+        weighing.apply(
+            [weighing.Ruling(row.id, MessageState.UNCONFIRMED, states.UNCONFIRMED, text) for row in rows]
+        )
+    return len(rows)
+
+
+def used_up() -> int:
+    """Messages whose validity or attempts ran out while they waited: behind a pause, an open circuit, a backlog."""
+    with transaction.atomic():
+        rows = fetch(STALE, {"limit": BATCH, "most": backoff.SEND_ATTEMPTS_MAX})
+        weighing.apply([_stale(row.id, expired=row.expired) for row in rows])
+    return len(rows)
+
+
+def _stale(message_id: UUID, *, expired: bool) -> weighing.Ruling:
+    if expired:
+        text = "not sent within its validity"
+        return weighing.Ruling(message_id, MessageState.EXPIRED, states.EXPIRED_HERE, text)
+    return weighing.Ruling(
+        message_id, MessageState.FAILED, states.GAVE_UP, "given up after too many attempts"
+    )
+
+
+def prepare_partitions(today: date) -> None:
+    """Makes the partitions of this week and the next ones, with the rows that came before them."""
+    for table in partitions.TABLES:
+        for monday in partitions.weeks(today):
+            try:
+                with transaction.atomic():
+                    change(partitions.create(table, monday))
+            except IntegrityError:
+                log.warning("partition made late", extra={"table": table, "week": str(monday)})
+                with transaction.atomic():
+                    for statement in partitions.rescue(table, monday):
+                        change(statement)

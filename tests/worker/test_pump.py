@@ -1,0 +1,448 @@
+"""The rolling window: nothing in flight is thrown away, whatever happens to the database or to the code."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import psycopg
+import pytest
+from django.conf import LazySettings
+from django.db import DataError, OperationalError, connection
+from django.utils import timezone
+
+from messaging.callbacks import posting
+from messaging.models import Attempt, Event, Message
+from messaging.rules.values import EventState, MessageState
+from messaging.sending import claims, dispatch
+from messaging.worker import pump
+from messaging.worker.pump import Pump
+from tests import factories, listener
+from tests.listener import Listener
+from tests.stand_ins import pending_events
+from vendors import registry
+from vendors.values import Outcome
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def bloomreach(settings: LazySettings) -> Iterator[Listener]:
+    settings.DEMO = True  # lets callbacks dial loopback
+    with listener.serving() as running:
+        yield running
+
+
+@pytest.fixture
+def carrier() -> Iterator[Listener]:
+    with listener.serving() as running:
+        running.body = b'{"ids": ["v1"]}'
+        yield running
+
+
+def make_message(carrier: Listener) -> Message:
+    account = factories.make_connection(settings={"base_url": carrier.url(""), "capability": "report"})
+    return factories.make_message(connection=account)
+
+
+def spin(one: Pump, over: Callable[[], bool], *, seconds: float = 20) -> None:
+    """Turns until `over`, as `run` does."""
+    until = time.monotonic() + seconds
+    one.run(until=until, stopped=over, beat=lambda: True)
+    assert time.monotonic() < until + 1, "never over"
+
+
+def cut_all() -> int:
+    """Terminates every other connection to the database, as a restart or a failover does."""
+    with psycopg.connect(_dsn(), autocommit=True) as other:
+        rows = other.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+        ).fetchall()
+    return len(rows)
+
+
+def _dsn() -> str:
+    params = connection.get_connection_params()
+    names = ("host", "port", "user", "password", "dbname")
+    return psycopg.conninfo.make_conninfo(**{name: params[name] for name in names if params.get(name)})
+
+
+def test_one_turn_sends_tells_and_records(bloomreach: Listener, carrier: Listener) -> None:
+    message = make_message(carrier)
+    event = factories.make_event(url=bloomreach.url())
+    one = Pump()
+
+    assert one.turn() is False  # claimed and dialled; nothing has come back
+    one.land(lambda: True)
+
+    message.refresh_from_db()
+    event.refresh_from_db()
+    assert (message.state, event.state) == (MessageState.SENT, EventState.ACKED)
+    assert (len(carrier.posts), len(bloomreach.posts)) == (1, 1)
+    assert (one.unrecorded, one.claiming) == ([], None)
+
+
+@pytest.mark.parametrize("kind", ["message", "event"])
+def test_what_is_in_flight_is_left_alone(bloomreach: Listener, carrier: Listener, kind: str) -> None:
+    """A claim that was answered is never given back."""
+    row: Message | Event
+    if kind == "message":
+        there, row = carrier, make_message(carrier)
+    else:
+        there, row = bloomreach, factories.make_event(url=bloomreach.url())
+    there.gate.clear()
+    one = Pump()
+    for _ in range(3):
+        one.turn()
+    there.wait_for(1)
+    row.refresh_from_db()
+    assert row.state == (MessageState.SENDING if kind == "message" else EventState.LEASED)
+    assert row.lease is not None
+    there.gate.set()
+    one.land(lambda: True)
+    assert len(there.posts) == 1
+
+
+def test_peek_says_what_is_due(bloomreach: Listener) -> None:
+    assert not any(pump.peek())
+    event = factories.make_event(url=bloomreach.url())
+    assert [name for name, due in pump.peek()._asdict().items() if due] == ["events"]
+    event.lane.__class__.objects.update(paused_at=timezone.now())
+    assert not any(pump.peek())
+    message = factories.make_message(state=MessageState.UNCERTAIN)
+    assert [name for name, due in pump.peek()._asdict().items() if due] == ["doubts"]
+    Message.objects.filter(pk=message.pk).update(state=MessageState.RETRYING)
+    assert [name for name, due in pump.peek()._asdict().items() if due] == ["messages"]
+
+
+def test_an_outage_in_mid_turn_loses_no_answer_and_sends_nothing_twice(
+    bloomreach: Listener, carrier: Listener
+) -> None:
+    messages = [make_message(carrier) for _ in range(5)]
+    events = [factories.make_event(url=bloomreach.url(f"/{n}")) for n in range(5)]
+    carrier.gate.clear()
+    bloomreach.gate.clear()
+    one = Pump()
+    one.turn()
+    carrier.wait_for(5)
+    bloomreach.wait_for(5)
+    assert cut_all() >= 1
+    carrier.gate.set()
+    bloomreach.gate.set()
+
+    spin(one, lambda: not (one.calls.flying or one.posts.flying or one.unrecorded))
+
+    assert {row.state for row in Message.objects.filter(pk__in=[m.pk for m in messages])} == {4}
+    assert {row.state for row in Event.objects.filter(pk__in=[e.pk for e in events])} == {2}
+    assert (len(carrier.posts), len(bloomreach.posts)) == (5, 5)
+    assert list(Attempt.objects.values_list("outcome", flat=True)) == ["taken"] * 5
+
+
+def test_an_outage_in_every_turn(bloomreach: Listener, carrier: Listener) -> None:
+    """Connections are cut again and again while work goes on."""
+    lane = factories.callback_lane(factories.make_tenant())
+    for n in range(30):
+        make_message(carrier)
+        factories.make_event(lane=lane, url=bloomreach.url(f"/{n}"))
+    cuts: list[int] = []
+
+    def vandal() -> None:
+        while len(cuts) < 10:
+            time.sleep(0.2)
+            cuts.append(cut_all())
+
+    thread = threading.Thread(target=vandal)
+    thread.start()
+    one = Pump()
+    one.run(until=time.monotonic() + 30, stopped=lambda: len(cuts) >= 10, beat=lambda: True)
+    thread.join(10)
+    connection.close()
+    assert (one.unrecorded, one.claiming) == ([], None)
+    spin(
+        one := Pump(),
+        lambda: not (pump.peek().messages or pump.peek().events or one.calls.flying or one.posts.flying),
+    )
+
+    assert set(Message.objects.filter(attempts__gt=0).values_list("state", flat=True)) == {MessageState.SENT}
+    assert Message.objects.filter(state=MessageState.SENT).count() == 30
+    assert Event.objects.filter(state=EventState.ACKED).count() == 30
+    assert len({post.body for post in carrier.posts}) == len(carrier.posts) == 30
+
+
+@pytest.mark.parametrize(
+    "committed", [pytest.param(True, id="committed"), pytest.param(False, id="rolled back")]
+)
+def test_a_claim_whose_answer_is_lost_is_given_back(
+    bloomreach: Listener, carrier: Listener, monkeypatch: pytest.MonkeyPatch, committed: bool
+) -> None:
+    """The connection breaks between the COMMIT and its answer: nobody knows the rows, so nobody dialled them."""
+    message = make_message(carrier)
+    event = factories.make_event(url=bloomreach.url())
+    real_claim, real_events = claims.claim, posting.claim
+
+    def lost(real: Callable[..., Any]) -> Callable[..., Any]:
+        def claim(**kwargs: Any) -> Any:
+            if committed:
+                real(**kwargs)
+            raise OperationalError("server closed the connection unexpectedly")
+
+        return claim
+
+    one = Pump()
+    monkeypatch.setattr(claims, "claim", lost(real_claim))
+    with pytest.raises(OperationalError):
+        one.turn()
+    monkeypatch.setattr(claims, "claim", lambda **kwargs: [])
+    monkeypatch.setattr(posting, "claim", lost(real_events))
+    with pytest.raises(OperationalError):
+        one.turn()
+    message.refresh_from_db()
+    assert message.state == (MessageState.RETRYING if committed else MessageState.ACCEPTED)
+    one.give_back()
+
+    event.refresh_from_db()
+    assert (event.state, event.lease, event.tries) == (EventState.DUE, None, 0)
+    assert (carrier.posts, bloomreach.posts) == ([], [])
+    monkeypatch.undo()
+    spin(
+        one,
+        lambda: Message.objects.get(pk=message.pk).state == 4 and Event.objects.get(pk=event.pk).state == 2,
+    )
+    assert (len(carrier.posts), len(bloomreach.posts)) == (1, 1)
+
+
+def test_after_a_bug_messages_are_claimed_one_by_one(
+    carrier: Listener, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    lane = make_message(carrier).lane
+    account = lane.connections.get()
+    for _ in range(3):
+        factories.make_message(connection=account)
+    frees: list[int] = []
+    real = claims.claim
+    monkeypatch.setattr(
+        claims, "claim", lambda *, free, lease: frees.append(free) or real(free=free, lease=lease)
+    )
+    real_prepare = dispatch.prepare
+
+    def prepare(claimed: Sequence[claims.Claimed]) -> list[dispatch.Call]:
+        if len(frees) == 1:
+            raise RuntimeError("a bug")
+        return real_prepare(claimed)
+
+    monkeypatch.setattr(dispatch, "prepare", prepare)
+    one = Pump()
+    spin(one, lambda: Message.objects.filter(state=MessageState.SENT).count() == 4)
+
+    assert frees[0] == one.calls.size
+    assert set(frees[1:]) == {1}
+    assert 0 < one.careful < pump.CAREFUL
+    assert "pump stumbled" in caplog.text
+    assert len(carrier.posts) == 4
+
+
+def test_a_fresh_process_claims_one_by_one_until_it_has_recorded_one(
+    carrier: Listener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account = make_message(carrier).connection
+    for _ in range(9):
+        factories.make_message(connection=account)
+    frees: list[int] = []
+    real = claims.claim
+    monkeypatch.setattr(
+        claims, "claim", lambda *, free, lease: frees.append(free) or real(free=free, lease=lease)
+    )
+    carrier.gate.clear()
+    one = Pump()
+    seen: list[list[int]] = []
+
+    def over() -> bool:
+        if len(carrier.posts) == 2 and not seen:  # a vendor that takes its time holds up nobody
+            seen.append(frees.copy())
+            carrier.gate.set()
+        return Message.objects.filter(state=MessageState.SENT).count() == 10
+
+    assert one.run(until=time.monotonic() + 20, stopped=over, beat=lambda: True, fresh=True) is True
+    assert set(seen[0]) == {1}
+    assert (frees[-1] > 1, len(carrier.posts)) == (True, 10)
+
+
+def test_a_process_is_warm_before_it_claims(
+    carrier: Listener, monkeypatch: pytest.MonkeyPatch, django_assert_num_queries: Any
+) -> None:
+    make_message(carrier)
+    monkeypatch.setitem(registry.ADAPTERS.data, "simulator", "simulator.adapter.Simulator")
+    factories.make_connection(vendor="from_another_version")
+    pump.warm_up.cache_clear()
+    pump.warm_up()
+    assert not isinstance(registry.ADAPTERS.data["simulator"], str)
+    with django_assert_num_queries(0):
+        pump.warm_up()
+
+
+def test_a_call_that_ends_in_a_bug_takes_no_other_answer_along(
+    bloomreach: Listener, carrier: Listener, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its own rows wait for the end of their lease."""
+    messages = [make_message(carrier) for _ in range(4)]
+    event = factories.make_event(url=bloomreach.url())
+    real, real_post = dispatch.dial, posting.dial
+    broken = str(messages[2].pk)
+
+    def dial(call: dispatch.Call, *, deadline: float) -> dispatch.Dialled:
+        done = real(call, deadline=deadline)
+        if call.batch[0].outgoing.message_id == broken:
+            raise RuntimeError("a bug")
+        return done
+
+    def post(item: posting.Post, *, deadline: float) -> posting.Posted:
+        real_post(item, deadline=deadline)
+        raise RuntimeError("another bug")
+
+    monkeypatch.setattr(dispatch, "dial", dial)
+    monkeypatch.setattr(posting, "dial", post)
+    one = Pump()
+    one.turn()
+    one.land(lambda: True)
+
+    states = dict(Message.objects.values_list("pk", "state"))
+    assert [states[message.pk] for message in messages] == [4, 4, 1, 4]
+    event.refresh_from_db()
+    assert event.state == EventState.LEASED
+    assert caplog.text.count("call ended in a bug") == 2
+
+
+def test_an_answer_that_the_database_refuses_takes_no_other_along(
+    carrier: Listener, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    messages = [make_message(carrier) for _ in range(4)]
+    broken = messages[1].pk
+    real = dispatch.record
+
+    def record(dialled: Sequence[dispatch.Dialled]) -> None:
+        if any(item.message_id == broken for one in dialled for item in one.call.batch):
+            raise DataError("text fields cannot contain NUL")
+        real(dialled)
+
+    monkeypatch.setattr(dispatch, "record", record)
+    one = Pump()
+    one.turn()
+    one.land(lambda: True)
+
+    states = dict(Message.objects.values_list("pk", "state"))
+    assert [states[message.pk] for message in messages] == [4, 1, 4, 4]
+    assert one.unrecorded == []
+    assert "an answer could not be recorded" in caplog.text
+
+
+def test_landing_waits_for_the_calls_in_flight_and_claims_nothing(carrier: Listener) -> None:
+    first = make_message(carrier)
+    carrier.gate.clear()
+    one = Pump()
+    one.turn()
+    carrier.wait_for(1)
+    later = make_message(carrier)
+    beats: list[float] = []
+    timer = threading.Timer(0.7, carrier.gate.set)
+    timer.start()
+    one.land(lambda: bool(beats.append(time.monotonic())) or True)
+    timer.join()
+
+    first.refresh_from_db()
+    later.refresh_from_db()
+    assert (first.state, later.state) == (MessageState.SENT, MessageState.ACCEPTED)
+    assert len(beats) >= 3  # the slot stays its own while it lands
+    assert len(carrier.posts) == 1
+
+
+def test_landing_outlasts_an_outage_and_a_bug(
+    carrier: Listener, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    message = make_message(carrier)
+    one = Pump()
+    one.turn()
+    carrier.wait_for(1)
+    real = one.give_back
+    troubles: list[Exception] = [OperationalError("gone"), RuntimeError("a bug")]
+
+    def give_back() -> None:
+        if troubles:
+            raise troubles.pop(0)
+        real()
+
+    monkeypatch.setattr(one, "give_back", give_back)
+    one.land(lambda: True)
+
+    message.refresh_from_db()
+    assert message.state == MessageState.SENT
+    assert troubles == []
+
+
+@pytest.mark.parametrize("why", ["stopped", "slot lost", "box over"])
+def test_run_ends(carrier: Listener, why: str) -> None:
+    make_message(carrier)
+    started = time.monotonic()
+    Pump().run(
+        until=started + (0.2 if why == "box over" else 20),
+        stopped=lambda: why == "stopped",
+        beat=lambda: why != "slot lost",
+    )
+    assert time.monotonic() - started < 5
+    assert len(carrier.posts) == (1 if why == "box over" else 0)
+
+
+def test_a_full_window_claims_no_more(carrier: Listener, settings: LazySettings) -> None:
+    settings.DISPATCH_THREADS = 3
+    account = make_message(carrier).connection
+    for _ in range(7):
+        factories.make_message(connection=account)
+    carrier.gate.clear()
+    one = Pump()
+    for _ in range(4):
+        one.turn()
+    carrier.wait_for(3)
+    assert Message.objects.filter(state=MessageState.SENDING).count() == 3
+    carrier.gate.set()
+    spin(one, lambda: Message.objects.filter(state=MessageState.SENT).count() == 8)
+    assert carrier.most_flying == 3
+
+
+def test_two_pumps_keep_to_two_posts_per_lane(bloomreach: Listener) -> None:
+    lane = factories.callback_lane(factories.make_tenant())
+    for n in range(12):
+        factories.make_event(lane=lane, url=bloomreach.url(f"/{n}"))
+    bloomreach.answer = lambda post: time.sleep(0.03) or 200
+
+    def work() -> None:
+        try:
+            spin(Pump(), lambda: not pending_events().exists())
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert len(bloomreach.posts) == 12
+    assert bloomreach.most_flying == 2
+
+
+def test_outcome_of_a_call_cut_off_by_the_deadline_is_unknown(
+    carrier: Listener, settings: LazySettings
+) -> None:
+    settings.CALL_DEADLINE = 0.3
+    message = make_message(carrier)
+    carrier.gate.clear()
+    one = Pump()
+    one.turn()
+    carrier.wait_for(1)
+    one.land(lambda: True)
+    carrier.gate.set()
+
+    message.refresh_from_db()
+    assert message.state == MessageState.UNCERTAIN
+    assert Attempt.objects.get().outcome == Outcome.UNKNOWN
