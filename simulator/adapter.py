@@ -15,8 +15,8 @@ from vendors import meanings, reading, writing
 from vendors.base import About, Adapter, BadPayload, BadSignature, Setting
 from vendors.meanings import Meaning
 from vendors.values import (
-    Account,
     Channel,
+    Credentials,
     Found,
     HookRequest,
     Inbound,
@@ -93,41 +93,41 @@ class Simulator(Adapter):
         stop="the carrier's scenario for numbers ending in 13",
     )
 
-    def resend_window(self, account: Account) -> timedelta | None:
-        return RESEND_WINDOW if _capability(account) == RESEND else None
+    def resend_window(self, credentials: Credentials) -> timedelta | None:
+        return RESEND_WINDOW if _capability(credentials) == RESEND else None
 
-    def build(self, batch: Sequence[Outgoing], account: Account) -> HttpRequest:
+    def build(self, batch: Sequence[Outgoing], credentials: Credentials) -> HttpRequest:
         (message,) = batch
         body: dict[str, Any] = {
             "reference": message.reference,
-            "idempotent": _capability(account) == RESEND,
+            "idempotent": _capability(credentials) == RESEND,
             "channel": message.channel.value,
             "from": message.sender,
             "to": message.recipient,
             "text": message.text,
             "validity": int(message.validity),
-            "hook": account.hook_url,
+            "hook": credentials.hook_url,
             "client_message": message.message_id,
         }
         if message.channel is Channel.MMS:
             body["subject"] = message.subject
             body["media"] = [{"url": file.url, "type": file.content_type} for file in message.media]
-        return _request("POST", "/messages", account, body=body)
+        return _request("POST", "/messages", credentials, body=body)
 
     def parse(
-        self, batch: Sequence[Outgoing], response: HttpResponse, account: Account
+        self, batch: Sequence[Outgoing], response: HttpResponse, credentials: Credentials
     ) -> tuple[SendResult, ...]:
         answer = reading.json_object(response.body)
         if response.status < 300:
             return (_taken(answer, response),)
         return (_refused(response, reading.part(answer, "error")),)
 
-    def look_up(self, sent: Sent, account: Account) -> HttpRequest | None:
-        if _capability(account) != LOOK_UP:
+    def look_up(self, sent: Sent, credentials: Credentials) -> HttpRequest | None:
+        if _capability(credentials) != LOOK_UP:
             return None
-        return _request("GET", f"/messages?reference={quote(sent.reference, safe='')}", account)
+        return _request("GET", f"/messages?reference={quote(sent.reference, safe='')}", credentials)
 
-    def parse_look_up(self, sent: Sent, response: HttpResponse, account: Account) -> Found:
+    def parse_look_up(self, sent: Sent, response: HttpResponse, credentials: Credentials) -> Found:
         found = reading.json_object(response.body).get("messages")
         if response.status != 200 or not isinstance(found, list):
             return Found(Presence.CANNOT_TELL)
@@ -140,19 +140,19 @@ class Simulator(Adapter):
         report = _report(message) if message.get("parts") == 1 else None
         return Found(Presence.FOUND, reading.text(message, "id"), report)
 
-    def credential_check(self, account: Account) -> HttpRequest | None:
-        return _request("GET", "", account)
+    def credential_check(self, credentials: Credentials) -> HttpRequest | None:
+        return _request("GET", "", credentials)
 
-    def verify(self, hook: HookRequest, account: Account) -> None:
+    def verify(self, hook: HookRequest, credentials: Credentials) -> None:
         stamp = hook.headers.get("x-carrier-timestamp", "")
         given = hook.headers.get("x-carrier-signature", "")
         if not stamp.isdecimal() or len(stamp) > 12 or abs(time.time() - int(stamp)) > SIGNATURE_AGE:
             raise BadSignature("the timestamp is missing or more than five minutes off")
-        expected = signature(account.secrets.get("api_key", ""), stamp, hook.body)
+        expected = signature(credentials.secrets.get("api_key", ""), stamp, hook.body)
         if not hmac.compare_digest(expected, given.encode()):
             raise BadSignature("the signature does not fit the body")
 
-    def parse_hook(self, hook: HookRequest, account: Account) -> Sequence[Report | Inbound]:
+    def parse_hook(self, hook: HookRequest, credentials: Credentials) -> Sequence[Report | Inbound]:
         body = reading.json_object(hook.body)
         if body.get("type") == "report":
             return (_report(body),)
@@ -166,15 +166,15 @@ def signature(api_key: str, timestamp: str, body: bytes) -> bytes:
     return hmac.new(api_key.encode(), timestamp.encode() + b"." + body, hashlib.sha256).hexdigest().encode()
 
 
-def _capability(account: Account) -> str:
-    return str(account.settings.get("capability") or LOOK_UP)
+def _capability(credentials: Credentials) -> str:
+    return str(credentials.settings.get("capability") or LOOK_UP)
 
 
 def _request(
-    method: str, path: str, account: Account, *, body: Mapping[str, Any] | None = None
+    method: str, path: str, credentials: Credentials, *, body: Mapping[str, Any] | None = None
 ) -> HttpRequest:
-    base = str(account.settings.get("base_url") or DEFAULT_BASE_URL)
-    return writing.json_request(method, f"{base}{path}", body, writing.bearer(account.secrets["api_key"]))
+    base = str(credentials.settings.get("base_url") or DEFAULT_BASE_URL)
+    return writing.json_request(method, f"{base}{path}", body, writing.bearer(credentials.secrets["api_key"]))
 
 
 def _taken(answer: Mapping[str, Any], response: HttpResponse) -> SendResult:

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import uuid4
 
-from django.db import InterfaceError, OperationalError, connection
+from django.db import InterfaceError, OperationalError
+from django.db import connection as database
 
 from accounts.models import Tenant
 from messaging.books.reconcile import reconcile
@@ -136,7 +137,7 @@ def _looks_over(stage: _Stage, *, all_posted: bool) -> bool:
         _look(stage)
         return all_posted and not stage.deeds and _is_over(stage)
     except (OperationalError, InterfaceError):
-        connection.close()
+        database.close()
         return False
 
 

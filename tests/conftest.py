@@ -9,7 +9,7 @@ import pytest
 from django.apps import apps
 from django.conf import settings
 from django.core.servers.basehttp import WSGIServer
-from django.db import connection
+from django.db import connection as database
 from django.test import TransactionTestCase
 from hypothesis import settings as hypothesis_settings
 
@@ -59,7 +59,7 @@ def _time_out(item: pytest.Item) -> float:
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> None:
     """Each worker's database is a copy of the one that is migrated once."""
-    connection.settings_dict["TEST"]["TEMPLATE"] = databases.template()
+    database.settings_dict["TEST"]["TEMPLATE"] = databases.template()
 
 
 class NetworkError(RuntimeError):
@@ -95,7 +95,7 @@ def empty_tables(self: TransactionTestCase) -> None:
     manage as they are."""
     tables = {model._meta.db_table for model in apps.get_models(include_auto_created=True)} - SHARED
     any_row = " UNION ALL ".join(f"(SELECT '{table}' FROM {table} LIMIT 1)" for table in tables)  # noqa: S608
-    with connection.cursor() as cursor:
+    with database.cursor() as cursor:
         cursor.execute(any_row)
         if filled := [row[0] for row in cursor.fetchall()]:
             cursor.execute(f"TRUNCATE {', '.join(filled)} CASCADE")

@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db import connection, connections
+from django.db import connection as database
+from django.db import connections
 
 from connector.postgresql.base import DatabaseWrapper
 
@@ -51,7 +52,7 @@ class Counted:
 @contextlib.contextmanager
 def counting_relay(settings: dict[str, Any] | None = None) -> Iterator[Counted]:
     """A relay on loopback to the server that the tests use, or to the HOST and PORT of other settings."""
-    settings = settings or connection.settings_dict
+    settings = settings or database.settings_dict
     listener = socket.create_server(("127.0.0.1", 0))
     counted = Counted(listener.getsockname()[1])
 
@@ -93,7 +94,7 @@ def in_other_process_settings(work: Callable[[], Any], **changes: Any) -> Any:
             if wrapper.settings_dict["OPTIONS"].get("pool"):
                 wrapper.close_pool()
 
-    connection_settings = connection.settings_dict
+    connection_settings = database.settings_dict
     thread = threading.Thread(target=run)
     thread.start()
     thread.join()

@@ -13,7 +13,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from uuid import uuid4
 
-from django.db import connection, connections
+from django.db import connection as database
+from django.db import connections
 from django.db.models import QuerySet
 
 from messaging.models import Attempt, Connection, Event, Lane, Message
@@ -24,7 +25,7 @@ from messaging.sending.claims import Claimed
 from outbound.values import HttpRequest, HttpResponse
 from tests import factories
 from vendors.base import Adapter
-from vendors.values import Account, HookRequest, Outcome, Outgoing, SendResult
+from vendors.values import Credentials, HookRequest, Outcome, Outgoing, SendResult
 
 API_KEY = "simulator-api-key"
 Said = tuple[int, Mapping[str, str], bytes]  # status, headers, body
@@ -128,26 +129,26 @@ class Strange(Adapter):
         self.batch_size = batch_size  # type: ignore[misc]
         self._build, self._parse, self._window, self.url = build, parse, window, url
 
-    def resend_window(self, account: Account) -> timedelta | None:
+    def resend_window(self, credentials: Credentials) -> timedelta | None:
         return self._window
 
-    def build(self, batch: Sequence[Outgoing], account: Account) -> HttpRequest:
+    def build(self, batch: Sequence[Outgoing], credentials: Credentials) -> HttpRequest:
         if self._build:
             return self._build(batch)
         return HttpRequest("POST", self.url, {}, "\n".join(one.reference for one in batch).encode())
 
     def parse(
-        self, batch: Sequence[Outgoing], response: HttpResponse, account: Account
+        self, batch: Sequence[Outgoing], response: HttpResponse, credentials: Credentials
     ) -> tuple[SendResult, ...]:
         if self._parse:
             result: tuple[SendResult, ...] = self._parse(batch)
             return result
         return tuple(SendResult(Outcome.TAKEN, vendor_id=f"v-{one.reference}") for one in batch)
 
-    def verify(self, hook: HookRequest, account: Account) -> None:
+    def verify(self, hook: HookRequest, credentials: Credentials) -> None:
         raise AssertionError("not called here")
 
-    def parse_hook(self, hook: HookRequest, account: Account) -> Sequence[Any]:
+    def parse_hook(self, hook: HookRequest, credentials: Credentials) -> Sequence[Any]:
         raise AssertionError("not called here")
 
 
@@ -159,7 +160,7 @@ def together(*functions: Callable[[], Any]) -> list[Any]:
 
     def run(place: int, function: Callable[[], Any]) -> None:
         try:
-            connection.ensure_connection()
+            database.ensure_connection()
             barrier.wait(30)
             results[place] = function()
         except BaseException as error:

@@ -33,8 +33,8 @@ from outbound.values import CallFailure, HttpRequest, HttpResponse
 from vendors.base import Adapter, BadPayload, BadSignature, SettingsError
 from vendors.limits import Content, objection
 from vendors.values import (
-    Account,
     Channel,
+    Credentials,
     Found,
     HookRequest,
     Inbound,
@@ -253,22 +253,24 @@ class VendorKit:
         """Sender, recipient and text of a built SMS."""
         raise AssertionError("parts_of() must find sender, recipient and text in a request")
 
-    def sign(self, hook: HookRequest, account: Account, *, at: float) -> HookRequest:
+    def sign(self, hook: HookRequest, credentials: Credentials, *, at: float) -> HookRequest:
         """The call with the vendor's proof, made at that moment (unix time)."""
         raise AssertionError("sign() must prove a call as the vendor does")
 
-    def other_account(self) -> Account:
+    def other_credentials(self) -> Credentials:
         """An account with other keys; a vendor whose proof is checked with a public one overrides it."""
-        account = self.account()
-        return replace(account, secrets={name: value[::-1] for name, value in account.secrets.items()})
+        credentials = self.credentials()
+        return replace(
+            credentials, secrets={name: value[::-1] for name, value in credentials.secrets.items()}
+        )
 
     # -- the parts that tests are made of
 
     @classmethod
-    def account(cls, **changed: str) -> Account:
+    def credentials(cls, **changed: str) -> Credentials:
         cleaned = _cleaned(cls.adapter, frozenset({**cls.values, **changed}.items()))
         secret = {setting.name for setting in cls.adapter.settings if setting.secret}
-        return Account(
+        return Credentials(
             public_id="public-id",
             settings={name: value for name, value in cleaned.items() if name not in secret},
             secrets={name: value for name, value in cleaned.items() if name in secret and value},
@@ -302,10 +304,10 @@ class VendorKit:
         return HookRequest(hook.method, url, "", query, headers, raw)
 
     def carries_mms(self) -> bool:
-        return Channel.MMS in self.adapter.carries(self.account().settings)
+        return Channel.MMS in self.adapter.carries(self.credentials().settings)
 
     def parse(self, answer: HttpResponse, message: Outgoing | None = None, **values: str) -> SendResult:
-        (result,) = self.adapter.parse([message or self.outgoing()], answer, self.account(**values))
+        (result,) = self.adapter.parse([message or self.outgoing()], answer, self.credentials(**values))
         return result
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
@@ -332,7 +334,7 @@ class VendorKit:
     def test_tables_are_filled(self) -> None:
         for name in ("sends", "answers", "hooks", "unknown_status"):
             assert getattr(self, name, None), f"the test of {self.adapter.label} must fill in {name}"
-        assert bool(self.checks) is (self.adapter.credential_check(self.account()) is not None)
+        assert bool(self.checks) is (self.adapter.credential_check(self.credentials()) is not None)
         assert any(answer.outcome is Outcome.TAKEN for answer in self.answers)
 
     def test_its_row_in_the_table_is_filled_in(self) -> None:
@@ -364,7 +366,8 @@ class VendorKit:
             self.adapter.clean({**self.values, "base_url": "not an address"})
         assert set(error.value.problems) == {"base_url"}
         assert (
-            self.account(base_url=f"http://{LOOPBACK}:9/x/").settings["base_url"] == f"http://{LOOPBACK}:9/x"
+            self.credentials(base_url=f"http://{LOOPBACK}:9/x/").settings["base_url"]
+            == f"http://{LOOPBACK}:9/x"
         )
 
     def test_bad_settings_are_refused_by_name(self, bad: tuple[Mapping[str, str], str]) -> None:
@@ -376,14 +379,14 @@ class VendorKit:
     # -- requests
 
     def test_build(self, send: Send) -> None:
-        request = self.adapter.build([self.outgoing(**send.message)], self.account(**send.values))
+        request = self.adapter.build([self.outgoing(**send.message)], self.credentials(**send.values))
         assert read(request) == send.request
         assert request.url.endswith(send.url)
         given = {name.lower(): value for name, value in request.headers.items()}
         assert {name: given.get(name.lower()) for name in send.headers} == dict(send.headers)
 
     def test_our_reference_travels(self) -> None:
-        request = self.adapter.build([self.outgoing()], self.account())
+        request = self.adapter.build([self.outgoing()], self.credentials())
         everything = unquote_plus(request.url) + unquote_plus(request.body.decode("utf-8", "replace"))
         everything += "".join(request.headers.values())
         assert REFERENCE in everything or UUID(REFERENCE).hex in everything
@@ -391,17 +394,17 @@ class VendorKit:
     def test_numbers_are_written_as_the_vendor_wants_them(self) -> None:
         for msisdn in ("+421900000123", "+447700900123", "+15550100123"):
             sms = self.outgoing(recipient=msisdn, sender="+15550101000")
-            sender, recipient, _ = self.parts_of(self.adapter.build([sms], self.account()))
+            sender, recipient, _ = self.parts_of(self.adapter.build([sms], self.credentials()))
             assert (sender, recipient) == (self.number("+15550101000"), self.number(msisdn))
 
     def test_names_and_short_codes_pass_unchanged(self) -> None:
         for name in (self.alphanumeric, "12345"):
-            request = self.adapter.build([self.outgoing(sender=name)], self.account())
+            request = self.adapter.build([self.outgoing(sender=name)], self.credentials())
             assert self.parts_of(request)[0] == name
 
     @pytest.mark.parametrize("text", TEXTS)
     def test_texts_arrive_to_the_letter(self, text: str) -> None:
-        request = self.adapter.build([self.outgoing(text=text)], self.account())
+        request = self.adapter.build([self.outgoing(text=text)], self.credentials())
         assert self.parts_of(request)[2] == text
 
     @pytest.mark.parametrize("files", [1, 2, 3, 8, 9, 10])
@@ -409,13 +412,13 @@ class VendorKit:
     def test_what_cannot_be_built_is_a_declared_limit(self, files: int, sender: str) -> None:
         if not self.carries_mms():
             return
-        account = self.account()
+        credentials = self.credentials()
         message = self.mms(
             sender=sender, text="", media=tuple(Media(f"https://media.example/{n}") for n in range(files))
         )
-        known = self.adapter.limits(Channel.MMS, account.settings)
+        known = self.adapter.limits(Channel.MMS, credentials.settings)
         if objection(known, sender=sender, content=Content(message.text, files)) is None:
-            body = unquote_plus(self.adapter.build([message], account).body.decode())
+            body = unquote_plus(self.adapter.build([message], credentials).body.decode())
             assert all(file.url in body for file in message.media)
 
     def test_limits_need_no_settings(self) -> None:
@@ -424,24 +427,24 @@ class VendorKit:
             assert self.adapter.limits(channel, {}) is not None
 
     def test_no_secret_shows(self) -> None:
-        account = self.account()
-        assert account.secrets
+        credentials = self.credentials()
+        assert credentials.secrets
         messages = [self.outgoing()] + ([self.mms()] if self.carries_mms() else [])
-        requests = [self.adapter.build([message], account) for message in messages]
-        requests += [one for one in (self.adapter.credential_check(account),) if one]
-        requests += [one for one in (self.adapter.look_up(self.sent(), account),) if one]
-        requests += [one for one in (self.adapter.token_request(account),) if one]
+        requests = [self.adapter.build([message], credentials) for message in messages]
+        requests += [one for one in (self.adapter.credential_check(credentials),) if one]
+        requests += [one for one in (self.adapter.look_up(self.sent(), credentials),) if one]
+        requests += [one for one in (self.adapter.token_request(credentials),) if one]
         for request in requests:
             mirror = response(400, request.body, dict(request.headers))
-            trace = json.dumps(http.trace(request, mirror, secrets=account.secrets.values()))
-            for name, secret in account.secrets.items():
+            trace = json.dumps(http.trace(request, mirror, secrets=credentials.secrets.values()))
+            for name, secret in credentials.secrets.items():
                 assert secret not in repr(request), name
                 assert json.dumps(secret)[1:-1] not in trace, name
                 assert secret not in trace, name
 
     def test_mms_is_refused_by_name_or_built(self) -> None:
         if self.carries_mms():
-            request = self.adapter.build([self.mms(text="Look")], self.account())
+            request = self.adapter.build([self.mms(text="Look")], self.credentials())
             assert "https://media.example/a.jpg" in unquote_plus(request.body.decode())
         else:
             assert Channel.MMS not in self.adapter.channels or self.adapter.mms_needs != Adapter.mms_needs
@@ -479,23 +482,23 @@ class VendorKit:
     @pytest.mark.parametrize("body", GARBAGE)
     def test_a_garbled_look_up_cannot_tell(self, body: bytes) -> None:
         for status in (200, 404, 500):
-            found = self.adapter.parse_look_up(self.doubted(), response(status, body), self.account())
+            found = self.adapter.parse_look_up(self.doubted(), response(status, body), self.credentials())
             assert found.presence is Presence.CANNOT_TELL, status
 
     @pytest.mark.parametrize("body", GARBAGE)
     def test_a_garbled_poll_says_nothing(self, body: bytes) -> None:
         for status in (200, 404, 500):
-            report = self.adapter.parse_poll(self.sent(), response(status, body), self.account())
+            report = self.adapter.parse_poll(self.sent(), response(status, body), self.credentials())
             assert report is None or not report.status.is_final
 
     def test_look_ups(self, look_up: LookUp) -> None:
         answer = response(look_up.status, look_up.body)
-        assert self.adapter.parse_look_up(self.doubted(), answer, self.account()) == look_up.expected
+        assert self.adapter.parse_look_up(self.doubted(), answer, self.credentials()) == look_up.expected
 
     def test_polls(self, poll: Poll) -> None:
-        assert self.adapter.poll(self.sent(), self.account()) is not None
+        assert self.adapter.poll(self.sent(), self.credentials()) is not None
         answer = response(poll.status, poll.body)
-        assert self.adapter.parse_poll(self.sent(), answer, self.account()) == poll.expected
+        assert self.adapter.parse_poll(self.sent(), answer, self.credentials()) == poll.expected
 
     def doubted(self) -> Sent:
         """An attempt whose answer never came: the vendor's id is not known."""
@@ -507,7 +510,7 @@ class VendorKit:
 
     def test_credential_checks(self, check: Check) -> None:
         answer = response(check.status, check.body)
-        assert self.adapter.parse_credential_check(answer, self.account()).ok is check.ok
+        assert self.adapter.parse_credential_check(answer, self.credentials()).ok is check.ok
 
     # -- over the wire
 
@@ -517,11 +520,11 @@ class VendorKit:
         assert result.outcome is (Outcome.UNKNOWN if sent else Outcome.TEMPORARY)
 
     def over_the_wire(self, base_url: str) -> SendResult:
-        account = self.account(base_url=base_url)
-        answer = http.call(self.adapter.build([self.outgoing()], account), deadline=2, guard=None)
+        credentials = self.credentials(base_url=base_url)
+        answer = http.call(self.adapter.build([self.outgoing()], credentials), deadline=2, guard=None)
         if isinstance(answer, CallFailure):
             return self.adapter.failed(answer)
-        (result,) = self.adapter.parse([self.outgoing()], answer, account)
+        (result,) = self.adapter.parse([self.outgoing()], answer, credentials)
         return result
 
     def test_a_refused_connection_was_not_taken(self) -> None:
@@ -551,12 +554,12 @@ class VendorKit:
     # -- hooks
 
     def test_hooks(self, hook: Hook) -> None:
-        account = replace(self.account(**hook.values), secrets={})
-        assert tuple(self.adapter.parse_hook(self.hook_request(hook), account)) == tuple(hook.expected)
+        credentials = replace(self.credentials(**hook.values), secrets={})
+        assert tuple(self.adapter.parse_hook(self.hook_request(hook), credentials)) == tuple(hook.expected)
 
     def test_an_unknown_status_is_kept_and_fails_nothing(self) -> None:
-        account = replace(self.account(**self.unknown_status.values), secrets={})
-        (report,) = self.adapter.parse_hook(self.hook_request(self.unknown_status), account)
+        credentials = replace(self.credentials(**self.unknown_status.values), secrets={})
+        (report,) = self.adapter.parse_hook(self.hook_request(self.unknown_status), credentials)
         assert isinstance(report, Report)
         assert (report.status, bool(report.vendor_status)) == (Status.UNKNOWN, True)
         assert report.reference or report.vendor_id
@@ -567,22 +570,22 @@ class VendorKit:
             headers = {"content-type": kind} if kind else {}
             hook = HookRequest("POST", HOOK_URL, "", {}, headers, body)
             try:
-                items = self.adapter.parse_hook(hook, replace(self.account(), secrets={}))
+                items = self.adapter.parse_hook(hook, replace(self.credentials(), secrets={}))
             except BadPayload:
                 continue
             assert not items, kind  # a list without entries holds nothing; anything else is no payload
 
     def signed_hook(self, at: float) -> HookRequest:
-        return self.sign(self.hook_request(self.hooks[0]), self.account(), at=at)
+        return self.sign(self.hook_request(self.hooks[0]), self.credentials(), at=at)
 
     def test_a_proved_hook_passes(self) -> None:
-        self.adapter.verify(self.signed_hook(time.time()), self.account())
+        self.adapter.verify(self.signed_hook(time.time()), self.credentials())
 
     def test_an_unproved_hook_is_refused(self) -> None:
         if not self.signed:
-            return self.adapter.verify(self.hook_request(self.hooks[0]), self.account())
+            return self.adapter.verify(self.hook_request(self.hooks[0]), self.credentials())
         with pytest.raises(BadSignature):
-            self.adapter.verify(self.hook_request(self.hooks[0]), self.account())
+            self.adapter.verify(self.hook_request(self.hooks[0]), self.credentials())
         return None
 
     def test_each_part_of_the_proof_is_needed(self) -> None:
@@ -593,7 +596,7 @@ class VendorKit:
                 headers = {key: text for key, text in good.headers.items() if key != name}
                 headers |= {} if value is None else {name: value}
                 with pytest.raises(BadSignature):
-                    self.adapter.verify(replace(good, headers=headers), self.account())
+                    self.adapter.verify(replace(good, headers=headers), self.credentials())
 
     def test_a_forged_body_is_refused(self) -> None:
         good = self.signed_hook(time.time())
@@ -605,14 +608,14 @@ class VendorKit:
             else replace(good, url=good.url + "&x=1", query={**good.query, "x": "1"})
         )
         with pytest.raises(BadSignature):
-            self.adapter.verify(forged, self.account())
+            self.adapter.verify(forged, self.credentials())
 
     def test_another_accounts_key_proves_nothing(self) -> None:
         if not self.signed:
             return
-        hook = self.sign(self.hook_request(self.hooks[0]), self.account(), at=time.time())
+        hook = self.sign(self.hook_request(self.hooks[0]), self.credentials(), at=time.time())
         with pytest.raises(BadSignature):
-            self.adapter.verify(hook, self.other_account())
+            self.adapter.verify(hook, self.other_credentials())
 
     @pytest.mark.parametrize("towards", [1, -1])
     def test_a_replayed_proof_grows_old(self, towards: int) -> None:
@@ -620,24 +623,24 @@ class VendorKit:
             return
         age = self.adapter.proof_age.total_seconds() + 3600
         with pytest.raises(BadSignature):
-            self.adapter.verify(self.signed_hook(time.time() - towards * age), self.account())
+            self.adapter.verify(self.signed_hook(time.time() - towards * age), self.credentials())
 
     def test_a_proof_holds_as_long_as_the_vendor_repeats_under_it(self) -> None:
         if self.signed and self.dated:
             age = self.adapter.proof_age.total_seconds() - 30
-            self.adapter.verify(self.signed_hook(time.time() - age), self.account())
+            self.adapter.verify(self.signed_hook(time.time() - age), self.credentials())
 
     def test_vectors(self, vector: Vector, monkeypatch: pytest.MonkeyPatch) -> None:
         if vector.at is not None:
             monkeypatch.setattr(time, "time", lambda: vector.at)
-        account = self.account(**vector.values)
-        self.adapter.verify(vector.hook, account)
+        credentials = self.credentials(**vector.values)
+        self.adapter.verify(vector.hook, credentials)
         forged = replace(vector.hook, body=vector.hook.body + b"x", url=vector.hook.url + "x")
         with pytest.raises(BadSignature):
-            self.adapter.verify(forged, account)
+            self.adapter.verify(forged, credentials)
 
     def test_the_reply_to_a_hook_is_a_yes(self) -> None:
-        assert 200 <= self.adapter.hook_reply(self.account()).status < 300
+        assert 200 <= self.adapter.hook_reply(self.credentials()).status < 300
 
 
 def path_of(url: str) -> str:

@@ -17,8 +17,8 @@ from vendors.base import About, Adapter, BadPayload, BadSignature, Setting
 from vendors.limits import NUMBERS, Limits
 from vendors.meanings import Meaning
 from vendors.values import (
-    Account,
     Channel,
+    Credentials,
     HookRequest,
     Inbound,
     Media,
@@ -212,16 +212,16 @@ class Bandwidth(Adapter):
             return Limits(text=MOST_TEXT, senders=NUMBERS)
         return Limits(text=MOST_TEXT, names=NAME)
 
-    def token_request(self, account: Account) -> HttpRequest | None:
-        if account.settings.get("auth") == BASIC:
+    def token_request(self, credentials: Credentials) -> HttpRequest | None:
+        if credentials.settings.get("auth") == BASIC:
             return None
-        url = str(account.settings.get("token_url") or DEFAULT_TOKEN_URL)
-        return writing.form_request(url, [("grant_type", "client_credentials")], _basic(account))
+        url = str(credentials.settings.get("token_url") or DEFAULT_TOKEN_URL)
+        return writing.form_request(url, [("grant_type", "client_credentials")], _basic(credentials))
 
-    def build(self, batch: Sequence[Outgoing], account: Account) -> HttpRequest:
+    def build(self, batch: Sequence[Outgoing], credentials: Credentials) -> HttpRequest:
         (message,) = batch
         body: dict[str, Any] = {
-            "applicationId": account.settings["application_id"],
+            "applicationId": credentials.settings["application_id"],
             "from": message.sender,
             "to": [message.recipient],  # a second one would make it a group conversation
             "tag": message.reference,
@@ -232,10 +232,10 @@ class Bandwidth(Adapter):
             body["media"] = [file.url for file in message.media]
         elif message.validity >= 1:  # MMS do not expire
             body["expiration"] = _stamp(message.validity)
-        return _request("POST", "", account, body)
+        return _request("POST", "", credentials, body)
 
     def parse(
-        self, batch: Sequence[Outgoing], response: HttpResponse, account: Account
+        self, batch: Sequence[Outgoing], response: HttpResponse, credentials: Credentials
     ) -> tuple[SendResult, ...]:
         answer = reading.json_object(response.body)
         if not 200 <= response.status < 300:
@@ -246,23 +246,23 @@ class Bandwidth(Adapter):
         parts = reading.number(answer, "segmentCount") or None
         return (SendResult(Outcome.TAKEN, vendor_id=vendor_id, segments=parts),)
 
-    def poll(self, sent: Sent, account: Account) -> HttpRequest | None:
-        return _request("GET", f"?messageId={quote(sent.vendor_id, safe='')}", account)
+    def poll(self, sent: Sent, credentials: Credentials) -> HttpRequest | None:
+        return _request("GET", f"?messageId={quote(sent.vendor_id, safe='')}", credentials)
 
-    def parse_poll(self, sent: Sent, response: HttpResponse, account: Account) -> Report | None:
+    def parse_poll(self, sent: Sent, response: HttpResponse, credentials: Credentials) -> Report | None:
         found = reading.items(reading.json_object(response.body), "messages")
         mine = [one for one in found if reading.text(one, "messageId") == sent.vendor_id]
         return _searched(mine[0], sent) if response.status == 200 and mine else None
 
-    def credential_check(self, account: Account) -> HttpRequest | None:
+    def credential_check(self, credentials: Credentials) -> HttpRequest | None:
         since = _stamp(
             -CHECKED.total_seconds()
         )  # whether a search without a filter is taken is not documented
-        return _request("GET", "?" + urlencode({"limit": 1, "fromDateTime": since}), account)
+        return _request("GET", "?" + urlencode({"limit": 1, "fromDateTime": since}), credentials)
 
-    def verify(self, hook: HookRequest, account: Account) -> None:
-        user = str(account.settings.get("hook_user") or "")
-        password = account.secrets.get("hook_password", "")
+    def verify(self, hook: HookRequest, credentials: Credentials) -> None:
+        user = str(credentials.settings.get("hook_user") or "")
+        password = credentials.secrets.get("hook_password", "")
         if not user and not password:
             return
         expected = writing.basic(user, password)["Authorization"].encode()
@@ -271,20 +271,22 @@ class Bandwidth(Adapter):
         if not password or not hmac.compare_digest(expected, given):
             raise BadSignature("the callback user or password is missing or wrong")
 
-    def parse_hook(self, hook: HookRequest, account: Account) -> Sequence[Said]:
+    def parse_hook(self, hook: HookRequest, credentials: Credentials) -> Sequence[Said]:
         body = reading.json_value(hook.body)
         return entries.read_each(body if isinstance(body, list) else [body], _read)
 
 
-def _basic(account: Account) -> dict[str, str]:
-    return writing.basic(str(account.settings["client_id"]), account.secrets["client_secret"])
+def _basic(credentials: Credentials) -> dict[str, str]:
+    return writing.basic(str(credentials.settings["client_id"]), credentials.secrets["client_secret"])
 
 
-def _request(method: str, query: str, account: Account, body: Mapping[str, Any] | None = None) -> HttpRequest:
+def _request(
+    method: str, query: str, credentials: Credentials, body: Mapping[str, Any] | None = None
+) -> HttpRequest:
     """A call to the account's messages; the token of OAuth 2.0 is added by whoever makes it."""
-    base = str(account.settings.get("base_url") or DEFAULT_BASE_URL)
-    url = f"{base}/users/{account.settings['account_id']}/messages{query}"
-    headers = _basic(account) if account.settings.get("auth") == BASIC else {}
+    base = str(credentials.settings.get("base_url") or DEFAULT_BASE_URL)
+    url = f"{base}/users/{credentials.settings['account_id']}/messages{query}"
+    headers = _basic(credentials) if credentials.settings.get("auth") == BASIC else {}
     return writing.json_request(method, url, body, headers | (CONTENT_TYPE if body else {}))
 
 

@@ -16,9 +16,9 @@ from outbound.values import CallFailure, HttpRequest, HttpResponse
 from vendors import reading
 from vendors.limits import Limits
 from vendors.values import (
-    Account,
     Channel,
     CredentialCheck,
+    Credentials,
     Found,
     HookReply,
     HookRequest,
@@ -134,7 +134,7 @@ class Adapter(ABC):
         """What an account with these settings can carry; they come without secrets, and before they are checked."""
         return self.channels
 
-    def caution(self, account: Account) -> str:
+    def caution(self, credentials: Credentials) -> str:
         """What the choice of settings silences, in words that follow "But": reports or replies that will not come."""
         return ""
 
@@ -143,7 +143,7 @@ class Adapter(ABC):
         for this account, or goes as its fallback text: so name only what the vendor documents."""
         return Limits()
 
-    def token_request(self, account: Account) -> HttpRequest | None:
+    def token_request(self, credentials: Credentials) -> HttpRequest | None:
         """The call that fetches a bearer token, which every other call then carries; None: no such token is needed."""
         return None
 
@@ -153,17 +153,17 @@ class Adapter(ABC):
         value = reading.text(answer, "access_token")
         return Token(value, float(reading.number(answer, "expires_in") or 0)) if value else None
 
-    def resend_window(self, account: Account) -> timedelta | None:
+    def resend_window(self, credentials: Credentials) -> timedelta | None:
         """How long the same bytes may be sent again without a second delivery; None: never."""
         return None
 
     @abstractmethod
-    def build(self, batch: Sequence[Outgoing], account: Account) -> HttpRequest:
+    def build(self, batch: Sequence[Outgoing], credentials: Credentials) -> HttpRequest:
         """The call that hands the batch over. An exception here means that nothing was sent."""
 
     @abstractmethod
     def parse(
-        self, batch: Sequence[Outgoing], response: HttpResponse, account: Account
+        self, batch: Sequence[Outgoing], response: HttpResponse, credentials: Credentials
     ) -> tuple[SendResult, ...]:
         """One result per message of the batch, in its order."""
 
@@ -172,27 +172,27 @@ class Adapter(ABC):
         outcome = Outcome.UNKNOWN if failure.sent else Outcome.TEMPORARY
         return SendResult(outcome, code=failure.code, text=failure.text)
 
-    def look_up(self, sent: Sent, account: Account) -> HttpRequest | None:
+    def look_up(self, sent: Sent, credentials: Credentials) -> HttpRequest | None:
         """The call that asks whether the vendor took an attempt, by our reference; None: it cannot be asked."""
         return None
 
-    def parse_look_up(self, sent: Sent, response: HttpResponse, account: Account) -> Found:
+    def parse_look_up(self, sent: Sent, response: HttpResponse, credentials: Credentials) -> Found:
         """Found, absent, or cannot tell. Only a positive 'no such message' is absent."""
         return Found(Presence.CANNOT_TELL)
 
-    def poll(self, sent: Sent, account: Account) -> HttpRequest | None:
+    def poll(self, sent: Sent, credentials: Credentials) -> HttpRequest | None:
         """The call that asks for the status of a message that the vendor took; None: it only reports by itself."""
-        return self.look_up(sent, account)
+        return self.look_up(sent, credentials)
 
-    def parse_poll(self, sent: Sent, response: HttpResponse, account: Account) -> Report | None:
+    def parse_poll(self, sent: Sent, response: HttpResponse, credentials: Credentials) -> Report | None:
         """What the vendor says of it now; None: nothing that could be read."""
-        return self.parse_look_up(sent, response, account).report
+        return self.parse_look_up(sent, response, credentials).report
 
-    def credential_check(self, account: Account) -> HttpRequest | None:
+    def credential_check(self, credentials: Credentials) -> HttpRequest | None:
         """A call that proves the credentials without sending; None: the vendor has none."""
         return None
 
-    def parse_credential_check(self, response: HttpResponse, account: Account) -> CredentialCheck:
+    def parse_credential_check(self, response: HttpResponse, credentials: Credentials) -> CredentialCheck:
         """401 and 403 are a refusal, any other answer under 500 is a yes."""
         if response.status in (401, 403):
             return CredentialCheck(False, f"{self.label} refuses these credentials (HTTP {response.status})")
@@ -201,28 +201,28 @@ class Adapter(ABC):
         return CredentialCheck(None, f"{self.label} answered HTTP {response.status}")
 
     @abstractmethod
-    def verify(self, hook: HookRequest, account: Account) -> None:
+    def verify(self, hook: HookRequest, credentials: Credentials) -> None:
         """Raises BadSignature unless the vendor proves itself. The unguessable URL alone is the least proof."""
 
-    def charsets(self, fields: Mapping[str, str], account: Account) -> Mapping[str, str]:
+    def charsets(self, fields: Mapping[str, str], credentials: Credentials) -> Mapping[str, str]:
         """The charsets that a call states beside its Content-Type: field -> name; `*` stands for all fields.
 
         `fields`: those of query and form, read as UTF-8. `account` is without secrets here.
         """
         return {}
 
-    def proof_fields(self, account: Account) -> Collection[str]:
+    def proof_fields(self, credentials: Credentials) -> Collection[str]:
         """Headers and query fields whose values prove a call: pages show none of them."""
         return ()
 
     @abstractmethod
-    def parse_hook(self, hook: HookRequest, account: Account) -> Sequence[Said]:
+    def parse_hook(self, hook: HookRequest, credentials: Credentials) -> Sequence[Said]:
         """Reports and inbound messages of one stored call; `account` is without secrets here. Raises BadPayload.
 
         Lists are read by `entries.read_each`, so that one bad entry costs the others nothing.
         """
 
-    def hook_reply(self, account: Account) -> HookReply:
+    def hook_reply(self, credentials: Credentials) -> HookReply:
         """What the vendor wants to hear when its call is stored."""
         return HookReply()
 
@@ -238,9 +238,9 @@ SAMPLE = Outgoing(
 )
 
 
-def preview(adapter: Adapter, account: Account) -> HttpRequest:
+def preview(adapter: Adapter, credentials: Credentials) -> HttpRequest:
     """The call that a sample message would become, for people to look at. Nothing is sent; secrets are in it."""
-    return adapter.build([SAMPLE], account)
+    return adapter.build([SAMPLE], credentials)
 
 
 def _is_web_address(text: str) -> bool:

@@ -13,8 +13,8 @@ from vendors import entries, meanings, reading, writing
 from vendors.base import About, Adapter, BadPayload, Setting
 from vendors.meanings import Meaning
 from vendors.values import (
-    Account,
     Channel,
+    Credentials,
     HookRequest,
     Inbound,
     Outcome,
@@ -112,16 +112,16 @@ class Cm(Adapter):
         token = values["product_token"]
         return {"product_token": _FORM} if token and not _is_guid(token) else {}
 
-    def build(self, batch: Sequence[Outgoing], account: Account) -> HttpRequest:
+    def build(self, batch: Sequence[Outgoing], credentials: Credentials) -> HttpRequest:
         (message,) = batch
         envelope = {
-            "authentication": {"productToken": account.secrets["product_token"]},
+            "authentication": {"productToken": credentials.secrets["product_token"]},
             "msg": [_message(message)],
         }
-        return writing.json_request("POST", f"{_base_url(account)}{PATH}", {"messages": envelope})
+        return writing.json_request("POST", f"{_base_url(credentials)}{PATH}", {"messages": envelope})
 
     def parse(
-        self, batch: Sequence[Outgoing], response: HttpResponse, account: Account
+        self, batch: Sequence[Outgoing], response: HttpResponse, credentials: Credentials
     ) -> tuple[SendResult, ...]:
         answer = reading.json_object(response.body)
         entry = next(iter(reading.items(answer, "messages")), {})
@@ -130,10 +130,10 @@ class Cm(Adapter):
             return (_refused(code, answer, entry, response),)
         return (_by_word(entry, response),)
 
-    def verify(self, hook: HookRequest, account: Account) -> None:
+    def verify(self, hook: HookRequest, credentials: Credentials) -> None:
         """CM.com signs nothing: the secret address is the proof."""
 
-    def parse_hook(self, hook: HookRequest, account: Account) -> Sequence[Said]:
+    def parse_hook(self, hook: HookRequest, credentials: Credentials) -> Sequence[Said]:
         body = reading.json_object(hook.body)
         if "messages" in body:
             return entries.read_each(_reported(body), _report)
@@ -150,9 +150,9 @@ def _is_guid(text: str) -> bool:
     return True
 
 
-def _base_url(account: Account) -> str:
-    region = str(account.settings.get("region") or GLOBAL)
-    return str(account.settings.get("base_url") or REGIONS[region][1])
+def _base_url(credentials: Credentials) -> str:
+    region = str(credentials.settings.get("region") or GLOBAL)
+    return str(credentials.settings.get("base_url") or REGIONS[region][1])
 
 
 def _message(message: Outgoing) -> dict[str, Any]:

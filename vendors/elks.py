@@ -9,8 +9,8 @@ from outbound.values import HttpRequest, HttpResponse
 from vendors import meanings, reading, writing
 from vendors.base import About, Adapter, BadPayload, Setting
 from vendors.values import (
-    Account,
     Channel,
+    Credentials,
     HookReply,
     HookRequest,
     Inbound,
@@ -50,18 +50,18 @@ class Elks(Adapter):
         stop="Bloomreach: the reply is passed on",
     )
 
-    def build(self, batch: Sequence[Outgoing], account: Account) -> HttpRequest:
+    def build(self, batch: Sequence[Outgoing], credentials: Credentials) -> HttpRequest:
         (message,) = batch
         fields = [
             ("from", message.sender),
             ("to", message.recipient),
             ("message", message.text),
-            ("whendelivered", writing.with_query(account.hook_url, ref=message.reference)),
+            ("whendelivered", writing.with_query(credentials.hook_url, ref=message.reference)),
         ]
-        return writing.form_request(_url(account, "/sms"), fields, _credentials(account))
+        return writing.form_request(_url(credentials, "/sms"), fields, _credentials(credentials))
 
     def parse(
-        self, batch: Sequence[Outgoing], response: HttpResponse, account: Account
+        self, batch: Sequence[Outgoing], response: HttpResponse, credentials: Credentials
     ) -> tuple[SendResult, ...]:
         if not 200 <= response.status < 300:
             return (_refused(response),)
@@ -71,26 +71,26 @@ class Elks(Adapter):
             return (meanings.unreadable(response),)
         return (SendResult(Outcome.TAKEN, vendor_id=vendor_id, segments=reading.number(answer, "parts")),)
 
-    def poll(self, sent: Sent, account: Account) -> HttpRequest | None:
+    def poll(self, sent: Sent, credentials: Credentials) -> HttpRequest | None:
         if not sent.vendor_id:
             return None
-        url = _url(account, f"/sms/{sent.vendor_id}")
-        return writing.json_request("GET", url, headers=_credentials(account))
+        url = _url(credentials, f"/sms/{sent.vendor_id}")
+        return writing.json_request("GET", url, headers=_credentials(credentials))
 
-    def parse_poll(self, sent: Sent, response: HttpResponse, account: Account) -> Report | None:
+    def parse_poll(self, sent: Sent, response: HttpResponse, credentials: Credentials) -> Report | None:
         answer = reading.json_object(response.body)
         word = reading.text(answer, "status")
         if response.status != 200 or reading.text(answer, "id") != sent.vendor_id or not word:
             return None
         return _report(sent.vendor_id, word, reading.text(answer, "delivered"), sent.reference)
 
-    def credential_check(self, account: Account) -> HttpRequest | None:
-        return writing.json_request("GET", _url(account, "/me"), headers=_credentials(account))
+    def credential_check(self, credentials: Credentials) -> HttpRequest | None:
+        return writing.json_request("GET", _url(credentials, "/me"), headers=_credentials(credentials))
 
-    def verify(self, hook: HookRequest, account: Account) -> None:
+    def verify(self, hook: HookRequest, credentials: Credentials) -> None:
         """46elks signs nothing: the secret address is the proof."""
 
-    def parse_hook(self, hook: HookRequest, account: Account) -> Sequence[Report | Inbound]:
+    def parse_hook(self, hook: HookRequest, credentials: Credentials) -> Sequence[Report | Inbound]:
         fields = reading.form(hook)
         vendor_id, word = fields.get("id", ""), fields.get("status", "")
         if vendor_id and fields.get("direction") == "incoming":
@@ -99,17 +99,17 @@ class Elks(Adapter):
             raise BadPayload("neither a delivery report nor an incoming message")
         return (_report(vendor_id, word, fields.get("delivered", ""), hook.query.get("ref", "")),)
 
-    def hook_reply(self, account: Account) -> HookReply:
+    def hook_reply(self, credentials: Credentials) -> HookReply:
         """Nothing: a text would go back to whoever wrote."""
         return HookReply(204)
 
 
-def _url(account: Account, path: str) -> str:
-    return f"{account.settings['base_url']}/a1{path}"
+def _url(credentials: Credentials, path: str) -> str:
+    return f"{credentials.settings['base_url']}/a1{path}"
 
 
-def _credentials(account: Account) -> dict[str, str]:
-    return writing.basic(account.settings["api_username"], account.secrets["api_password"])
+def _credentials(credentials: Credentials) -> dict[str, str]:
+    return writing.basic(credentials.settings["api_username"], credentials.secrets["api_password"])
 
 
 def _refused(response: HttpResponse) -> SendResult:

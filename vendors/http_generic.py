@@ -21,8 +21,8 @@ from vendors.http_settings import BASE64, HEADER, HMAC, LOOK_UP, MEANINGS, QUERY
 from vendors.http_templates import TemplateError, render
 from vendors.meanings import Meaning
 from vendors.values import (
-    Account,
     Channel,
+    Credentials,
     Found,
     HookReply,
     HookRequest,
@@ -66,14 +66,14 @@ class HttpGeneric(Adapter):
     def carries(self, settings: Mapping[str, Any]) -> frozenset[Channel]:
         return self.channels if http_settings.has_mms(settings) else frozenset({Channel.SMS})
 
-    def resend_window(self, account: Account) -> timedelta | None:
-        if account.settings["doubt"] != RESEND:
+    def resend_window(self, credentials: Credentials) -> timedelta | None:
+        if credentials.settings["doubt"] != RESEND:
             return None
-        return timedelta(hours=int(account.settings["resend_hours"]))
+        return timedelta(hours=int(credentials.settings["resend_hours"]))
 
-    def build(self, batch: Sequence[Outgoing], account: Account) -> HttpRequest:
+    def build(self, batch: Sequence[Outgoing], credentials: Credentials) -> HttpRequest:
         (message,) = batch
-        settings, values = account.settings, _values(message, account)
+        settings, values = credentials.settings, _values(message, credentials)
         url, source = "url", "body"
         if message.channel == Channel.MMS:
             if not http_settings.has_mms(settings):
@@ -82,13 +82,13 @@ class HttpGeneric(Adapter):
             values |= _of_mms(message)
         body = render(body_source(settings, source), values).encode()
         kind = {"Content-Type": str(settings["content_type"])} if body else {}
-        headers = {**kind, **_headers(account, values)}
-        return HttpRequest(settings["method"], _url(url, account, values), headers, body)
+        headers = {**kind, **_headers(credentials, values)}
+        return HttpRequest(settings["method"], _url(url, credentials, values), headers, body)
 
     def parse(
-        self, batch: Sequence[Outgoing], response: HttpResponse, account: Account
+        self, batch: Sequence[Outgoing], response: HttpResponse, credentials: Credentials
     ) -> tuple[SendResult, ...]:
-        body, settings = Body.of(response.body), account.settings
+        body, settings = Body.of(response.body), credentials.settings
         condition = settings["success_when"]
         if response.status in statuses(settings["success_status"]) and (
             not condition or holds(condition, body)
@@ -96,15 +96,19 @@ class HttpGeneric(Adapter):
             return (_taken(body, response, settings),)
         return (_refused(body, response, settings),)
 
-    def look_up(self, sent: Sent, account: Account) -> HttpRequest | None:
-        if account.settings["doubt"] != LOOK_UP:
+    def look_up(self, sent: Sent, credentials: Credentials) -> HttpRequest | None:
+        if credentials.settings["doubt"] != LOOK_UP:
             return None
-        values = {**_shared(account), "reference": sent.reference, "reference_hex": UUID(sent.reference).hex}
-        headers = _headers(account, values, strict=False)
-        return HttpRequest("GET", _url("look_up_url", account, values), headers)
+        values = {
+            **_shared(credentials),
+            "reference": sent.reference,
+            "reference_hex": UUID(sent.reference).hex,
+        }
+        headers = _headers(credentials, values, strict=False)
+        return HttpRequest("GET", _url("look_up_url", credentials, values), headers)
 
-    def parse_look_up(self, sent: Sent, response: HttpResponse, account: Account) -> Found:
-        body, settings = Body.of(response.body), account.settings
+    def parse_look_up(self, sent: Sent, response: HttpResponse, credentials: Credentials) -> Found:
+        body, settings = Body.of(response.body), credentials.settings
         there, gone = holds(settings["found_when"], body), holds(settings["absent_when"], body)
         if response.status >= 500 or there is gone:
             return Found(Presence.CANNOT_TELL)
@@ -114,36 +118,38 @@ class HttpGeneric(Adapter):
         report = _told(word, settings, vendor_id=vendor_id, reference=sent.reference) if word else None
         return Found(Presence.FOUND, vendor_id, report)
 
-    def credential_check(self, account: Account) -> HttpRequest | None:
-        if not account.settings["check_url"]:
+    def credential_check(self, credentials: Credentials) -> HttpRequest | None:
+        if not credentials.settings["check_url"]:
             return None
-        values = _shared(account)
-        return HttpRequest("GET", _url("check_url", account, values), _headers(account, values, strict=False))
+        values = _shared(credentials)
+        return HttpRequest(
+            "GET", _url("check_url", credentials, values), _headers(credentials, values, strict=False)
+        )
 
-    def verify(self, hook: HookRequest, account: Account) -> None:
-        how, name = account.settings["proof"], str(account.settings["proof_name"])
+    def verify(self, hook: HookRequest, credentials: Credentials) -> None:
+        how, name = credentials.settings["proof"], str(credentials.settings["proof_name"])
         if how == URL:
             return
-        secret = account.secrets.get("hook_secret", "")
+        secret = credentials.secrets.get("hook_secret", "")
         given = hook.query.get(name, "") if how == QUERY else hook.headers.get(name.lower(), "")
         if how == HMAC:
             if not hook.body:
                 raise BadSignature("a call without a body proves nothing")
-            expected = signature(secret, hook.body, str(account.settings["proof_encoding"]))
+            expected = signature(secret, hook.body, str(credentials.settings["proof_encoding"]))
             given = given.removeprefix("sha256=")
-            given = given if account.settings["proof_encoding"] == BASE64 else given.lower()
+            given = given if credentials.settings["proof_encoding"] == BASE64 else given.lower()
         else:
             assert how in (HEADER, QUERY)
             expected = secret
         if not secret or not hmac.compare_digest(expected.encode(), given.encode()):
             raise BadSignature(f"{name} does not hold the proof")
 
-    def caution(self, account: Account) -> str:
-        reads = account.settings.get("report_status")
+    def caution(self, credentials: Credentials) -> str:
+        reads = credentials.settings.get("report_status")
         return "" if reads else "its settings read no delivery reports: each message ends unconfirmed"
 
-    def charsets(self, fields: Mapping[str, str], account: Account) -> Mapping[str, str]:
-        settings = account.settings
+    def charsets(self, fields: Mapping[str, str], credentials: Credentials) -> Mapping[str, str]:
+        settings = credentials.settings
         stated = fields.get(http_settings.said(settings, "inbound_charset"), "")
         coding = fields.get(http_settings.said(settings, "inbound_coding"), "")
         if not charsets.name_of(stated) and coding in _UCS2_CODINGS and not settings.get("inbound_hex"):
@@ -151,16 +157,16 @@ class HttpGeneric(Adapter):
         everywhere = {charsets.EVERY: str(settings.get("hook_charset") or "")}
         return {**everywhere, str(settings.get("inbound_text")): stated} if stated else everywhere
 
-    def proof_fields(self, account: Account) -> Collection[str]:
-        name = str(account.settings.get("proof_name") or "")
+    def proof_fields(self, credentials: Credentials) -> Collection[str]:
+        name = str(credentials.settings.get("proof_name") or "")
         return (name,) if name else ()
 
-    def parse_hook(self, hook: HookRequest, account: Account) -> Sequence[Said]:
-        told = _told_of(hook, str(account.settings["hook_items"]))
-        return entries.read_each(told, lambda entry: _read(entry, hook.query, account.settings))
+    def parse_hook(self, hook: HookRequest, credentials: Credentials) -> Sequence[Said]:
+        told = _told_of(hook, str(credentials.settings["hook_items"]))
+        return entries.read_each(told, lambda entry: _read(entry, hook.query, credentials.settings))
 
-    def hook_reply(self, account: Account) -> HookReply:
-        return HookReply(200, str(account.settings["hook_reply"]).encode())
+    def hook_reply(self, credentials: Credentials) -> HookReply:
+        return HookReply(200, str(credentials.settings["hook_reply"]).encode())
 
 
 def signature(secret: str, body: bytes, encoding: str) -> str:
@@ -169,28 +175,28 @@ def signature(secret: str, body: bytes, encoding: str) -> str:
     return base64.b64encode(digest).decode() if encoding == BASE64 else digest.hex()
 
 
-def _shared(account: Account) -> dict[str, Any]:
+def _shared(credentials: Credentials) -> dict[str, Any]:
     """Variables that are the same for all messages."""
     return {
-        "base_url": account.settings["base_url"],
-        "username": account.settings["username"],
-        "password": account.secrets.get("password", ""),
-        "api_key": account.secrets.get("api_key", ""),
-        "hook_url": account.hook_url,
+        "base_url": credentials.settings["base_url"],
+        "username": credentials.settings["username"],
+        "password": credentials.secrets.get("password", ""),
+        "api_key": credentials.secrets.get("api_key", ""),
+        "hook_url": credentials.hook_url,
     }
 
 
-def _values(message: Outgoing, account: Account) -> dict[str, Any]:
+def _values(message: Outgoing, credentials: Credentials) -> dict[str, Any]:
     counted = segments.count(message.text)
     return {
-        **_shared(account),
+        **_shared(credentials),
         "recipient": message.recipient,
         "sender": message.sender,
         "text": message.text,
         "message_id": message.message_id,
         "reference": message.reference,
         "reference_hex": UUID(message.reference).hex,
-        "report_url": _report_url(message.reference, account),
+        "report_url": _report_url(message.reference, credentials),
         "validity": int(message.validity),
         "validity_minutes": max(1, int(message.validity // 60)),
         "encoding": counted.encoding,
@@ -205,22 +211,22 @@ def _of_mms(message: Outgoing) -> dict[str, Any]:
     return {"subject": message.subject, "fallback_text": message.fallback_text, "media": media}
 
 
-def _report_url(reference: str, account: Account) -> str:
+def _report_url(reference: str, credentials: Credentials) -> str:
     """The hook address with our reference, and with the secret where the query holds the proof."""
     proof = {}
-    if account.settings["proof"] == QUERY:
-        proof[str(account.settings["proof_name"])] = account.secrets.get("hook_secret", "")
-    return writing.with_query(account.hook_url, **{REFERENCE: reference, **proof})
+    if credentials.settings["proof"] == QUERY:
+        proof[str(credentials.settings["proof_name"])] = credentials.secrets.get("hook_secret", "")
+    return writing.with_query(credentials.hook_url, **{REFERENCE: reference, **proof})
 
 
-def _url(name: str, account: Account, values: Mapping[str, Any]) -> str:
-    return render(joined(str(account.settings[name])), values)
+def _url(name: str, credentials: Credentials, values: Mapping[str, Any]) -> str:
+    return render(joined(str(credentials.settings[name])), values)
 
 
-def _headers(account: Account, values: Mapping[str, Any], *, strict: bool = True) -> dict[str, str]:
+def _headers(credentials: Credentials, values: Mapping[str, Any], *, strict: bool = True) -> dict[str, str]:
     """Not strict: a header about a message is left out where there is none."""
     headers: dict[str, str] = {}
-    for name, source in header_lines(str(account.settings["headers"])):
+    for name, source in header_lines(str(credentials.settings["headers"])):
         try:
             headers[name] = render(source, values)
         except TemplateError:

@@ -16,9 +16,9 @@ from vendors.base import About, Adapter, BadPayload, BadSignature, Setting
 from vendors.limits import Limits
 from vendors.meanings import Meaning
 from vendors.values import (
-    Account,
     Channel,
     CredentialCheck,
+    Credentials,
     Found,
     HookRequest,
     Inbound,
@@ -163,25 +163,25 @@ class Infobip(Adapter):
             problems["hook_basic"] = "must be a user and a password with a colon between them"
         return problems
 
-    def caution(self, account: Account) -> str:
-        return BY_PROFILE if _has_proof(account) else ""
+    def caution(self, credentials: Credentials) -> str:
+        return BY_PROFILE if _has_proof(credentials) else ""
 
     def limits(self, channel: Channel, settings: Mapping[str, Any]) -> Limits:
         return Limits(text=MOST_MMS_TEXT) if channel is Channel.MMS else Limits(parts=MOST_PARTS)
 
-    def resend_window(self, account: Account) -> timedelta | None:
-        hours = reading.number(account.settings, "resend_hours")
+    def resend_window(self, credentials: Credentials) -> timedelta | None:
+        hours = reading.number(credentials.settings, "resend_hours")
         return timedelta(hours=hours) if hours else None
 
-    def build(self, batch: Sequence[Outgoing], account: Account) -> HttpRequest:
+    def build(self, batch: Sequence[Outgoing], credentials: Credentials) -> HttpRequest:
         channel = batch[0].channel
-        body: dict[str, Any] = {"messages": [_message(message, account) for message in batch]}
+        body: dict[str, Any] = {"messages": [_message(message, credentials) for message in batch]}
         if channel is Channel.SMS:
             body["options"] = {"includeSmsCountInResponse": True}
-        return _request("POST", SEND[channel], account, body)
+        return _request("POST", SEND[channel], credentials, body)
 
     def parse(
-        self, batch: Sequence[Outgoing], response: HttpResponse, account: Account
+        self, batch: Sequence[Outgoing], response: HttpResponse, credentials: Credentials
     ) -> tuple[SendResult, ...]:
         answer = reading.json_object(response.body)
         if response.status >= 300:
@@ -189,11 +189,11 @@ class Infobip(Adapter):
         told = {_id(item): item for item in reading.items(answer, "messages")}
         return tuple(_result(told.get(message.reference.lower(), {}), response) for message in batch)
 
-    def look_up(self, sent: Sent, account: Account) -> HttpRequest | None:
+    def look_up(self, sent: Sent, credentials: Credentials) -> HttpRequest | None:
         message_id = quote(sent.vendor_id or sent.reference, safe="")
-        return _request("GET", f"{LOGS[sent.channel]}?messageId={message_id}", account)
+        return _request("GET", f"{LOGS[sent.channel]}?messageId={message_id}", credentials)
 
-    def parse_look_up(self, sent: Sent, response: HttpResponse, account: Account) -> Found:
+    def parse_look_up(self, sent: Sent, response: HttpResponse, credentials: Credentials) -> Found:
         answer = reading.json_object(response.body)
         results = reading.items(answer, "results")
         if response.status != 200 or not isinstance(answer.get("results"), list):
@@ -206,28 +206,28 @@ class Infobip(Adapter):
             return Found(Presence.CANNOT_TELL)
         return Found(Presence.FOUND, _id(entry), replace(_report(entry), reference=sent.reference))
 
-    def credential_check(self, account: Account) -> HttpRequest | None:
+    def credential_check(self, credentials: Credentials) -> HttpRequest | None:
         """Asks for a bulk that does not exist: the API needs the scope of sending for that, and sends nothing."""
-        return _request("GET", CHECK, account)
+        return _request("GET", CHECK, credentials)
 
-    def parse_credential_check(self, response: HttpResponse, account: Account) -> CredentialCheck:
+    def parse_credential_check(self, response: HttpResponse, credentials: Credentials) -> CredentialCheck:
         if response.status == 403:
             return CredentialCheck(False, "The API key may not send: it lacks the scope sms:message:send")
         no_such_bulk, _ = _fault(reading.json_object(response.body))
         if response.status == 404 and no_such_bulk:
             return CredentialCheck(True, "Infobip accepts the API key")
-        return super().parse_credential_check(response, account)
+        return super().parse_credential_check(response, credentials)
 
-    def verify(self, hook: HookRequest, account: Account) -> None:
+    def verify(self, hook: HookRequest, credentials: Credentials) -> None:
         """Infobip signs nothing in a documented way: what the notification profile adds is compared."""
-        proofs = {PROOF_HEADER: account.secrets.get("hook_secret", "")}
-        if basic := account.secrets.get("hook_basic"):
+        proofs = {PROOF_HEADER: credentials.secrets.get("hook_secret", "")}
+        if basic := credentials.secrets.get("hook_basic"):
             proofs["authorization"] = writing.basic(*basic.split(":", 1))["Authorization"]
         for name, expected in proofs.items():
             if expected and not hmac.compare_digest(expected.encode(), hook.headers.get(name, "").encode()):
                 raise BadSignature(f"the header {name} is missing or wrong")
 
-    def parse_hook(self, hook: HookRequest, account: Account) -> Sequence[Said]:
+    def parse_hook(self, hook: HookRequest, credentials: Credentials) -> Sequence[Said]:
         body = reading.json_object(hook.body)
         results = entries.listed(body, "results")
         told = [item for item in results if not _is_seen(item)]
@@ -239,13 +239,13 @@ class Infobip(Adapter):
         return found
 
 
-def _request(method: str, path: str, account: Account, body: Any = None) -> HttpRequest:
-    base = str(account.settings.get("base_url") or DEFAULT_BASE_URL)
-    headers = {"Authorization": f"App {account.secrets['api_key']}"}
+def _request(method: str, path: str, credentials: Credentials, body: Any = None) -> HttpRequest:
+    base = str(credentials.settings.get("base_url") or DEFAULT_BASE_URL)
+    headers = {"Authorization": f"App {credentials.secrets['api_key']}"}
     return writing.json_request(method, f"{base}{path}", body, headers)
 
 
-def _message(message: Outgoing, account: Account) -> dict[str, Any]:
+def _message(message: Outgoing, credentials: Credentials) -> dict[str, Any]:
     seconds = min(max(int(message.validity), 1), MOST_VALIDITY)
     options: dict[str, Any] = {"validityPeriod": {"amount": seconds, "timeUnit": "SECONDS"}}
     if message.channel is Channel.MMS and message.fallback_text:
@@ -255,7 +255,7 @@ def _message(message: Outgoing, account: Account) -> dict[str, Any]:
         "destinations": [{"to": writing.bare(message.recipient), "messageId": message.reference}],
         "content": _mms(message) if message.channel is Channel.MMS else {"text": message.text},
         "options": options,
-        "webhooks": _webhooks(message, account),
+        "webhooks": _webhooks(message, credentials),
     }
 
 
@@ -268,13 +268,13 @@ def _mms(message: Outgoing) -> dict[str, Any]:
     return {**title, "messageSegments": segments}
 
 
-def _has_proof(account: Account) -> bool:
-    return bool(account.secrets.get("hook_secret") or account.secrets.get("hook_basic"))
+def _has_proof(credentials: Credentials) -> bool:
+    return bool(credentials.secrets.get("hook_secret") or credentials.secrets.get("hook_basic"))
 
 
-def _webhooks(message: Outgoing, account: Account) -> dict[str, Any]:
+def _webhooks(message: Outgoing, credentials: Credentials) -> dict[str, Any]:
     """A proof comes with the account's subscription only: with one, no address of our own is named."""
-    where = {"notify": True} if _has_proof(account) else {"url": account.hook_url}
+    where = {"notify": True} if _has_proof(credentials) else {"url": credentials.hook_url}
     return {
         "delivery": {**where, "intermediateReport": False},
         "contentType": "application/json",

@@ -12,8 +12,8 @@ from vendors.base import About, Adapter, BadPayload, Setting
 from vendors.limits import Limits
 from vendors.meanings import Meaning
 from vendors.values import (
-    Account,
     Channel,
+    Credentials,
     HookReply,
     HookRequest,
     Inbound,
@@ -117,9 +117,9 @@ class LinkMobility(Adapter):
     def limits(self, channel: Channel, settings: Mapping[str, Any]) -> Limits:
         return Limits(names=NAME)
 
-    def build(self, batch: Sequence[Outgoing], account: Account) -> HttpRequest:
+    def build(self, batch: Sequence[Outgoing], credentials: Credentials) -> HttpRequest:
         (message,) = batch
-        base = str(account.settings.get("base_url") or HOSTS[account.settings["region"]])
+        base = str(credentials.settings.get("base_url") or HOSTS[credentials.settings["region"]])
         seconds = min(max(message.validity, LEAST_VALIDITY), MOST_VALIDITY)
         body = {
             "source": message.sender,
@@ -129,19 +129,19 @@ class LinkMobility(Adapter):
             "dcs": "TEXT",  # LINK chooses the alphabet and splits
             "userData": message.text,
             "refId": message.reference,
-            "platformId": account.settings["platform_id"],
-            "platformPartnerId": account.settings["platform_partner_id"],
+            "platformId": credentials.settings["platform_id"],
+            "platformPartnerId": credentials.settings["platform_partner_id"],
             "useDeliveryReport": True,
-            "deliveryReportGates": [account.settings["gate_id"]],
+            "deliveryReportGates": [credentials.settings["gate_id"]],
             "relativeValidityTime": int(seconds * 1000),
             "ignoreResponse": False,  # otherwise the answer may come without an id
             "customParameters": {"replySmsCount": "true"},
         }
-        credentials = writing.basic(account.settings["username"], account.secrets["password"])
-        return writing.json_request("POST", f"{base}/send", body, credentials)
+        headers = writing.basic(credentials.settings["username"], credentials.secrets["password"])
+        return writing.json_request("POST", f"{base}/send", body, headers)
 
     def parse(
-        self, batch: Sequence[Outgoing], response: HttpResponse, account: Account
+        self, batch: Sequence[Outgoing], response: HttpResponse, credentials: Credentials
     ) -> tuple[SendResult, ...]:
         answer = reading.json_object(response.body)
         code, vendor_id = reading.number(answer, "resultCode"), reading.text(answer, "messageId")
@@ -154,18 +154,18 @@ class LinkMobility(Adapter):
         words = reading.text(answer, "description")
         return (meanings.refused(meaning, response, vendor_code=str(code or ""), text=words),)
 
-    def verify(self, hook: HookRequest, account: Account) -> None:
+    def verify(self, hook: HookRequest, credentials: Credentials) -> None:
         """LINK signs nothing: the secret address is the proof."""
 
-    def parse_hook(self, hook: HookRequest, account: Account) -> Sequence[Report | Inbound]:
+    def parse_hook(self, hook: HookRequest, credentials: Credentials) -> Sequence[Report | Inbound]:
         body = reading.json_object(hook.body)
         known = reading.text(body, "id") or reading.text(body, "refId")
         if not known or not reading.text(body, "resultCode"):
             raise BadPayload("no delivery report in JSON")
         return (_report(body),)
 
-    def hook_reply(self, account: Account) -> HookReply:
-        return HookReply(body=str(account.settings.get("gate_reply") or "").encode())
+    def hook_reply(self, credentials: Credentials) -> HookReply:
+        return HookReply(body=str(credentials.settings.get("gate_reply") or "").encode())
 
 
 def _type_of(sender: str) -> str:

@@ -18,8 +18,8 @@ from vendors import meanings, reading, writing
 from vendors.base import About, Adapter, BadPayload, BadSignature, Setting
 from vendors.meanings import Meaning
 from vendors.values import (
-    Account,
     Channel,
+    Credentials,
     HookRequest,
     Inbound,
     Media,
@@ -130,19 +130,19 @@ class MessageBird(Adapter):
         text = "A key has no blanks: paste the key alone, without AccessKey before it"
         return {name: text for name in ("access_key", "signing_key") if " " in values[name]}
 
-    def build(self, batch: Sequence[Outgoing], account: Account) -> HttpRequest:
+    def build(self, batch: Sequence[Outgoing], credentials: Credentials) -> HttpRequest:
         (message,) = batch
         body = {
             "originator": writing.bare(message.sender),
             "recipients": [writing.bare(message.recipient)],
             "body": message.text,
             "reference": message.reference,  # without one no report ever comes
-            **(_mms(message) if message.channel is Channel.MMS else _sms(message, account)),
+            **(_mms(message) if message.channel is Channel.MMS else _sms(message, credentials)),
         }
-        return _request("POST", PATHS[message.channel], account, body)
+        return _request("POST", PATHS[message.channel], credentials, body)
 
     def parse(
-        self, batch: Sequence[Outgoing], response: HttpResponse, account: Account
+        self, batch: Sequence[Outgoing], response: HttpResponse, credentials: Credentials
     ) -> tuple[SendResult, ...]:
         answer = reading.json_object(response.body)
         if response.status >= 300:
@@ -153,12 +153,12 @@ class MessageBird(Adapter):
         parts = reading.number(_recipient(answer), "messagePartCount")
         return (SendResult(Outcome.TAKEN, vendor_id=vendor_id, segments=parts),)
 
-    def poll(self, sent: Sent, account: Account) -> HttpRequest | None:
+    def poll(self, sent: Sent, credentials: Credentials) -> HttpRequest | None:
         if not sent.vendor_id:
             return None
-        return _request("GET", f"{PATHS[sent.channel]}/{quote(sent.vendor_id, safe='')}", account)
+        return _request("GET", f"{PATHS[sent.channel]}/{quote(sent.vendor_id, safe='')}", credentials)
 
-    def parse_poll(self, sent: Sent, response: HttpResponse, account: Account) -> Report | None:
+    def parse_poll(self, sent: Sent, response: HttpResponse, credentials: Credentials) -> Report | None:
         answer = reading.json_object(response.body)
         recipient = _recipient(answer)
         vendor_id = reading.text(answer, "id").lower()
@@ -166,11 +166,11 @@ class MessageBird(Adapter):
             return None
         return _report({**recipient, "id": vendor_id, "reference": reading.text(answer, "reference")})
 
-    def credential_check(self, account: Account) -> HttpRequest | None:
-        return _request("GET", "/balance", account)
+    def credential_check(self, credentials: Credentials) -> HttpRequest | None:
+        return _request("GET", "/balance", credentials)
 
-    def verify(self, hook: HookRequest, account: Account) -> None:
-        key = account.secrets.get("signing_key", "")
+    def verify(self, hook: HookRequest, credentials: Credentials) -> None:
+        key = credentials.secrets.get("signing_key", "")
         if not key:
             return  # the address is the proof
         claims = _claims(hook.headers.get(SIGNATURE, ""), key)
@@ -185,7 +185,7 @@ class MessageBird(Adapter):
             if not hmac.compare_digest(str(claims.get(name) or "").encode(), value.encode()):
                 raise BadSignature(f"the signature is of another {name}")
 
-    def parse_hook(self, hook: HookRequest, account: Account) -> Sequence[Report | Inbound]:
+    def parse_hook(self, hook: HookRequest, credentials: Credentials) -> Sequence[Report | Inbound]:
         # Reports come as GET with all of it in the query; inbound messages as that, a form, or JSON.
         body = reading.json_object(hook.body) if hook.method == "POST" else {}
         fields = body or reading.form(hook)
@@ -201,19 +201,19 @@ class MessageBird(Adapter):
         raise BadPayload("neither a report nor an inbound message")
 
 
-def _request(method: str, path: str, account: Account, body: Any = None) -> HttpRequest:
-    base = str(account.settings.get("base_url") or DEFAULT_BASE_URL)
-    headers = {"Authorization": f"AccessKey {account.secrets['access_key']}"}
+def _request(method: str, path: str, credentials: Credentials, body: Any = None) -> HttpRequest:
+    base = str(credentials.settings.get("base_url") or DEFAULT_BASE_URL)
+    headers = {"Authorization": f"AccessKey {credentials.secrets['access_key']}"}
     if body is not None:
         headers["Content-Type"] = "application/json; charset=UTF-8"
     return writing.json_request(method, f"{base}{path}", body, headers)
 
 
-def _sms(message: Outgoing, account: Account) -> dict[str, Any]:
+def _sms(message: Outgoing, credentials: Credentials) -> dict[str, Any]:
     needs_unicode = segments.count(message.text).encoding == "UCS2"
     return {
         "datacoding": "unicode" if needs_unicode else "plain",
-        "reportUrl": account.hook_url,
+        "reportUrl": credentials.hook_url,
         "validity": max(int(message.validity), 1),
     }
 

@@ -16,8 +16,8 @@ from vendors.base import About, Adapter, BadPayload, BadSignature, Setting
 from vendors.limits import NUMBERS, Limits
 from vendors.meanings import Meaning
 from vendors.values import (
-    Account,
     Channel,
+    Credentials,
     HookRequest,
     Inbound,
     Media,
@@ -134,25 +134,25 @@ class Plivo(Adapter):
             return Limits(text=MOST_TEXT, ucs2_text=MOST_UCS2_TEXT)
         return Limits() if settings.get("powerpack_uuid") else Limits(senders=NUMBERS)
 
-    def build(self, batch: Sequence[Outgoing], account: Account) -> HttpRequest:
+    def build(self, batch: Sequence[Outgoing], credentials: Credentials) -> HttpRequest:
         (message,) = batch
-        pool = account.settings.get("powerpack_uuid")
+        pool = credentials.settings.get("powerpack_uuid")
         body: dict[str, Any] = {
             **({"powerpack_uuid": pool} if pool else {"src": writing.bare(message.sender)}),
             "dst": writing.bare(message.recipient),
             "type": message.channel.value,
-            "url": writing.with_query(account.hook_url, ref=message.reference),
+            "url": writing.with_query(credentials.hook_url, ref=message.reference),
             "method": "POST",
-            "log": account.settings.get("log") or "true",
+            "log": credentials.settings.get("log") or "true",
         }
         if message.text or message.channel is Channel.SMS:
             body["text"] = message.text
         if message.channel is Channel.MMS:
             body["media_urls"] = [file.url for file in message.media]
-        return _request("POST", "Message/", account, body)
+        return _request("POST", "Message/", credentials, body)
 
     def parse(
-        self, batch: Sequence[Outgoing], response: HttpResponse, account: Account
+        self, batch: Sequence[Outgoing], response: HttpResponse, credentials: Credentials
     ) -> tuple[SendResult, ...]:
         (message,) = batch
         answer = reading.json_object(response.body)
@@ -165,10 +165,10 @@ class Plivo(Adapter):
             return (meanings.refused(meanings.INVALID_RECIPIENT, response),)
         return (meanings.unreadable(response),)
 
-    def poll(self, sent: Sent, account: Account) -> HttpRequest | None:
-        return _request("GET", f"Message/{sent.vendor_id}/", account) if sent.vendor_id else None
+    def poll(self, sent: Sent, credentials: Credentials) -> HttpRequest | None:
+        return _request("GET", f"Message/{sent.vendor_id}/", credentials) if sent.vendor_id else None
 
-    def parse_poll(self, sent: Sent, response: HttpResponse, account: Account) -> Report | None:
+    def parse_poll(self, sent: Sent, response: HttpResponse, credentials: Credentials) -> Report | None:
         answer = reading.json_object(response.body)
         word = reading.text(answer, "message_state")
         if response.status != 200 or not word or _uuid(answer, "message_uuid") != sent.vendor_id:
@@ -176,21 +176,21 @@ class Plivo(Adapter):
         units = reading.number(answer, "units")
         return _report(sent.vendor_id, word, reading.text(answer, "error_code"), units, sent.reference)
 
-    def credential_check(self, account: Account) -> HttpRequest | None:
-        return _request("GET", "", account)
+    def credential_check(self, credentials: Credentials) -> HttpRequest | None:
+        return _request("GET", "", credentials)
 
-    def verify(self, hook: HookRequest, account: Account) -> None:
+    def verify(self, hook: HookRequest, credentials: Credentials) -> None:
         if _is_v3(hook.headers):
             names, text = V3, _signed_v3(hook)
         else:
             names, text = V2, _address(hook.url)
         own, main, nonce = (hook.headers.get(name, "") for name in names)
         text += f".{nonce}" if names is V3 else nonce
-        fits = [_fits(given, key, text) for given, key in _claims(own, main, account)]
+        fits = [_fits(given, key, text) for given, key in _claims(own, main, credentials)]
         if not nonce or not any(fits):
             raise BadSignature("no signature fits the call")
 
-    def parse_hook(self, hook: HookRequest, account: Account) -> Sequence[Report | Inbound]:
+    def parse_hook(self, hook: HookRequest, credentials: Credentials) -> Sequence[Report | Inbound]:
         fields = dict(_fields(hook))
         uuid = _uuid(fields, "MessageUUID")
         if not uuid:
@@ -206,10 +206,10 @@ class Plivo(Adapter):
         raise BadPayload("a call about a message that says nothing of it")
 
 
-def _request(method: str, path: str, account: Account, body: Any = None) -> HttpRequest:
-    auth_id = str(account.settings["auth_id"])
-    base = account.settings.get("base_url") or DEFAULT_BASE_URL
-    headers = writing.basic(auth_id, account.secrets["auth_token"])
+def _request(method: str, path: str, credentials: Credentials, body: Any = None) -> HttpRequest:
+    auth_id = str(credentials.settings["auth_id"])
+    base = credentials.settings.get("base_url") or DEFAULT_BASE_URL
+    headers = writing.basic(auth_id, credentials.secrets["auth_token"])
     return writing.json_request(method, f"{base}/v1/Account/{auth_id}/{path}", body, headers)
 
 
@@ -238,11 +238,11 @@ def _is_v3(headers: Mapping[str, str]) -> bool:
     return V3[0] in headers or V3[1] in headers
 
 
-def _claims(own: str, main: str, account: Account) -> Iterable[tuple[str, str]]:
+def _claims(own: str, main: str, credentials: Credentials) -> Iterable[tuple[str, str]]:
     """Each signature with the token that must have made it. A main account has one token for both."""
-    token = account.secrets.get("auth_token", "")
-    is_main = not str(account.settings.get("auth_id", "")).startswith(SUBACCOUNT)
-    main_token = token if is_main else account.secrets.get("main_auth_token", "")
+    token = credentials.secrets.get("auth_token", "")
+    is_main = not str(credentials.settings.get("auth_id", "")).startswith(SUBACCOUNT)
+    main_token = token if is_main else credentials.secrets.get("main_auth_token", "")
     return [(given, key) for given, key in ((own, token), (main, main_token)) if key]
 
 

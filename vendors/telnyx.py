@@ -22,8 +22,8 @@ from vendors.base import About, Adapter, BadPayload, BadSignature, Setting
 from vendors.limits import NUMBERS, Limits
 from vendors.meanings import Meaning
 from vendors.values import (
-    Account,
     Channel,
+    Credentials,
     HookRequest,
     Inbound,
     Media,
@@ -169,41 +169,41 @@ class Telnyx(Adapter):
             return Limits(files=MOST_FILES, senders=NUMBERS)
         return Limits() if settings.get("messaging_profile_id") else Limits(senders=NUMBERS)
 
-    def resend_window(self, account: Account) -> timedelta | None:
+    def resend_window(self, credentials: Credentials) -> timedelta | None:
         return RESEND_WINDOW
 
-    def build(self, batch: Sequence[Outgoing], account: Account) -> HttpRequest:
+    def build(self, batch: Sequence[Outgoing], credentials: Credentials) -> HttpRequest:
         (message,) = batch
         body: dict[str, Any] = {
             "from": message.sender,
             "to": message.recipient,
             "type": message.channel.value.upper(),
-            "webhook_url": writing.with_query(account.hook_url, ref=message.reference),
+            "webhook_url": writing.with_query(credentials.hook_url, ref=message.reference),
             "use_profile_webhooks": False,  # else each report comes twice
         }
         if message.text:
             body["text"] = message.text
-        if _is_name(message.sender) and account.settings.get("messaging_profile_id"):
-            body["messaging_profile_id"] = account.settings["messaging_profile_id"]
+        if _is_name(message.sender) and credentials.settings.get("messaging_profile_id"):
+            body["messaging_profile_id"] = credentials.settings["messaging_profile_id"]
         if message.channel is Channel.MMS:
             body |= _mms(message)
         elif segments.count(message.text).encoding == "UCS2":
             body["encoding"] = "ucs2"  # by default letters would be replaced by others that look alike
-        return _request("POST", "/messages", account, body, {"Idempotency-Key": message.reference})
+        return _request("POST", "/messages", credentials, body, {"Idempotency-Key": message.reference})
 
     def parse(
-        self, batch: Sequence[Outgoing], response: HttpResponse, account: Account
+        self, batch: Sequence[Outgoing], response: HttpResponse, credentials: Credentials
     ) -> tuple[SendResult, ...]:
         answer = reading.json_object(response.body)
         if 200 <= response.status < 300:
             return (_taken(reading.part(answer, "data"), response),)
         return (_refused(_first(answer), response),)
 
-    def poll(self, sent: Sent, account: Account) -> HttpRequest | None:
+    def poll(self, sent: Sent, credentials: Credentials) -> HttpRequest | None:
         """Telnyx knows a message for ten days."""
-        return _request("GET", f"/messages/{quote(sent.vendor_id, safe='')}", account)
+        return _request("GET", f"/messages/{quote(sent.vendor_id, safe='')}", credentials)
 
-    def parse_poll(self, sent: Sent, response: HttpResponse, account: Account) -> Report | None:
+    def parse_poll(self, sent: Sent, response: HttpResponse, credentials: Credentials) -> Report | None:
         message = reading.part(reading.json_object(response.body), "data")
         if response.status != 200 or reading.text(message, "id") != sent.vendor_id:
             return None
@@ -211,14 +211,14 @@ class Telnyx(Adapter):
         reports = _reports(message, reference=sent.reference, moment=moment)
         return reports[0] if reports else None
 
-    def credential_check(self, account: Account) -> HttpRequest | None:
-        return _request("GET", "/balance", account)
+    def credential_check(self, credentials: Credentials) -> HttpRequest | None:
+        return _request("GET", "/balance", credentials)
 
-    def verify(self, hook: HookRequest, account: Account) -> None:
+    def verify(self, hook: HookRequest, credentials: Credentials) -> None:
         stamp = hook.headers.get("telnyx-timestamp", "")
         if not stamp.isdecimal() or len(stamp) > 12 or abs(time.time() - int(stamp)) > SIGNATURE_AGE:
             raise BadSignature("the timestamp is missing or more than five minutes off")
-        key = _public_key(str(account.settings.get("public_key") or ""))
+        key = _public_key(str(credentials.settings.get("public_key") or ""))
         if key is None:
             raise BadSignature("the account has no public key to check the signature with")
         try:
@@ -227,7 +227,7 @@ class Telnyx(Adapter):
         except (ValueError, InvalidSignature):
             raise BadSignature("the signature does not fit the body") from None
 
-    def parse_hook(self, hook: HookRequest, account: Account) -> Sequence[Said]:
+    def parse_hook(self, hook: HookRequest, credentials: Credentials) -> Sequence[Said]:
         event = reading.part(reading.json_object(hook.body), "data")
         kind, message = reading.text(event, "event_type"), reading.part(event, "payload")
         if kind.startswith(LINK_CLICK):
@@ -247,12 +247,12 @@ class Telnyx(Adapter):
 def _request(
     method: str,
     path: str,
-    account: Account,
+    credentials: Credentials,
     body: Mapping[str, Any] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> HttpRequest:
-    base = str(account.settings.get("base_url") or DEFAULT_BASE_URL)
-    given = {**writing.bearer(account.secrets["api_key"]), **(headers or {})}
+    base = str(credentials.settings.get("base_url") or DEFAULT_BASE_URL)
+    given = {**writing.bearer(credentials.secrets["api_key"]), **(headers or {})}
     return writing.json_request(method, f"{base}{path}", body, given)
 
 

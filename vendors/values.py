@@ -60,7 +60,7 @@ class Media:
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class Credentials:
     """What an adapter may know of a connection. Secrets never show in a repr."""
 
     public_id: str

@@ -74,7 +74,7 @@ def ask(connection: Connection) -> CredentialCheck:
 
 def _caution(connection: Connection) -> str:
     try:
-        return registry.adapter(connection.vendor).caution(connection.account())
+        return registry.adapter(connection.vendor).caution(connection.credentials())
     except (SealError, UnknownVendor):
         return ""  # the check itself has said so
 
@@ -82,8 +82,8 @@ def _caution(connection: Connection) -> str:
 def _ask(connection: Connection) -> CredentialCheck:
     try:
         adapter = registry.adapter(connection.vendor)
-        account = connection.account()
-        request = adapter.credential_check(account)
+        credentials = connection.credentials()
+        request = adapter.credential_check(credentials)
     except (SealError, UnknownVendor) as error:
         return CredentialCheck(False, str(error))
     except Exception as error:  # an adapter's bug, or settings it cannot work with
@@ -91,11 +91,11 @@ def _ask(connection: Connection) -> CredentialCheck:
         return CredentialCheck(None, f"the credential check could not be built ({type(error).__name__})")
     if request is None:
         return CredentialCheck(None, f"{adapter.label} cannot be asked about credentials")
-    answer = calls.call(adapter, account, request, deadline=CHECK_SECONDS)
+    answer = calls.call(adapter, credentials, request, deadline=CHECK_SECONDS)
     if isinstance(answer, CallFailure):
         return CredentialCheck(None, f"{adapter.label} could not be reached just now: {answer.text}")
     try:
-        return adapter.parse_credential_check(answer, account)
+        return adapter.parse_credential_check(answer, credentials)
     except Exception:  # an adapter's bug
         logger.exception("credential check could not be read", extra={"vendor": connection.vendor})
         return CredentialCheck(

@@ -16,7 +16,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db import DatabaseError, connection
+from django.db import DatabaseError
+from django.db import connection as database
 from psycopg.types.json import Jsonb
 
 from messaging.contract import wire_shape
@@ -155,4 +156,4 @@ def _run() -> None:
             _seen.pop(hash(one.mark), None)
             logger.warning("shape of a request not written: %s", type(error).__name__)
         finally:
-            connection.close()
+            database.close()

@@ -47,7 +47,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class Books:
     """Where everything is. The counts are of rows; `unaccounted` must be 0."""
 
     accepted: int
@@ -144,8 +144,8 @@ GROUP BY r.effect ORDER BY r.effect
 """
 
 
-def reconcile(*, tenant: Tenant | None = None, since: datetime | None = None) -> Account:
-    """Accounts for every row, of one tenant or all, made at or after `since`."""
+def reconcile(*, tenant: Tenant | None = None, since: datetime | None = None) -> Books:
+    """Bookss for every row, of one tenant or all, made at or after `since`."""
     scope = {"tenant": tenant.pk if tenant else None, "since": since, "grace": GRACE, "shown": SHOWN}
     messages = list(_messages(scope))
     events = fetch(EVENTS, scope | {"states": [state.value for state in EventState]})
@@ -155,7 +155,7 @@ def reconcile(*, tenant: Tenant | None = None, since: datetime | None = None) ->
     by_state: Counter[int] = Counter()
     for row in messages:
         by_state[row.state] += row.n
-    return Account(
+    return Books(
         accepted=by_state.total(),
         final={state.name.lower(): by_state[state] for state in MessageState if state.is_final},
         in_progress={state.name.lower(): by_state[state] for state in MessageState if not state.is_final},

@@ -21,7 +21,7 @@ from messaging.models.lane import DEFAULT_DISPATCH_CAP, Lane
 from messaging.rules import routing
 from messaging.rules.values import LaneKind, UnknownPolicy
 from phone.numbers import NumberError, parse_sender
-from vendors.values import Account, Channel
+from vendors.values import Channel, Credentials
 
 PREFIX = re.compile(r"[1-9][0-9]{0,14}")  # of a number, without + or 00
 
@@ -161,10 +161,12 @@ class Connection(models.Model):
         """Where the vendor sends reports and inbound messages."""
         return f"{settings.PUBLIC_URL}/hooks/{self.vendor}/{self.public_id}"
 
-    def account(self) -> Account:
+    def credentials(self) -> Credentials:
         """What the adapter may know. Raises accounts.crypto.SealError when the secrets cannot be opened."""
-        return replace(self.account_without_secrets(), secrets=self.secrets.reveal())
+        return replace(self.credentials_without_secrets(), secrets=self.secrets.reveal())
 
-    def account_without_secrets(self) -> Account:
+    def credentials_without_secrets(self) -> Credentials:
         """What reading a stored call needs."""
-        return Account(public_id=self.public_id, settings=self.settings, secrets={}, hook_url=self.hook_url)
+        return Credentials(
+            public_id=self.public_id, settings=self.settings, secrets={}, hook_url=self.hook_url
+        )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import psycopg
-from django.db import connection
+from django.db import connection as database
 from psycopg.rows import namedtuple_row
 from psycopg.types.json import JsonbLoader
 
@@ -16,7 +16,7 @@ def fetch(statement: str, params: Mapping[str, Any] | None = None) -> list[Any]:
 
     Raises django.db errors, as the ORM would.
     """
-    with connection.wrap_database_errors, psycopg.Cursor(_raw(), row_factory=namedtuple_row) as cursor:
+    with database.wrap_database_errors, psycopg.Cursor(_raw(), row_factory=namedtuple_row) as cursor:
         cursor.adapters.register_loader("jsonb", JsonbLoader)  # Django's connections leave jsonb a text
         cursor.execute(statement, params)
         return cursor.fetchall() if cursor.description else []
@@ -24,15 +24,15 @@ def fetch(statement: str, params: Mapping[str, Any] | None = None) -> list[Any]:
 
 def change(statement: str, params: Mapping[str, Any] | None = None) -> int:
     """The number of rows that a statement touched."""
-    with connection.wrap_database_errors, psycopg.Cursor(_raw()) as cursor:
+    with database.wrap_database_errors, psycopg.Cursor(_raw()) as cursor:
         cursor.execute(statement, params)
         return cursor.rowcount
 
 
 def _raw() -> psycopg.Connection[Any]:
     """The driver's connection below Django's; making a Django cursor for it would cost as much as the statement."""
-    connection.ensure_connection()
-    connection.validate_no_broken_transaction()
-    raw: psycopg.Connection[Any] | None = connection.connection
+    database.ensure_connection()
+    database.validate_no_broken_transaction()
+    raw: psycopg.Connection[Any] | None = database.connection
     assert raw is not None
     return raw

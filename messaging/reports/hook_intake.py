@@ -13,7 +13,7 @@ from messaging.rules.ids import uuid7
 from messaging.watch import counters
 from vendors import registry
 from vendors.base import Adapter, BadSignature
-from vendors.values import Account, HookReply, HookRequest
+from vendors.values import Credentials, HookReply, HookRequest
 
 STORE = """
 WITH r AS (
@@ -35,7 +35,7 @@ class Receiver:
 
     connection_id: int
     adapter: Adapter
-    account: Account = field(repr=False)
+    account: Credentials = field(repr=False)
 
 
 _receivers: Remembered[tuple[str, str], Receiver | None] = Remembered()
@@ -80,4 +80,4 @@ def _load(vendor: str, public_id: str) -> Receiver | None:
     connection = Connection.objects.filter(vendor=vendor, public_id=public_id).first()
     if connection is None:
         return None
-    return Receiver(connection.pk, registry.adapter(vendor), connection.account())
+    return Receiver(connection.pk, registry.adapter(vendor), connection.credentials())

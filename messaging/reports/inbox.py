@@ -22,7 +22,7 @@ from messaging.watch import counters, seldom
 from outbound.redaction import words
 from vendors import charsets, entries, registry
 from vendors.base import BadPayload
-from vendors.values import Account, Inbound, Report, Said, Status, Unreadable
+from vendors.values import Credentials, Inbound, Report, Said, Status, Unreadable
 
 # Whoever calls an address can call it often: a line about a call has its account as cause, and comes once a minute.
 log = logging.getLogger(__name__)
@@ -107,15 +107,15 @@ def _read_one() -> int:
 def _take(limit: int) -> list[_Call]:
     rows = fetch(TAKE_CALLS, {"limit": limit})
     connections = Connection.objects.in_bulk({row.connection_id for row in rows})
-    return [_read(row, connections[row.connection_id].account_without_secrets()) for row in rows]
+    return [_read(row, connections[row.connection_id].credentials_without_secrets()) for row in rows]
 
 
-def _read(row: Any, account: Account) -> _Call:
+def _read(row: Any, credentials: Credentials) -> _Call:
     call = _Call(row)
     try:
         adapter, hook = registry.adapter(row.vendor), stored_calls.opened(row.call, request=row.request)
-        legible = charsets.legible(hook, lambda fields: adapter.charsets(fields, account))
-        said = adapter.parse_hook(legible.hook, account)
+        legible = charsets.legible(hook, lambda fields: adapter.charsets(fields, credentials))
+        said = adapter.parse_hook(legible.hook, credentials)
     except BadPayload as error:
         call.faults.append(str(error))
         return call

@@ -76,9 +76,9 @@ def _secrets(connection: Connection | None) -> tuple[tuple[str, ...], frozenset[
     """The account's secrets, and the fields in which its vendor's calls prove themselves."""
     if connection is None or connection.vendor not in registry.ADAPTERS:
         return (), frozenset()
-    account = connection.account()
-    names = registry.adapter(connection.vendor).proof_fields(account)
-    return tuple(map(str, account.secrets.values())), frozenset(name.lower() for name in names)
+    credentials = connection.credentials()
+    names = registry.adapter(connection.vendor).proof_fields(credentials)
+    return tuple(map(str, credentials.secrets.values())), frozenset(name.lower() for name in names)
 
 
 def _masked(hook: HookRequest, secrets: Iterable[str], names: Iterable[str]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from messaging.dialling import guards
 from outbound import http
 from outbound.values import CallFailure, HttpRequest, HttpResponse
 from vendors.base import Adapter
-from vendors.values import Account, Token
+from vendors.values import Credentials, Token
 
 EARLY = 60.0  # seconds before its end at which a token is renewed
 UNTOLD = 300.0  # how long one is used whose life nobody told
@@ -32,7 +32,7 @@ _guard = threading.Lock()
 
 
 def call(
-    adapter: Adapter, account: Account, request: HttpRequest, *, deadline: float
+    adapter: Adapter, credentials: Credentials, request: HttpRequest, *, deadline: float
 ) -> HttpResponse | CallFailure:
     """Makes one call within so many seconds, tokens included. Touches no database, raises nothing.
 
@@ -40,7 +40,7 @@ def call(
     credentials themselves is given as the answer to the call.
     """
     until = time.monotonic() + deadline
-    asking = adapter.token_request(account)
+    asking = adapter.token_request(credentials)
     if asking is None:
         return http.call(request, deadline=deadline, guard=guards.for_vendors())
     held = _of(asking)

@@ -26,7 +26,7 @@ from outbound.values import CallFailure, HttpRequest, HttpResponse
 from vendors import registry
 from vendors.base import Adapter
 from vendors.limits import Content, objection
-from vendors.values import Account, Channel, Outcome, SendResult
+from vendors.values import Channel, Credentials, Outcome, SendResult
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ class Call:
     connection: Connection
     adapter: Adapter | None  # None: there is nothing to dial
     batch: tuple[Claimed, ...]
-    account: Account | None = None
+    credentials: Credentials | None = None
     request: HttpRequest | None = field(default=None, repr=False)
     results: tuple[SendResult, ...] = ()
 
@@ -85,31 +85,31 @@ def prepare(claimed: Sequence[Claimed]) -> list[Call]:
 def _calls(connection: Connection, items: Sequence[Claimed]) -> Iterable[Call]:
     try:
         adapter = registry.adapter(connection.vendor)
-        account = connection.account()
+        credentials = connection.credentials()
     except (SealError, registry.UnknownVendor) as error:  # an operator can repair both: the messages wait
         refused = SendResult(
             Outcome.CONFIGURATION, code="credentials_refused", text=str(error), route_fault=True
         )
         yield Call(connection, None, tuple(items), results=(refused,) * len(items))
         return
-    unfit = {item.attempt_id: result for item in items if (result := _unfit(adapter, account, item))}
+    unfit = {item.attempt_id: result for item in items if (result := _unfit(adapter, credentials, item))}
     for item in items:
         if result := unfit.get(item.attempt_id):
-            yield Call(connection, adapter, (item,), account, results=(result,))
+            yield Call(connection, adapter, (item,), credentials, results=(result,))
     fitting = [item for item in items if item.attempt_id not in unfit]
     for batch in _batches(fitting, adapter.batch_size):
-        call = _build(connection, adapter, batch, account)
+        call = _build(connection, adapter, batch, credentials)
         if call.results and len(batch) > 1:  # one message that cannot be built must not take the others along
-            yield from (_build(connection, adapter, (item,), account) for item in batch)
+            yield from (_build(connection, adapter, (item,), credentials) for item in batch)
         else:
             yield call
 
 
-def _unfit(adapter: Adapter, account: Account, item: Claimed) -> SendResult | None:
+def _unfit(adapter: Adapter, credentials: Credentials, item: Claimed) -> SendResult | None:
     """Why the account can never carry the message, known without a call; None: nothing speaks against it."""
     message = item.outgoing
     content = Content(message.text, len(message.media) if message.channel is Channel.MMS else 0)
-    known = adapter.limits(message.channel, account.settings)
+    known = adapter.limits(message.channel, credentials.settings)
     wrong = objection(known, sender=message.sender, content=content)
     if wrong is None:
         return None
@@ -125,9 +125,11 @@ def _batches(items: Sequence[Claimed], size: int) -> Iterable[tuple[Claimed, ...
         yield from (tuple(alike[start : start + size]) for start in range(0, len(alike), size))
 
 
-def _build(connection: Connection, adapter: Adapter, batch: tuple[Claimed, ...], account: Account) -> Call:
+def _build(
+    connection: Connection, adapter: Adapter, batch: tuple[Claimed, ...], credentials: Credentials
+) -> Call:
     try:
-        request = adapter.build([item.outgoing for item in batch], account)
+        request = adapter.build([item.outgoing for item in batch], credentials)
     except Exception as error:  # an adapter's bug: nothing was sent, and the message says so
         log.exception("call could not be built", extra={"vendor": adapter.key})
         text = f"the request could not be built ({type(error).__name__})"
@@ -136,8 +138,8 @@ def _build(connection: Connection, adapter: Adapter, batch: tuple[Claimed, ...],
         failed = SendResult(
             Outcome.PERMANENT, code="build_error", text=text, mms_unsupported=is_mms, route_fault=True
         )
-        return Call(connection, adapter, batch, account, results=(failed,) * len(batch))
-    return Call(connection, adapter, batch, account, request)
+        return Call(connection, adapter, batch, credentials, results=(failed,) * len(batch))
+    return Call(connection, adapter, batch, credentials, request)
 
 
 def _about_to_dial(calls: Sequence[Call]) -> list[Call]:
@@ -157,15 +159,15 @@ def _about_to_dial(calls: Sequence[Call]) -> list[Call]:
 
 def _frozen(call: Call) -> Iterable[tuple[UUID, str]]:
     """Per attempt the bytes that may be sent again; none where a second time would not be recognised."""
-    assert call.request and call.account and call.adapter
-    may_be_resent = call.adapter.resend_window(call.account)
+    assert call.request and call.credentials and call.adapter
+    may_be_resent = call.adapter.resend_window(call.credentials)
     for item in call.batch:
         if not may_be_resent:
             yield item.attempt_id, ""
             continue
         # Alone, even if it goes out in a batch: it may be sent again alone.
         alone = len(call.batch) == 1
-        request = call.request if alone else call.adapter.build([item.outgoing], call.account)
+        request = call.request if alone else call.adapter.build([item.outgoing], call.credentials)
         yield item.attempt_id, seal(json.dumps(exchanges.frozen(request)))
 
 
@@ -179,22 +181,22 @@ def _late(call: Call) -> tuple[SendResult, ...]:
 
 def dial(call: Call, *, deadline: float) -> Dialled:
     """Makes the call. Touches no database, raises nothing: whatever goes wrong is a result."""
-    if call.adapter is None or call.request is None or call.account is None:
+    if call.adapter is None or call.request is None or call.credentials is None:
         return Dialled(call, call.results)
     claimed_at = min(item.claimed_at for item in call.batch)
     if time.monotonic() - claimed_at > settings.ROW_LEASE - deadline - settings.DIAL_MARGIN:
         # The lease may run out before the answer comes: somebody else would call it lost (architecture "Evidence").
         return Dialled(call, _late(call))
-    answer = calls.call(call.adapter, call.account, call.request, deadline=deadline)
+    answer = calls.call(call.adapter, call.credentials, call.request, deadline=deadline)
     outgoing = [item.outgoing for item in call.batch]
-    results = answers.read_send(call.adapter, call.account, outgoing, answer)
+    results = answers.read_send(call.adapter, call.credentials, outgoing, answer)
     status = answer.status if isinstance(answer, HttpResponse) else 0
     return Dialled(call, results, _exchange(call, answer), status)
 
 
 def _exchange(call: Call, answer: HttpResponse | CallFailure) -> exchanges.Exchange:
-    assert call.request is not None and call.account is not None
-    secrets = [str(secret) for secret in call.account.secrets.values()]
+    assert call.request is not None and call.credentials is not None
+    secrets = [str(secret) for secret in call.credentials.secrets.values()]
     owners = [item.attempt_id for item in call.batch]
     return exchanges.exchange(
         RawKind.CALL, call.request, answer, secrets=secrets, connection_id=call.connection.pk, owners=owners

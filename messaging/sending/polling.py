@@ -24,7 +24,7 @@ from outbound.redaction import words
 from outbound.values import CallFailure, HttpRequest, HttpResponse
 from vendors import registry
 from vendors.base import Adapter
-from vendors.values import Account, Channel, Report, Sent
+from vendors.values import Channel, Credentials, Report, Sent
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ class Question:
     row: Any
     connection: Connection
     adapter: Adapter | None = None
-    account: Account | None = None
+    credentials: Credentials | None = None
     sent: Sent | None = None
     request: HttpRequest | None = field(default=None, repr=False)
 
@@ -102,8 +102,8 @@ def _question(row: Any, connection: Connection) -> Question:
     sent = Sent(str(row.attempt_id), row.vendor_id, Channel(row.send_as), row.recipient, row.created_at)
     try:
         adapter = registry.adapter(connection.vendor)
-        account = connection.account()
-        return Question(row, connection, adapter, account, sent, adapter.poll(sent, account))
+        credentials = connection.credentials()
+        return Question(row, connection, adapter, credentials, sent, adapter.poll(sent, credentials))
     except (SealError, registry.UnknownVendor):
         log.error("a report cannot be asked for", extra={"vendor": connection.vendor})
     except Exception:  # an adapter's bug must not keep the others from being asked about
@@ -118,8 +118,8 @@ def let_go(questions: Sequence[Question]) -> None:
 
 def dial(question: Question, *, deadline: float) -> Asked:
     """Asks the vendor. Touches no database."""
-    assert question.request is not None and question.adapter is not None and question.account is not None
-    answer = calls.call(question.adapter, question.account, question.request, deadline=deadline)
+    assert question.request is not None and question.adapter is not None and question.credentials is not None
+    answer = calls.call(question.adapter, question.credentials, question.request, deadline=deadline)
     return Asked(question, answer)
 
 
@@ -145,15 +145,15 @@ def record(asked: Sequence[Asked]) -> int:
 
 def _report(one: Asked) -> Report | None:
     question = one.question
-    assert question.adapter is not None and question.account is not None and question.sent is not None
+    assert question.adapter is not None and question.credentials is not None and question.sent is not None
     if isinstance(one.answer, CallFailure):
         return None
     try:
-        report = question.adapter.parse_poll(question.sent, one.answer, question.account)
+        report = question.adapter.parse_poll(question.sent, one.answer, question.credentials)
     except Exception:
         log.exception("the answer about a report could not be read", extra={"vendor": question.adapter.key})
         return None
-    secrets = [str(secret) for secret in question.account.secrets.values()]
+    secrets = [str(secret) for secret in question.credentials.secrets.values()]
     return replace(report, text=words(report.text, secrets=secrets)) if report else None
 
 
@@ -170,12 +170,12 @@ def _plan(plans: Sequence[tuple[UUID, float | None]]) -> None:
 
 def _exchange(one: Asked) -> exchanges.Exchange:
     question = one.question
-    assert question.request is not None and question.account is not None
+    assert question.request is not None and question.credentials is not None
     return exchanges.exchange(
         RawKind.LOOKUP,
         question.request,
         one.answer,
-        secrets=[str(secret) for secret in question.account.secrets.values()],
+        secrets=[str(secret) for secret in question.credentials.secrets.values()],
         connection_id=question.connection.pk,
         owners=[question.row.attempt_id],
     )

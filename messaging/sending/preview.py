@@ -25,13 +25,13 @@ def preview(connection: Connection, *, shows_hook: bool = True) -> dict[str, Any
     """
     try:
         adapter = registry.adapter(connection.vendor)
-        account = connection.account()
-        request = base.preview(adapter, account)
+        credentials = connection.credentials()
+        request = base.preview(adapter, credentials)
     except (SealError, UnknownVendor) as error:
         raise NoPreview(str(error)) from None
     except Exception as error:  # settings that the adapter cannot work with, or its bug
         logger.exception("a preview could not be built", extra={"vendor": connection.vendor})
         raise NoPreview(f"the call cannot be built ({type(error).__name__})") from None
-    hidden = [*account.secrets.values(), *([] if shows_hook else [connection.public_id])]
+    hidden = [*credentials.secrets.values(), *([] if shows_hook else [connection.public_id])]
     shown: dict[str, Any] = http.trace(request, None, secrets=hidden)["request"]
     return shown

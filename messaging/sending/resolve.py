@@ -24,7 +24,7 @@ from messaging.sending import answers, calls
 from outbound.values import CallFailure, HttpRequest, HttpResponse
 from vendors import registry
 from vendors.base import Adapter
-from vendors.values import Account, Channel, Found, Outcome, Outgoing, Presence, SendResult, Sent
+from vendors.values import Channel, Credentials, Found, Outcome, Outgoing, Presence, SendResult, Sent
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ class Doubt:
     row: Any
     connection: Connection
     adapter: Adapter | None = None
-    account: Account | None = None
+    credentials: Credentials | None = None
     request: HttpRequest | None = field(default=None, repr=False)
     resend: bool = False  # the request is the stored call itself, not a question
     blocked: bool = False  # cannot be asked now, but once an operator has repaired something
@@ -98,7 +98,7 @@ def _doubt(row: Any, connection: Connection) -> Doubt:
         return Doubt(row, connection, blocked=True)
     try:
         adapter = registry.adapter(connection.vendor)
-        account = connection.account()
+        credentials = connection.credentials()
         stored = json.loads(open_(row.frozen)) if row.frozen else None
     except (SealError, registry.UnknownVendor) as error:
         log.error(
@@ -106,19 +106,19 @@ def _doubt(row: Any, connection: Connection) -> Doubt:
         )
         return Doubt(row, connection, blocked=True)
     try:
-        window = adapter.resend_window(account)
+        window = adapter.resend_window(credentials)
         if window and _stored_nothing(row, connection):
             return Doubt(row, connection, undialled=True)
         resend = bool(window and stored and row.age < window.total_seconds() - 2 * settings.CALL_DEADLINE)
         # Asking changes nothing, so it comes first; but an answer that never tells must not use up the window.
         asked = row.absences >= ABSENCES or (resend and row.age > ASK_FIRST * settings.LOOKUP_GAP)
-        question = None if asked else adapter.look_up(_sent(row), account)
+        question = None if asked else adapter.look_up(_sent(row), credentials)
         if question is None and resend and stored:
-            return Doubt(row, connection, adapter, account, exchanges.thawed(stored), resend=True)
-        return Doubt(row, connection, adapter, account, question)
+            return Doubt(row, connection, adapter, credentials, exchanges.thawed(stored), resend=True)
+        return Doubt(row, connection, adapter, credentials, question)
     except Exception:  # an adapter's bug must not keep the other doubts from being asked about
         log.exception("look-up could not be built", extra={"vendor": connection.vendor})
-        return Doubt(row, connection, adapter, account, blocked=True)
+        return Doubt(row, connection, adapter, credentials, blocked=True)
 
 
 def _stored_nothing(row: Any, connection: Connection) -> bool:
@@ -137,8 +137,8 @@ def _sent(row: Any) -> Sent:
 def dial(doubt: Doubt, *, deadline: float) -> Asked:
     """Asks the vendor, or sends the stored bytes again. Touches no database."""
     assert doubt.request is not None
-    adapter, account = _reader(doubt)
-    return Asked(doubt, calls.call(adapter, account, doubt.request, deadline=deadline))
+    adapter, credentials = _reader(doubt)
+    return Asked(doubt, calls.call(adapter, credentials, doubt.request, deadline=deadline))
 
 
 def follow_policy(doubts: Sequence[Doubt]) -> None:
@@ -212,9 +212,9 @@ def record(asked: Sequence[Asked]) -> None:
         _put_off(again)
 
 
-def _reader(doubt: Doubt) -> tuple[Adapter, Account]:
-    assert doubt.adapter is not None and doubt.account is not None
-    return doubt.adapter, doubt.account
+def _reader(doubt: Doubt) -> tuple[Adapter, Credentials]:
+    assert doubt.adapter is not None and doubt.credentials is not None
+    return doubt.adapter, doubt.credentials
 
 
 def _resent(one: Asked) -> SendResult:
@@ -246,12 +246,12 @@ def _evidence(doubt: Doubt, found: Found) -> list[weighing.Evidence]:
 
 
 def _exchange(one: Asked) -> exchanges.Exchange:
-    assert one.doubt.request is not None and one.doubt.account is not None
+    assert one.doubt.request is not None and one.doubt.credentials is not None
     return exchanges.exchange(
         RawKind.CALL if one.doubt.resend else RawKind.LOOKUP,
         one.doubt.request,
         one.answer,
-        secrets=[str(secret) for secret in one.doubt.account.secrets.values()],
+        secrets=[str(secret) for secret in one.doubt.credentials.secrets.values()],
         connection_id=one.doubt.connection.pk,
         owners=[one.doubt.row.attempt_id],
     )

@@ -15,7 +15,7 @@ from messaging.sending import answers, calls
 from outbound.values import HttpResponse
 from vendors import registry
 from vendors.base import Adapter
-from vendors.values import Account, Channel, Outcome, Outgoing, Report, Sent
+from vendors.values import Channel, Credentials, Outcome, Outgoing, Report, Sent
 
 LOOK_EVERY = 5.0  # seconds
 
@@ -38,7 +38,7 @@ def send(
     sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[Step]:
     """Sends one SMS through an account and follows it for so many seconds. `sender` and `recipient` are canonical."""
-    adapter, account = registry.adapter(connection.vendor), connection.account()
+    adapter, credentials = registry.adapter(connection.vendor), connection.credentials()
     message = Outgoing(
         reference=str(uuid7()),
         message_id=str(uuid7()),
@@ -48,22 +48,22 @@ def send(
         text=text,
         validity=connection.validity.total_seconds(),
     )
-    request = adapter.build([message], account)
-    answer = calls.call(adapter, account, request, deadline=settings.CALL_DEADLINE)
-    (result,) = answers.read_send(adapter, account, [message], answer)
+    request = adapter.build([message], credentials)
+    answer = calls.call(adapter, credentials, request, deadline=settings.CALL_DEADLINE)
+    (result,) = answers.read_send(adapter, credentials, [message], answer)
     if result.outcome is not Outcome.TAKEN:
         words = " ".join(word for word in (result.code, result.vendor_code, result.text) if word)
         yield Step(f"{adapter.label} did not take it ({result.outcome}): {words}", good=False)
         return
     yield Step(f"{adapter.label} took it as {result.vendor_id or message.reference}")
     sent = Sent(message.reference, result.vendor_id, Channel.SMS, recipient, timezone.now())
-    yield from _follow(adapter, account, sent, seconds=seconds, sleep=sleep)
+    yield from _follow(adapter, credentials, sent, seconds=seconds, sleep=sleep)
 
 
 def _follow(
-    adapter: Adapter, account: Account, sent: Sent, *, seconds: float, sleep: Callable[[float], None]
+    adapter: Adapter, credentials: Credentials, sent: Sent, *, seconds: float, sleep: Callable[[float], None]
 ) -> Iterator[Step]:
-    request = adapter.poll(sent, account)
+    request = adapter.poll(sent, credentials)
     if request is None:
         yield Step(
             f"{adapter.label} cannot be asked for its status: the report comes by hook only", good=True
@@ -71,8 +71,8 @@ def _follow(
         return
     until, told = time.monotonic() + seconds, ""
     while time.monotonic() < until:
-        answer = calls.call(adapter, account, request, deadline=settings.CALL_DEADLINE)
-        report = adapter.parse_poll(sent, answer, account) if isinstance(answer, HttpResponse) else None
+        answer = calls.call(adapter, credentials, request, deadline=settings.CALL_DEADLINE)
+        report = adapter.parse_poll(sent, answer, credentials) if isinstance(answer, HttpResponse) else None
         if report and report.vendor_status != told:
             told = report.vendor_status
             yield _step(report)

@@ -6,7 +6,8 @@ import logging
 import threading
 import time
 
-from django.db import DatabaseError, connection
+from django.db import DatabaseError
+from django.db import connection as database
 
 from messaging.models.statement import fetch
 
@@ -53,5 +54,5 @@ def _compare_once() -> float:
         log.debug("clock not compared", extra={"error": type(error).__name__})
         return AGAIN
     finally:
-        connection.close()
+        database.close()
     return COMPARE_EVERY

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, close_old_connections, connection
+from django.db import InterfaceError, OperationalError, close_old_connections
+from django.db import connection as database
 from django.utils import timezone
 from django_q.brokers.orm import ORM
 from django_q.models import OrmQ
@@ -45,7 +46,7 @@ class Bells(ORM):  # type: ignore[misc]
     @staticmethod
     def get_connection(list_key: str | None = None) -> Any:
         """The bells, without asking the database whether it is there."""
-        if not connection.in_atomic_block:
+        if not database.in_atomic_block:
             close_old_connections()
         return OrmQ.objects
 
@@ -57,7 +58,7 @@ class Bells(ORM):  # type: ignore[misc]
             if not self.away:
                 log.warning("database away", extra={"error": type(error).__name__})
             self.away = True
-            connection.close()
+            database.close()
             time.sleep(OUTAGE)
             return None
         self.away = False
@@ -69,7 +70,7 @@ class Bells(ORM):  # type: ignore[misc]
             super().delete(task_id)
         except (OperationalError, InterfaceError) as error:
             log.warning("database away", extra={"error": type(error).__name__})
-            connection.close()
+            database.close()
 
 
 def ring(task: str, *args: object, queue: str) -> None:

@@ -15,7 +15,8 @@ from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, connection
+from django.db import InterfaceError, OperationalError
+from django.db import connection as database
 
 from messaging.callbacks import posting
 from messaging.models import Connection
@@ -244,7 +245,7 @@ class Pump:
     def outlast(self, error: Exception) -> None:
         """The database is away: what is in flight flies on, and nothing is forgotten."""
         log.warning("database away", extra={"error": type(error).__name__})
-        connection.close()
+        database.close()
         time.sleep(OUTAGE)
 
     def land(self, beat: Callable[[], bool]) -> None:

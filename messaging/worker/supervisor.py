@@ -14,7 +14,8 @@ from pathlib import Path
 from uuid import uuid4
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, connection
+from django.db import InterfaceError, OperationalError
+from django.db import connection as database
 
 from messaging.evidence import failover
 from messaging.queues import destinations
@@ -78,7 +79,7 @@ class Supervisor:
                 self.tick()
             except (OperationalError, InterfaceError) as error:
                 log.warning("database away", extra={"error": type(error).__name__})
-                connection.close()
+                database.close()
                 self.last_alive = time.monotonic()
                 self.stop.wait(1)
             except Exception:  # a bug in one sweep must not stop the ringing
@@ -207,7 +208,7 @@ class Supervisor:
             return bool(slots.busy(self.name))
         except (OperationalError, InterfaceError):
             log.warning("database away while stopping")
-            connection.close()
+            database.close()
             return True
 
     def end_cluster(self) -> None:

@@ -11,7 +11,8 @@ from django import forms
 from django.contrib import admin
 from django.core import serializers
 from django.core.exceptions import FieldError, ValidationError
-from django.db import connection, models
+from django.db import connection as database
+from django.db import models
 from django.template import Context, Template
 from django.test.utils import isolate_apps
 
@@ -44,7 +45,7 @@ def _keys(settings: Any) -> None:
 
 @pytest.fixture
 def vault(db: None) -> type[Vault]:
-    with connection.cursor() as cursor:
+    with database.cursor() as cursor:
         cursor.execute(
             "create temporary table test_vault (id bigserial primary key, name text not null,"
             " token text not null, spare text, parts text not null) on commit drop"
@@ -53,7 +54,7 @@ def vault(db: None) -> type[Vault]:
 
 
 def _stored(column: str) -> str:
-    with connection.cursor() as cursor:
+    with database.cursor() as cursor:
         cursor.execute(f"select {column} from test_vault")  # noqa: S608 - a name of this file
         return str(cursor.fetchone()[0])
 

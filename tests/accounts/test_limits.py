@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection as database
 
 from accounts import limits
 from accounts.authentication import TenantSnapshot
@@ -41,7 +41,7 @@ def spent(snapshot: TenantSnapshot, tries: int) -> int:
 
 def let_pass(snapshot: TenantSnapshot, seconds: float) -> None:
     """As if that much time had gone by, here and at the server."""
-    with connection.cursor() as cursor:
+    with database.cursor() as cursor:
         cursor.execute(
             "UPDATE accounts_rate_bucket SET refilled_at = refilled_at - make_interval(secs => %s)"
             " WHERE tenant_id = %s",

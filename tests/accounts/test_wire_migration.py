@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 
 import pytest
-from django.db import connection
+from django.db import connection as database
 
 from accounts.models import Tenant
 from tests.factories import make_tenant
@@ -26,7 +26,7 @@ CARRY_OVER = import_module("accounts.migrations.0005_wire_profile").CARRY_OVER
 )
 def test_the_switches_are_carried_over(bearer: bool, bare: bool, profile: dict[str, object]) -> None:
     tenant = make_tenant()
-    with connection.cursor() as cursor:
+    with database.cursor() as cursor:
         cursor.execute(
             "UPDATE accounts_tenant SET bearer_prefix = %s, inbound_bare_array = %s WHERE id = %s",
             [bearer, bare, tenant.pk],

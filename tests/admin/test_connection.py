@@ -16,7 +16,7 @@ from simulator.adapter import Simulator
 from tests.factories import make_connection, make_message, make_tenant
 from vendors import registry
 from vendors.base import Setting
-from vendors.values import Account, Channel, CredentialCheck
+from vendors.values import Channel, CredentialCheck, Credentials
 
 pytestmark = pytest.mark.django_db
 
@@ -346,9 +346,9 @@ def test_a_preview_is_for_those_who_may_change_the_account(admin_client: Client,
 
 def test_the_hook_address_can_be_copied(admin_client: Client) -> None:
     connection = make_connection()
-    account: Account = connection.account()
+    credentials: Credentials = connection.credentials()
     page = admin_client.get(reverse(f"{PAGE}_change", args=[connection.pk])).content.decode()
-    assert f"<code>{account.hook_url}</code>" in page
+    assert f"<code>{credentials.hook_url}</code>" in page
 
 
 @pytest.mark.parametrize(

@@ -55,16 +55,16 @@ def break_rows(statement: str, *, without: str = "", **params: Any) -> None:
 
 
 def found() -> list[tuple[str, UUID, str]]:
-    account = reconcile()
-    assert account.unaccounted == len(account.findings)
-    assert all(finding.text == WHY[finding.why] for finding in account.findings)
-    return [(finding.what, finding.id, finding.why) for finding in account.findings]
+    books = reconcile()
+    assert books.unaccounted == len(books.findings)
+    assert all(finding.text == WHY[finding.why] for finding in books.findings)
+    return [(finding.what, finding.id, finding.why) for finding in books.findings]
 
 
 def test_an_empty_system_is_accounted_for() -> None:
-    account = reconcile()
-    assert (account.accepted, account.unaccounted, account.findings, account.stalled) == (0, 0, (), 0)
-    assert sum(account.final.values()) + sum(account.in_progress.values()) == 0
+    books = reconcile()
+    assert (books.accepted, books.unaccounted, books.findings, books.stalled) == (0, 0, (), 0)
+    assert sum(books.final.values()) + sum(books.in_progress.values()) == 0
 
 
 def test_every_sound_state_is_accounted_for() -> None:
@@ -72,18 +72,18 @@ def test_every_sound_state_is_accounted_for() -> None:
         sound(state)
     for state in EventState:
         factories.make_event(sound_without_event(), state=state, acked_at=NOW)
-    account = reconcile()
-    assert (account.unaccounted, account.stalled, account.maybe_twice, account.resent) == (0, 0, 0, 0)
-    assert account.accepted == len(S) + len(EventState)
-    assert account.accepted == sum(account.final.values()) + sum(account.in_progress.values())
-    assert account.in_progress == {"accepted": 1, "sending": 1, "retrying": 1, "uncertain": 1, "sent": 1}
-    assert account.final == {
+    books = reconcile()
+    assert (books.unaccounted, books.stalled, books.maybe_twice, books.resent) == (0, 0, 0, 0)
+    assert books.accepted == len(S) + len(EventState)
+    assert books.accepted == sum(books.final.values()) + sum(books.in_progress.values())
+    assert books.in_progress == {"accepted": 1, "sending": 1, "retrying": 1, "uncertain": 1, "sent": 1}
+    assert books.final == {
         "delivered": 1 + len(EventState),
         **dict.fromkeys(
             ["undelivered", "expired", "rejected", "failed", "unconfirmed", "cancelled", "refused"], 1
         ),
     }
-    assert account.events == {"due": 1, "leased": 1, "acked": 1 + 6, "dead": 1}
+    assert books.events == {"due": 1, "leased": 1, "acked": 1 + 6, "dead": 1}
 
 
 def sound_without_event() -> Message:
@@ -210,9 +210,9 @@ def test_owing_follows_the_contract() -> None:
 
 def test_a_setting_that_changed_since_says_nothing_about_the_past() -> None:
     message = sound(S.UNCONFIRMED)
-    account = Connection.objects.get(pk=message.connection_id)
-    account.fail_unconfirmed = True
-    account.save()
+    books = Connection.objects.get(pk=message.connection_id)
+    books.fail_unconfirmed = True
+    books.save()
     assert found() == []
 
 
@@ -247,9 +247,9 @@ def test_leases_that_nobody_sweeps_are_stalled_but_owned() -> None:
         past = datetime.now(UTC) - timedelta(seconds=seconds)
         Message.objects.filter(pk=message.pk).update(due_at=past)
         Event.objects.filter(pk=event.pk).update(state=EventState.LEASED, lease=uuid7(), lease_until=past)
-        account = reconcile()
-        assert (account.stalled, account.unaccounted) == (stalled, 0)
-    rows = [(row.what, row.id, row.why) for row in account.stalled_rows]
+        books = reconcile()
+        assert (books.stalled, books.unaccounted) == (stalled, 0)
+    rows = [(row.what, row.id, row.why) for row in books.stalled_rows]
     assert rows == [("message", message.pk, "stalled"), ("event", event.pk, "stalled")]
 
 
@@ -259,9 +259,9 @@ def test_overdue_rows_are_information() -> None:
         sound(state, due_at=past)
     sound(S.ACCEPTED, due_at=datetime.now(UTC) - timedelta(seconds=30))
     Event.objects.update(state=EventState.DUE, due_at=past)
-    account = reconcile()
-    assert account.overdue == {"messages": 4, "events": 1}
-    assert (account.unaccounted, account.stalled) == (0, 0)
+    books = reconcile()
+    assert books.overdue == {"messages": 4, "events": 1}
+    assert (books.unaccounted, books.stalled) == (0, 0)
 
 
 @pytest.mark.parametrize(
@@ -285,8 +285,8 @@ def test_what_may_have_been_sent_twice(
     for outcome, status in zip(outcomes, statuses, strict=True):
         factories.make_attempt(message, outcome=outcome, status=status)
     factories.make_event(message)
-    account = reconcile()
-    assert (account.maybe_twice, account.unaccounted) == (twice, 0)
+    books = reconcile()
+    assert (books.maybe_twice, books.unaccounted) == (twice, 0)
 
 
 def test_the_rest_is_counted() -> None:
@@ -299,23 +299,23 @@ def test_the_rest_is_counted() -> None:
     for n, effect in enumerate(Effect):
         fields = {"status": Status.DELIVERED, "received_at": NOW, "effect": effect, "digest": bytes([n]) * 32}
         Report.objects.create(raw_id=uuid7(), **common, **fields)
-    account = reconcile()
-    assert account.inbox == {"waiting": 1, "parked": 2}
-    assert account.reports == {"contradiction": 1, "orphan": 1, "unknown_status": 1, "unmatched": 1}
-    assert (account.resent, account.unaccounted) == (1, 0)
+    books = reconcile()
+    assert books.inbox == {"waiting": 1, "parked": 2}
+    assert books.reports == {"contradiction": 1, "orphan": 1, "unknown_status": 1, "unmatched": 1}
+    assert (books.resent, books.unaccounted) == (1, 0)
 
 
 def test_one_tenant_and_one_period() -> None:
     old, new = datetime.now(UTC) - timedelta(days=2), datetime.now(UTC)
     mine = factories.make_connection()
-    for account in (mine, factories.make_connection()):
+    for books in (mine, factories.make_connection()):
         for at in (old, new):
-            message = sound(S.DELIVERED, connection=account, created_at=at)
+            message = sound(S.DELIVERED, connection=books, created_at=at)
             Event.objects.filter(message=message).update(created_at=at)
             lose_content(message)
-            Inbox.objects.create(raw_id=uuid7(), raw_at=at, connection=account)
+            Inbox.objects.create(raw_id=uuid7(), raw_at=at, connection=books)
             fields = {"received_at": at, "effect": Effect.ORPHAN, "digest": message.pk.bytes * 2}
-            Report.objects.create(raw_id=uuid7(), raw_at=at, connection=account, status=Status.SENT, **fields)
+            Report.objects.create(raw_id=uuid7(), raw_at=at, connection=books, status=Status.SENT, **fields)
     for scope, n in (({}, 4), ({"tenant": mine.tenant}, 2), ({"since": new}, 2)):
         seen = reconcile(**scope)  # type: ignore[arg-type]
         assert (seen.accepted, seen.unaccounted, len(seen.findings)) == (n, n, n)
@@ -336,8 +336,8 @@ def test_pages_miss_nothing_and_count_nothing_twice(monkeypatch: pytest.MonkeyPa
 def test_only_the_first_findings_are_named() -> None:
     for _ in range(25):
         lose_content(sound(S.ACCEPTED))
-    account = reconcile()
-    assert (account.unaccounted, len(account.findings)) == (25, 20)
+    books = reconcile()
+    assert (books.unaccounted, len(books.findings)) == (25, 20)
 
 
 def test_it_reads_only() -> None:

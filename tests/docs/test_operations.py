@@ -9,7 +9,7 @@ from dataclasses import fields
 
 import pytest
 from django.core.management import get_commands, load_command_class
-from django.db import connection
+from django.db import connection as database
 from prometheus_client import CollectorRegistry, Counter, generate_latest
 
 from connector.health import Readiness
@@ -70,7 +70,7 @@ def test_each_field_of_readyz_has_a_row():
     [pytest.param(sql, id=sql.split(" FROM ")[-1][:40]) for sql in blocks(RUNBOOK, "sql").values()],
 )
 def test_statements_run(statement: str):
-    with connection.cursor() as cursor:
+    with database.cursor() as cursor:
         cursor.execute(statement)
         assert cursor.description is not None
 

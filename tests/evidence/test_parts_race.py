@@ -4,7 +4,8 @@ import threading
 from datetime import UTC, datetime
 
 import pytest
-from django.db import connection, transaction
+from django.db import connection as database
+from django.db import transaction
 
 from messaging.models import Message, Report
 from messaging.reports import matching
@@ -33,7 +34,7 @@ def part_delivered(attempt, part: int) -> None:
 
 
 def somebody_waits() -> bool:
-    with connection.cursor() as cursor:
+    with database.cursor() as cursor:
         cursor.execute(WAITS_FOR_ME)
         return cursor.fetchone() is not None
 
@@ -50,7 +51,7 @@ def test_the_last_part_makes_it_delivered_whoever_applies_it() -> None:
         try:
             applied.append(matching.apply(limit=1))
         finally:
-            connection.close()
+            database.close()
 
     other = threading.Thread(target=second)
     with transaction.atomic():

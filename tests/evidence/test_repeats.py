@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import connection, transaction
+from django.db import connection as database
+from django.db import transaction
 
 from accounts.crypto import Sealed
 from messaging.evidence.repeats import WINDOW
@@ -156,7 +157,7 @@ def test_two_pumps_do_not_both_take_a_repeat_for_new() -> None:
             Inbox.objects.filter(pk=other.pk).update(due_at=START)
             inbox.read()
         finally:
-            connection.close()
+            database.close()
 
     with transaction.atomic():
         inbox.read()

@@ -18,7 +18,7 @@ from messaging.reports import hook_intake, inbox, stored_calls
 from tests.factories import make_connection
 from vendors import charsets, registry
 from vendors.base import Adapter
-from vendors.values import Account, HookRequest
+from vendors.values import Credentials, HookRequest
 
 FORM = "application/x-www-form-urlencoded"
 MO = "type=mo&id=1&from=421900000787&to=12345"
@@ -27,7 +27,7 @@ CYRILLIC = "Привет"
 
 @pytest.fixture(autouse=True)
 def trusting(monkeypatch: pytest.MonkeyPatch) -> None:
-    def believe(self: Adapter, hook: HookRequest, account: Account) -> None:
+    def believe(self: Adapter, hook: HookRequest, credentials: Credentials) -> None:
         return None
 
     for adapter in registry.ADAPTERS.values():

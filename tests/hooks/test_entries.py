@@ -18,7 +18,7 @@ from messaging.watch import seldom
 from tests.factories import make_connection
 from vendors import registry
 from vendors.base import Adapter
-from vendors.values import Account, HookRequest
+from vendors.values import Credentials, HookRequest
 
 pytestmark = pytest.mark.django_db
 
@@ -113,7 +113,7 @@ SETTINGS = {
 def trusting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Proofs are the matter of other tests."""
 
-    def believe(self: Adapter, hook: HookRequest, account: Account) -> None:
+    def believe(self: Adapter, hook: HookRequest, credentials: Credentials) -> None:
         return None
 
     for adapter in registry.ADAPTERS.values():

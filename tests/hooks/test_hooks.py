@@ -21,7 +21,7 @@ from tests.factories import make_connection
 from tests.postgres_proxy import counting_relay, in_other_process_settings
 from vendors import registry
 from vendors.base import Adapter, BadSignature
-from vendors.values import Account, HookReply, HookRequest, Outgoing, SendResult
+from vendors.values import Credentials, HookReply, HookRequest, Outgoing, SendResult
 
 SECRET = "s3cret-of-the-parrot"
 
@@ -33,13 +33,13 @@ class Parrot(Adapter):
     label = "Parrot"
     seen: ClassVar[list[HookRequest]] = []
 
-    def build(self, batch: Sequence[Outgoing], account: Account) -> HttpRequest:
+    def build(self, batch: Sequence[Outgoing], credentials: Credentials) -> HttpRequest:
         raise AssertionError
 
     def parse(self, batch: Sequence[Outgoing], response: HttpResponse) -> tuple[SendResult, ...]:
         raise AssertionError
 
-    def verify(self, hook: HookRequest, account: Account) -> None:
+    def verify(self, hook: HookRequest, credentials: Credentials) -> None:
         self.seen.append(hook)
         if hook.query.get("proof") == "wrong":
             raise BadSignature("the word is wrong")
@@ -47,7 +47,7 @@ class Parrot(Adapter):
     def parse_hook(self, hook: HookRequest) -> Sequence[Any]:
         raise AssertionError("nothing is read while the vendor waits")
 
-    def hook_reply(self, account: Account) -> HookReply:
+    def hook_reply(self, credentials: Credentials) -> HookReply:
         return HookReply(202, b"<ok/>", "text/xml")
 
 
@@ -278,7 +278,7 @@ def test_secrets_that_cannot_be_opened_are_ours_to_mend(
 
 
 def test_a_crash_is_503(client: Client, connection: Connection, monkeypatch: pytest.MonkeyPatch):
-    def crash(self: Parrot, hook: HookRequest, account: Account) -> None:
+    def crash(self: Parrot, hook: HookRequest, credentials: Credentials) -> None:
         raise RuntimeError("broken")
 
     monkeypatch.setattr(Parrot, "verify", crash)

@@ -210,11 +210,11 @@ def test_what_postgresql_cannot_store_is_replaced() -> None:
 
 @pytest.mark.django_db
 def test_postgresql_takes_it() -> None:
-    from django.db import connection
+    from django.db import connection as database
 
     text = _huge(9)
     seen = trace(_request(headers={text: text}, body=text.encode("utf-8", "surrogatepass")), None, secrets=[])
-    with connection.cursor() as cursor:
+    with database.cursor() as cursor:
         cursor.execute("select %s::jsonb", [json.dumps(seen)])
         assert cursor.fetchone() is not None
 

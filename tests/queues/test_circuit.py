@@ -7,7 +7,8 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
-from django.db import connection, transaction
+from django.db import connection as database
+from django.db import transaction
 from django.utils import timezone
 
 from messaging.models import Connection, Destination, Event, Lane, Message
@@ -249,7 +250,7 @@ def test_mixed_news_of_two_pumps_do_not_deadlock() -> None:
             errors.append(error)
             barrier.abort()
         finally:
-            connection.close()
+            database.close()
 
     threads = [threading.Thread(target=pump, args=pair) for pair in (lanes, lanes[::-1])]
     for thread in threads:
@@ -269,14 +270,14 @@ def test_a_closing_does_not_hold_up_new_events_and_messages() -> None:
 
     def insert() -> None:
         try:
-            with transaction.atomic(), connection.cursor() as cursor:
+            with transaction.atomic(), database.cursor() as cursor:
                 cursor.execute("SET LOCAL lock_timeout = '3s'")
                 factories.make_event(message, lane=lane)
                 factories.make_message(connection=account)
         except BaseException as error:
             errors.append(error)
         finally:
-            connection.close()
+            database.close()
 
     with transaction.atomic():
         circuit.note({lane.pk: [FAULT, OK], account.lane_id: [OK, FAULT]})

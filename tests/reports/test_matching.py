@@ -32,7 +32,7 @@ from messaging.rules.values import Effect, MessageState
 from simulator.adapter import Simulator
 from tests import factories
 from vendors import registry
-from vendors.values import Account, HookRequest, Inbound, Outcome, SendResult, Status
+from vendors.values import Credentials, HookRequest, Inbound, Outcome, SendResult, Status
 from vendors.values import Report as Told
 
 pytestmark = pytest.mark.django_db
@@ -271,7 +271,7 @@ class Bulk(Simulator):
 
     key = "bulk"
 
-    def parse_hook(self, hook: HookRequest, account: Account) -> Sequence[Told | Inbound]:
+    def parse_hook(self, hook: HookRequest, credentials: Credentials) -> Sequence[Told | Inbound]:
         items = json.loads(hook.body)
         if items == "raise":
             raise RuntimeError("a bug of the adapter")

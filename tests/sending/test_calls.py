@@ -13,18 +13,18 @@ import pytest
 from messaging.sending import calls
 from outbound.values import CallFailure, HttpRequest, HttpResponse
 from tests.stand_ins import Strange, Vendor, vendor_on_loopback
-from vendors.values import Account
+from vendors.values import Credentials
 
-CLIENT = Account(public_id="pub", settings={}, secrets={"client_secret": "s3cret"})
+CLIENT = Credentials(public_id="pub", settings={}, secrets={"client_secret": "s3cret"})
 TOKEN_PATH, SEND_PATH = "/token", "/send"
 
 
 class WithTokens(Strange):
     """A vendor with OAuth 2.0."""
 
-    def token_request(self, account: Account) -> HttpRequest | None:
+    def token_request(self, credentials: Credentials) -> HttpRequest | None:
         return HttpRequest(
-            "POST", f"{self.url}{TOKEN_PATH}", {"Authorization": account.secrets["client_secret"]}
+            "POST", f"{self.url}{TOKEN_PATH}", {"Authorization": credentials.secrets["client_secret"]}
         )
 
 
@@ -39,9 +39,9 @@ def token(value: str, seconds: int = 3600) -> dict[str, object]:
     return {"access_token": value, "token_type": "bearer", "expires_in": seconds}
 
 
-def send(vendor: Vendor, account: Account = CLIENT) -> HttpResponse | CallFailure:
+def send(vendor: Vendor, credentials: Credentials = CLIENT) -> HttpResponse | CallFailure:
     request = HttpRequest("POST", f"{vendor.url}{SEND_PATH}", {"X-Ours": "1"}, b"{}")
-    return calls.call(WithTokens(url=vendor.url), account, request, deadline=2.0)
+    return calls.call(WithTokens(url=vendor.url), credentials, request, deadline=2.0)
 
 
 def paths(vendor: Vendor) -> list[str]:

@@ -85,7 +85,7 @@ def test_a_gateway_that_reports_nothing(changed: dict[str, str], silent: bool) -
     values = {"preset": "kannel", "base_url": "http://127.0.0.1:1", "username": "u", "password": "p"}
     connection = saved("http_generic", values)
     connection.settings |= changed
-    caution = adapter.caution(connection.account())
+    caution = adapter.caution(connection.credentials())
     assert caution == (
         "its settings read no delivery reports: each message ends unconfirmed" if silent else ""
     )

@@ -14,10 +14,10 @@ from outbound.values import CallFailure, HttpRequest
 from tests.outbound.servers import reply, serving
 from vendors import registry
 from vendors.base import SettingsError
-from vendors.values import Account
+from vendors.values import Credentials
 
 TWILIO = registry.adapter("twilio")
-ACCOUNT = Account(public_id="x", settings={}, secrets={})
+ACCOUNT = Credentials(public_id="x", settings={}, secrets={})
 
 
 @pytest.fixture

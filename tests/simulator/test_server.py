@@ -20,8 +20,8 @@ from simulator.listener import Call, Listener, PortTaken, Reply
 from tests.waiting import eventually
 from vendors.base import BadSignature
 from vendors.values import (
-    Account,
     Channel,
+    Credentials,
     HookRequest,
     Inbound,
     Outcome,
@@ -58,11 +58,11 @@ class Hook:
             assert self.changed.wait_for(lambda: len(self.calls) >= count, timeout=10)
             return list(self.calls)
 
-    def heard(self, account: Account, call: Call) -> Report | Inbound:
+    def heard(self, credentials: Credentials, call: Call) -> Report | Inbound:
         """The call as the adapter proves and reads it."""
-        request = HookRequest(call.method, account.hook_url, "", {}, call.headers, call.body)
-        ADAPTER.verify(request, account)
-        (item,) = ADAPTER.parse_hook(request, account)
+        request = HookRequest(call.method, credentials.hook_url, "", {}, call.headers, call.body)
+        ADAPTER.verify(request, credentials)
+        (item,) = ADAPTER.parse_hook(request, credentials)
         return item
 
 
@@ -88,8 +88,8 @@ def carrier(path: Path, *, key: str = KEY, delay: float = 0.02) -> Iterator[List
 
 def account(
     listener: Listener, hook: Hook | None = None, *, key: str = KEY, capability: str = "look_up"
-) -> Account:
-    return Account(
+) -> Credentials:
+    return Credentials(
         public_id="pub",
         settings={"base_url": f"{listener.url}/accounts/demo", "capability": capability},
         secrets={"api_key": key},
@@ -127,7 +127,7 @@ def dial(request: HttpRequest | None, *, timeout: float = 5.0) -> HttpResponse:
     return HttpResponse(answer.status, answer.headers, answer.body)
 
 
-def send(to: Account, message: Outgoing, *, timeout: float = 5.0) -> SendResult:
+def send(to: Credentials, message: Outgoing, *, timeout: float = 5.0) -> SendResult:
     (result,) = ADAPTER.parse([message], dial(ADAPTER.build([message], to), timeout=timeout), to)
     return result
 

@@ -16,8 +16,8 @@ from tests.vendors.specs import conforms
 from vendors.bandwidth import ERRORS, REFUSALS, SEARCHED, SEARCHED_FAILED, TYPES, Bandwidth
 from vendors.base import BadPayload, BadSignature
 from vendors.values import (
-    Account,
     Channel,
+    Credentials,
     HookRequest,
     Inbound,
     Media,
@@ -380,13 +380,13 @@ class TestBandwidth(VendorKit):
         (recipient,) = body["to"]
         return body["from"], recipient, body["text"]
 
-    def sign(self, hook: HookRequest, account: Account, *, at: float) -> HookRequest:
+    def sign(self, hook: HookRequest, credentials: Credentials, *, at: float) -> HookRequest:
         return replace(hook, headers={**hook.headers, "authorization": "Basic Ync6czNjcmV0"})
 
     # -- tokens
 
     def test_a_token_is_asked_for_with_the_credentials(self) -> None:
-        request = self.adapter.token_request(self.account())
+        request = self.adapter.token_request(self.credentials())
         assert request is not None
         assert (request.method, request.url) == ("POST", "https://api.bandwidth.com/api/v1/oauth2/token")
         assert read(request) == [("grant_type", "client_credentials")]
@@ -396,18 +396,18 @@ class TestBandwidth(VendorKit):
         assert self.adapter.parse_token(response(200, answer)) == Token("t-1", 3600.0)
 
     def test_a_call_leaves_the_header_to_the_token(self) -> None:
-        account = self.account()
+        credentials = self.credentials()
         calls = [
-            self.adapter.build([self.outgoing()], account),
-            self.adapter.poll(self.sent(), account),
-            self.adapter.credential_check(account),
+            self.adapter.build([self.outgoing()], credentials),
+            self.adapter.poll(self.sent(), credentials),
+            self.adapter.credential_check(credentials),
         ]
         assert [one and one.headers.get("Authorization") for one in calls] == [None, None, None]
 
     def test_an_api_user_needs_no_token(self) -> None:
-        account = self.account(auth="basic")
-        assert self.adapter.token_request(account) is None
-        check = self.adapter.credential_check(account)
+        credentials = self.credentials(auth="basic")
+        assert self.adapter.token_request(credentials) is None
+        check = self.adapter.credential_check(credentials)
         assert check is not None
         assert check.headers["Authorization"].startswith("Basic ")
 
@@ -418,30 +418,30 @@ class TestBandwidth(VendorKit):
     # -- questions
 
     def test_a_poll_asks_by_the_vendors_id(self) -> None:
-        request = self.adapter.poll(self.sent(vendor_id="a+b&c"), self.account())
+        request = self.adapter.poll(self.sent(vendor_id="a+b&c"), self.credentials())
         assert request is not None
         assert (request.method, request.url) == ("GET", f"{MESSAGES}?messageId=a%2Bb%26c")
 
     def test_the_credential_check_searches_the_last_minute(self) -> None:
-        request = self.adapter.credential_check(self.account())
+        request = self.adapter.credential_check(self.credentials())
         assert request is not None
         assert request.url == f"{MESSAGES}?limit=1&fromDateTime=2026-01-15T09%3A59%3A00Z"
 
     @pytest.mark.parametrize("code", [pytest.param(4409, id="4409"), pytest.param(4700, id="4700")])
     def test_a_polled_mms_that_nobody_can_take(self, code: int) -> None:
         answer = response(200, found("FAILED", code))
-        mms = self.adapter.parse_poll(self.sent(channel=Channel.MMS), answer, self.account())
+        mms = self.adapter.parse_poll(self.sent(channel=Channel.MMS), answer, self.credentials())
         assert mms is not None
         assert (mms.mms_unsupported, mms.code) == (True, "mms_unsupported")
-        sms = self.adapter.parse_poll(self.sent(), answer, self.account())
+        sms = self.adapter.parse_poll(self.sent(), answer, self.credentials())
         assert sms is not None
         assert sms.mms_unsupported is False
 
     # -- proof
 
     def test_without_a_user_the_address_is_the_proof(self) -> None:
-        account = self.account(hook_user="", hook_password="")
-        self.adapter.verify(self.hook_request(self.hooks[0]), account)
+        credentials = self.credentials(hook_user="", hook_password="")
+        self.adapter.verify(self.hook_request(self.hooks[0]), credentials)
 
     @pytest.mark.parametrize(
         "given",
@@ -454,16 +454,16 @@ class TestBandwidth(VendorKit):
     def test_another_proof_is_refused(self, given: str) -> None:
         hook = replace(self.hook_request(self.hooks[0]), headers={"authorization": given})
         with pytest.raises(BadSignature):
-            self.adapter.verify(hook, self.account())
+            self.adapter.verify(hook, self.credentials())
 
     def test_the_scheme_may_be_written_in_any_case(self) -> None:
         hook = replace(self.hook_request(self.hooks[0]), headers={"authorization": "basic Ync6czNjcmV0"})
-        self.adapter.verify(hook, self.account())
+        self.adapter.verify(hook, self.credentials())
 
     def test_a_user_whose_password_is_lost_proves_nothing(self) -> None:
         hook = replace(self.hook_request(self.hooks[0]), headers={"authorization": "Basic Ync6"})
         with pytest.raises(BadSignature):
-            self.adapter.verify(hook, replace(self.account(), secrets={}))
+            self.adapter.verify(hook, replace(self.credentials(), secrets={}))
 
     # -- tables
 
@@ -475,7 +475,7 @@ class TestBandwidth(VendorKit):
     @pytest.mark.parametrize(("code", "status", "ours"), ROWS)
     def test_error_codes(self, code: str, status: Status, ours: str) -> None:
         hook = self.hook_request(Hook("", (), [callback("message-failed", int(code))]))
-        (report,) = self.adapter.parse_hook(hook, self.account())
+        (report,) = self.adapter.parse_hook(hook, self.credentials())
         assert isinstance(report, Report)
         assert (report.status, report.code, report.vendor_code) == (status, ours, code)
         assert report.mms_unsupported is (code == "4409")
@@ -491,14 +491,14 @@ class TestBandwidth(VendorKit):
     )
     def test_callback_types(self, kind: str, status: Status) -> None:
         hook = self.hook_request(Hook("", (), [callback(kind)]))
-        (report,) = self.adapter.parse_hook(hook, self.account())
+        (report,) = self.adapter.parse_hook(hook, self.credentials())
         assert isinstance(report, Report)
         assert (report.status, report.vendor_status) == (status, kind)
         assert len(TYPES) == 4
 
     @pytest.mark.parametrize("word", ["RECEIVED", "QUEUED", "SENDING", "SENT", "ACCEPTED"])
     def test_searched_words_on_the_way(self, word: str) -> None:
-        report = self.adapter.parse_poll(self.sent(), response(200, found(word)), self.account())
+        report = self.adapter.parse_poll(self.sent(), response(200, found(word)), self.credentials())
         assert report is not None
         assert report.status is Status.SENT
         assert {*SEARCHED, *SEARCHED_FAILED} - {"DELIVERED", "FAILED", "UNDELIVERED"} == {
@@ -529,17 +529,17 @@ class TestBandwidth(VendorKit):
     )
     def test_what_names_no_message_is_parked(self, body: object) -> None:
         with pytest.raises(BadPayload):
-            self.adapter.parse_hook(self.hook_request(Hook("", (), body)), self.account())
+            self.adapter.parse_hook(self.hook_request(Hook("", (), body)), self.credentials())
 
     def test_one_event_of_no_message_costs_the_others_nothing(self) -> None:
         body = [callback("message-delivered"), {"type": "message-delivered"}, 7]
-        said = self.adapter.parse_hook(self.hook_request(Hook("", (), body)), self.account())
+        said = self.adapter.parse_hook(self.hook_request(Hook("", (), body)), self.credentials())
         assert [type(one) for one in said] == [Report, Unreadable, Unreadable]
 
     # -- Bandwidth's own description of its API
 
     def test_requests_conform(self, send: Send) -> None:
-        request = self.adapter.build([self.outgoing(**send.message)], self.account(**send.values))
+        request = self.adapter.build([self.outgoing(**send.message)], self.credentials(**send.values))
         conforms(SPEC, "/components/schemas/messageRequest", read(request))
 
     def test_payloads_of_these_tests_conform(self) -> None:

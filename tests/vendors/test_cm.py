@@ -14,7 +14,7 @@ from outbound.values import HttpRequest
 from tests.vendorkit import REFERENCE, Answer, Hook, Send, VendorKit, response
 from vendors.base import BadPayload
 from vendors.cm import ERRORS, REGIONS, STATUSES, Cm
-from vendors.values import Account, Channel, HookRequest, Inbound, Outcome, Report, Status
+from vendors.values import Channel, Credentials, HookRequest, Inbound, Outcome, Report, Status
 
 TOKEN = "6f1c1a34-9a55-4a9c-8f1e-0123456789ab"
 HEX = REFERENCE.replace("-", "")
@@ -230,7 +230,7 @@ class TestCm(VendorKit):
         (message,) = json.loads(request.body)["messages"]["msg"]
         return message["from"], message["to"][0]["number"], message["body"]["content"]
 
-    def sign(self, hook: HookRequest, account: Account, *, at: float) -> HookRequest:
+    def sign(self, hook: HookRequest, credentials: Credentials, *, at: float) -> HookRequest:
         return hook
 
     @pytest.mark.parametrize(("code", "outcome", "ours"), CODES)
@@ -253,12 +253,14 @@ class TestCm(VendorKit):
 
     @pytest.mark.parametrize("region", sorted(REGIONS))
     def test_every_region(self, region: str) -> None:
-        request = self.adapter.build([self.outgoing()], self.account(region=region))
+        request = self.adapter.build([self.outgoing()], self.credentials(region=region))
         assert request.url == f"{REGIONS[region][1]}/v1.0/message"
 
     def test_an_address_beats_the_region(self) -> None:
-        account = self.account(region="uk", base_url="https://proxy.example/cm")
-        assert self.adapter.build([self.outgoing()], account).url == "https://proxy.example/cm/v1.0/message"
+        credentials = self.credentials(region="uk", base_url="https://proxy.example/cm")
+        assert (
+            self.adapter.build([self.outgoing()], credentials).url == "https://proxy.example/cm/v1.0/message"
+        )
 
     def test_every_wrong_setting_is_named_at_once(self) -> None:
         with pytest.raises(ValueError) as error:
@@ -272,7 +274,7 @@ class TestCm(VendorKit):
 
     def heard(self, body: Any) -> tuple[Report | Inbound, ...]:
         hook = self.hook_request(Hook("", (), body))
-        return tuple(self.adapter.parse_hook(hook, replace(self.account(), secrets={})))
+        return tuple(self.adapter.parse_hook(hook, replace(self.credentials(), secrets={})))
 
     def reply(self, **changed: Any) -> Inbound:
         (inbound,) = self.heard(incoming(**changed))

@@ -12,7 +12,17 @@ from outbound.values import HttpRequest
 from tests.vendorkit import HOOK_URL, REFERENCE, Answer, Check, Hook, Poll, Send, VendorKit, read
 from vendors.base import BadPayload
 from vendors.elks import STATUSES, Elks
-from vendors.values import Account, Channel, HookReply, HookRequest, Inbound, Media, Outcome, Report, Status
+from vendors.values import (
+    Channel,
+    Credentials,
+    HookReply,
+    HookRequest,
+    Inbound,
+    Media,
+    Outcome,
+    Report,
+    Status,
+)
 
 USERNAME = f"u{'0' * 31}1"
 SMS_ID, MMS_ID = f"s{'a' * 32}", f"m{'b' * 32}"
@@ -142,20 +152,20 @@ class TestElks(VendorKit):
         form = dict(read(request))
         return form["from"], form["to"], form["message"]
 
-    def sign(self, hook: HookRequest, account: Account, *, at: float) -> HookRequest:
+    def sign(self, hook: HookRequest, credentials: Credentials, *, at: float) -> HookRequest:
         return hook
 
     def test_every_documented_status(self) -> None:
         assert set(STATUSES) == {"created", "sent", "delivered", "failed"}
 
     def test_our_answer_to_a_hook_is_not_sent_to_the_handset(self) -> None:
-        assert self.adapter.hook_reply(self.account()) == HookReply(204)
+        assert self.adapter.hook_reply(self.credentials()) == HookReply(204)
 
     def test_it_carries_no_mms(self) -> None:
         assert self.adapter.channels == {Channel.SMS}
 
     def test_nothing_to_ask_about_without_an_id(self) -> None:
-        assert self.adapter.poll(self.sent(vendor_id=""), self.account()) is None
+        assert self.adapter.poll(self.sent(vendor_id=""), self.credentials()) is None
 
     @pytest.mark.parametrize(
         "body",
@@ -167,4 +177,4 @@ class TestElks(VendorKit):
     )
     def test_what_is_parked(self, body: list[tuple[str, str]]) -> None:
         with pytest.raises(BadPayload):
-            self.adapter.parse_hook(self.hook_request(Hook("", (), body)), self.account())
+            self.adapter.parse_hook(self.hook_request(Hook("", (), body)), self.credentials())

@@ -147,8 +147,8 @@ def test_a_hundred_messages_through_every_vendor() -> None:
         assert sorted(event["custom_data"] for event in bloomreach.events) == sorted(expected)
         assert {event["status"] for event in bloomreach.events} == {"delivered"}
         assert {one.key: one.unheard for one in stand_ins} == {one.key: [] for one in stand_ins}
-        account = running.reconcile()
-        assert (account["exit"], account["unaccounted"]) == (0, 0)
+        credentials = running.reconcile()
+        assert (credentials["exit"], credentials["unaccounted"]) == (0, 0)
 
 
 def replies(talking: list[StandIn], bloomreach: Bloomreach) -> None:

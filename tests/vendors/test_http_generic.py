@@ -28,8 +28,8 @@ from tests.vendorkit import (
 from vendors.base import BadPayload, BadSignature, SettingsError
 from vendors.http_generic import HttpGeneric, signature
 from vendors.values import (
-    Account,
     Channel,
+    Credentials,
     Found,
     HookRequest,
     Inbound,
@@ -430,35 +430,35 @@ class TestHomeGrown(VendorKit):
         body = json.loads(request.body)
         return body["from"], body["to"], body["text"]
 
-    def sign(self, hook: HookRequest, account: Account, *, at: float) -> HookRequest:
-        proof = signature(account.secrets["hook_secret"], hook.body, "hex")
+    def sign(self, hook: HookRequest, credentials: Credentials, *, at: float) -> HookRequest:
+        proof = signature(credentials.secrets["hook_secret"], hook.body, "hex")
         return replace(hook, headers={**hook.headers, "x-gateway-proof": proof})
 
     def test_a_secret_in_a_header_proves_a_call(self) -> None:
-        account = self.account(proof="header")
+        credentials = self.credentials(proof="header")
         hook = self.hook_request(self.hooks[0])
         self.adapter.verify(
-            replace(hook, headers={"x-gateway-proof": "another secret of the tests"}), account
+            replace(hook, headers={"x-gateway-proof": "another secret of the tests"}), credentials
         )
         for given in ("", "another secret", "ž"):
             with pytest.raises(BadSignature):
-                self.adapter.verify(replace(hook, headers={"x-gateway-proof": given}), account)
+                self.adapter.verify(replace(hook, headers={"x-gateway-proof": given}), credentials)
 
     def test_a_secret_in_the_query_travels_in_the_report_url(self) -> None:
-        account = self.account(proof="query", proof_name="key")
-        request = self.adapter.build([self.outgoing()], account)
+        credentials = self.credentials(proof="query", proof_name="key")
+        request = self.adapter.build([self.outgoing()], credentials)
         url = json.loads(request.body)["hook"]
         assert url == f"{HOOK_URL}?ref={REFERENCE}&key=another%20secret%20of%20the%20tests"
         hook = self.hook_request(Hook("", (), b"{}", query=urlsplit(url).query))
-        self.adapter.verify(hook, account)
+        self.adapter.verify(hook, credentials)
         with pytest.raises(BadSignature):
-            self.adapter.verify(replace(hook, query={"key": "guess"}), account)
+            self.adapter.verify(replace(hook, query={"key": "guess"}), credentials)
 
     def test_a_signed_call_without_a_body_proves_nothing(self) -> None:
-        account = self.account()
+        credentials = self.credentials()
         hook = HookRequest("GET", f"{HOOK_URL}?state=ok", "", {"state": "ok", "id": "m-1"}, {}, b"")
         with pytest.raises(BadSignature):
-            self.adapter.verify(self.sign(hook, account, at=0), account)
+            self.adapter.verify(self.sign(hook, credentials, at=0), credentials)
 
     def test_inbound(self) -> None:
         said = {
@@ -469,7 +469,7 @@ class TestHomeGrown(VendorKit):
             "at": 1768471200,
         }
         hook = self.hook_request(Hook("", (), {"events": [said, {**said, "at": 1768471201}]}))
-        first, second = self.adapter.parse_hook(hook, replace(self.account(), secrets={}))
+        first, second = self.adapter.parse_hook(hook, replace(self.credentials(), secrets={}))
         assert isinstance(first, Inbound) and isinstance(second, Inbound)
         assert first == Inbound(
             "", "421900000150", "555", text="STOP", occurred_at=datetime(2026, 1, 15, 10, tzinfo=UTC)
@@ -477,7 +477,7 @@ class TestHomeGrown(VendorKit):
         assert second.vendor_id == ""
         with pytest.raises(BadPayload):
             self.adapter.parse_hook(
-                self.hook_request(Hook("", (), {"events": [{"kind": "reply"}]})), self.account()
+                self.hook_request(Hook("", (), {"events": [{"kind": "reply"}]})), self.credentials()
             )
 
     @pytest.mark.parametrize(
@@ -503,7 +503,7 @@ class TestHomeGrown(VendorKit):
         entry = {"kind": "reply", "sender": "421900000150", "body": {"text": "Hi", "files": said}}
         hook = self.hook_request(Hook("", (), {"events": [entry]}))
         for place, expected in (("body.files", media), ("", ())):
-            (inbound,) = self.adapter.parse_hook(hook, self.account(inbound_media=place))
+            (inbound,) = self.adapter.parse_hook(hook, self.credentials(inbound_media=place))
             assert isinstance(inbound, Inbound)
             assert (inbound.media, inbound.text) == (expected, "Hi")
             assert inbound.channel is (Channel.MMS if expected else Channel.SMS)
@@ -511,29 +511,29 @@ class TestHomeGrown(VendorKit):
     def test_mms_needs_a_template(self) -> None:
         for changed in ({"mms_body": ""}, {"mms_url": ""}):
             assert self.adapter.carries({**self.values, **changed}) == {Channel.SMS, Channel.MMS}
-        account = self.account(mms_url="", mms_body="")
-        older = {name: value for name, value in account.settings.items() if not name.startswith("mms_")}
-        for settings in (account.settings, older):
+        credentials = self.credentials(mms_url="", mms_body="")
+        older = {name: value for name, value in credentials.settings.items() if not name.startswith("mms_")}
+        for settings in (credentials.settings, older):
             assert self.adapter.carries(settings) == {Channel.SMS}
             with pytest.raises(ValueError, match="no template for an MMS"):
-                self.adapter.build([self.mms()], replace(account, settings=settings))
-        assert self.adapter.build([self.outgoing()], replace(account, settings=older)).body
+                self.adapter.build([self.mms()], replace(credentials, settings=settings))
+        assert self.adapter.build([self.outgoing()], replace(credentials, settings=older)).body
 
     def test_an_account_older_than_files_hears_replies(self) -> None:
-        account = self.account()
-        older = {name: value for name, value in account.settings.items() if name != "inbound_media"}
+        credentials = self.credentials()
+        older = {name: value for name, value in credentials.settings.items() if name != "inbound_media"}
         hook = self.hook_request(Hook("", (), {"events": [{"kind": "reply", "sender": "421900000150"}]}))
-        (inbound,) = self.adapter.parse_hook(hook, replace(account, settings=older))
+        (inbound,) = self.adapter.parse_hook(hook, replace(credentials, settings=older))
         assert isinstance(inbound, Inbound) and inbound.channel is Channel.SMS
 
     def test_an_mms_in_a_form(self) -> None:
-        account = self.account(
+        credentials = self.credentials(
             content_type="application/x-www-form-urlencoded",
             body="to={{ recipient | url_quote }}&text={{ text | url_quote }}",
             mms_body="""to={{ recipient | url_quote }}&text={{ text | url_quote }}&s={{ subject | url_quote }}
                 {% for file in media %}&file={{ file.url | url_quote }}{% endfor %}""",
         )
-        request = self.adapter.build([self.outgoing(**AN_MMS, subject="a&b")], account)
+        request = self.adapter.build([self.outgoing(**AN_MMS, subject="a&b")], credentials)
         assert parse_qsl(request.body.decode()) == [
             ("to", RECIPIENT),
             ("text", "Hello"),
@@ -543,25 +543,25 @@ class TestHomeGrown(VendorKit):
         ]
 
     def test_what_a_look_up_asks(self) -> None:
-        request = self.adapter.look_up(self.doubted(), self.account())
+        request = self.adapter.look_up(self.doubted(), self.credentials())
         assert request is not None
         assert (request.method, request.url) == (
             "GET",
             f"https://sms.example/api/v2/messages?ref={REFERENCE}",
         )
         assert request.headers["Authorization"] == "Bearer the key of the tests"
-        assert self.adapter.look_up(self.doubted(), self.account(doubt="report")) is None
+        assert self.adapter.look_up(self.doubted(), self.credentials(doubt="report")) is None
 
     def test_a_header_about_a_message_is_left_out_of_the_credential_check(self) -> None:
-        request = self.adapter.credential_check(self.account())
+        request = self.adapter.credential_check(self.credentials())
         assert request is not None
         assert request.headers == {"Authorization": "Bearer the key of the tests"}
-        assert self.adapter.credential_check(self.account(check_url="")) is None
+        assert self.adapter.credential_check(self.credentials(check_url="")) is None
 
     def test_a_gateway_that_deduplicates_hears_the_same_again(self) -> None:
-        assert self.adapter.resend_window(self.account()) is None
-        account = self.account(doubt="resend", resend_hours="24")
-        assert self.adapter.resend_window(account) == timedelta(hours=24)
+        assert self.adapter.resend_window(self.credentials()) is None
+        credentials = self.credentials(doubt="resend", resend_hours="24")
+        assert self.adapter.resend_window(credentials) == timedelta(hours=24)
         without = {
             "headers": "",
             "mms_url": "",
@@ -569,30 +569,30 @@ class TestHomeGrown(VendorKit):
             "body": '{"t": {{ text | json }}, "to": {{ recipient | json }}}',
         }
         with pytest.raises(SettingsError) as error:
-            self.account(doubt="resend", resend_hours="24", **without)
+            self.credentials(doubt="resend", resend_hours="24", **without)
         assert {"doubt", "report_reference"} <= set(error.value.problems)
 
     def test_a_value_that_would_break_a_header_fails_the_message(self) -> None:
-        account = self.account(headers="X-Text: {{ text }}\nAuthorization: {{ api_key }}")
+        credentials = self.credentials(headers="X-Text: {{ text }}\nAuthorization: {{ api_key }}")
         with pytest.raises(ValueError, match="does not fit into a header"):
-            self.adapter.build([self.outgoing(text="a\r\nX-Admin: 1")], account)
+            self.adapter.build([self.outgoing(text="a\r\nX-Admin: 1")], credentials)
 
     def test_every_wrong_setting_is_named_at_once(self) -> None:
         wrong = {"base_url": "x", "url": "{{ nothing }}", "errors": "?", "hook_secret": "", "colour": "red"}
         with pytest.raises(SettingsError) as error:
-            self.account(**wrong)
+            self.credentials(**wrong)
         assert set(error.value.problems) == set(wrong)
 
     def test_xml(self) -> None:
         body = "<sms to='{{ recipient | escape }}' id='{{ reference }}'>{{ text | escape }}</sms>"
         mms = "<mms to='{{ recipient | escape }}' id='{{ reference }}'>{% for file in media %}"
         mms += "<file>{{ file.url | escape }}</file>{% endfor %}{{ text | escape }}</mms>"
-        account = self.account(content_type="text/xml; charset=utf-8", body=body, mms_body=mms)
-        request = self.adapter.build([self.outgoing(text="<3 & více")], account)
+        credentials = self.credentials(content_type="text/xml; charset=utf-8", body=body, mms_body=mms)
+        request = self.adapter.build([self.outgoing(text="<3 & více")], credentials)
         expected = f"<sms to='{RECIPIENT}' id='{REFERENCE}'>&lt;3 &amp; více</sms>"
         assert request.body.decode() == expected
         assert request.headers["Content-Type"] == "text/xml; charset=utf-8"
-        request = self.adapter.build([self.outgoing(**AN_MMS)], account)
+        request = self.adapter.build([self.outgoing(**AN_MMS)], credentials)
         files = "<file>https://media.example/a.jpg?x=1&amp;y=2</file><file>https://media.example/b</file>"
         assert request.body.decode() == f"<mms to='{RECIPIENT}' id='{REFERENCE}'>{files}Hello</mms>"
 
@@ -693,7 +693,7 @@ class TestKannel(VendorKit):
         query = dict(parse_qsl(urlsplit(request.url).query))
         return query["from"], query["to"], query["text"]
 
-    def sign(self, hook: HookRequest, account: Account, *, at: float) -> HookRequest:
+    def sign(self, hook: HookRequest, credentials: Credentials, *, at: float) -> HookRequest:
         return hook
 
     def test_what_is_filled_in_oneself_stays(self) -> None:
@@ -703,10 +703,10 @@ class TestKannel(VendorKit):
         assert cleaned["report_reference"] == "ref"
 
     def test_a_preset_carries_no_mms(self) -> None:
-        assert self.adapter.carries(self.account().settings) == {Channel.SMS}
+        assert self.adapter.carries(self.credentials().settings) == {Channel.SMS}
 
     def test_kannel_hears_nothing_that_it_would_send_on_as_an_sms(self) -> None:
-        assert self.adapter.hook_reply(self.account()).body == b""
+        assert self.adapter.hook_reply(self.credentials()).body == b""
 
 
 class TestJasmin(VendorKit):
@@ -817,7 +817,7 @@ class TestJasmin(VendorKit):
         assert form["coding"] == ("8" if "hex-content" in form else "0")
         return form["from"], form["to"], text
 
-    def sign(self, hook: HookRequest, account: Account, *, at: float) -> HookRequest:
+    def sign(self, hook: HookRequest, credentials: Credentials, *, at: float) -> HookRequest:
         return hook
 
     @pytest.mark.parametrize(
@@ -836,16 +836,16 @@ class TestJasmin(VendorKit):
     )
     def test_every_status(self, word: str, status: Status) -> None:
         hook = self.hook_request(Hook("", (), [("id", ID), ("message_status", word)]))
-        (report,) = self.adapter.parse_hook(hook, self.account())
+        (report,) = self.adapter.parse_hook(hook, self.credentials())
         assert isinstance(report, Report)
         assert (report.status, report.vendor_status) == (status, word)
 
     def test_jasmin_hears_its_word(self) -> None:
-        reply = self.adapter.hook_reply(self.account())
+        reply = self.adapter.hook_reply(self.credentials())
         assert (reply.status, reply.body) == (200, b"ACK/Jasmin")
 
     def test_the_credential_check_asks_for_the_balance(self) -> None:
-        request = self.adapter.credential_check(self.account())
+        request = self.adapter.credential_check(self.credentials())
         assert request is not None
         assert (
             request.url

@@ -28,8 +28,8 @@ from vendors import writing
 from vendors.base import BadPayload, BadSignature, SettingsError
 from vendors.infobip import ERRORS, REFUSALS, STATUSES, Infobip
 from vendors.values import (
-    Account,
     Channel,
+    Credentials,
     Found,
     HookRequest,
     Inbound,
@@ -425,8 +425,8 @@ class TestInfobip(VendorKit):
         (destination,) = message["destinations"]
         return message["sender"], destination["to"], message["content"]["text"]
 
-    def sign(self, hook: HookRequest, account: Account, *, at: float) -> HookRequest:
-        return replace(hook, headers={**hook.headers, "x-hook-secret": account.secrets["hook_secret"]})
+    def sign(self, hook: HookRequest, credentials: Credentials, *, at: float) -> HookRequest:
+        return replace(hook, headers={**hook.headers, "x-hook-secret": credentials.secrets["hook_secret"]})
 
 
 ADAPTER = TestInfobip.adapter
@@ -438,12 +438,12 @@ def batch(size: int = 3) -> list[Outgoing]:
 
 
 def parsed(code: int, body: Any, size: int = 3) -> tuple[SendResult, ...]:
-    return ADAPTER.parse(batch(size), response(code, body), TestInfobip.account())
+    return ADAPTER.parse(batch(size), response(code, body), TestInfobip.credentials())
 
 
 def only_report(body: dict[str, Any]) -> Report:
     (found,) = ADAPTER.parse_hook(
-        TestInfobip.hook_request(Hook("", expected=(), body=body)), TestInfobip.account()
+        TestInfobip.hook_request(Hook("", expected=(), body=body)), TestInfobip.credentials()
     )
     assert isinstance(found, Report)
     return found
@@ -453,7 +453,7 @@ def only_report(body: dict[str, Any]) -> Report:
 
 
 def test_one_call_carries_many_texts() -> None:
-    sent = read(ADAPTER.build(batch(), TestInfobip.account()))["messages"]
+    sent = read(ADAPTER.build(batch(), TestInfobip.credentials()))["messages"]
     assert [one["destinations"][0]["messageId"] for one in sent] == OTHERS
     assert [one["content"]["text"] for one in sent] == [f"Message {one}" for one in OTHERS]
 
@@ -532,7 +532,7 @@ def test_refusals(number: int, code: str) -> None:
     outcomes = {"no_credit": Outcome.CONFIGURATION, "throttled": Outcome.TEMPORARY}
     outcomes |= {"vendor_unavailable": Outcome.TEMPORARY}
     (result,) = ADAPTER.parse(
-        [TestInfobip.outgoing()], response(200, answered(status(5, number))), TestInfobip.account()
+        [TestInfobip.outgoing()], response(200, answered(status(5, number))), TestInfobip.credentials()
     )
     assert (result.outcome, result.code) == (outcomes.get(code, Outcome.PERMANENT), code)
     assert not result.mms_unsupported
@@ -612,13 +612,13 @@ def test_what_cannot_be_told_apart_is_parked(item: dict[str, Any]) -> None:
 
 
 def test_sending_again_is_for_those_who_ask_for_it() -> None:
-    assert ADAPTER.resend_window(TestInfobip.account()) is None
-    assert ADAPTER.resend_window(TestInfobip.account(resend_hours="24")) == timedelta(hours=24)
+    assert ADAPTER.resend_window(TestInfobip.credentials()) is None
+    assert ADAPTER.resend_window(TestInfobip.credentials(resend_hours="24")) == timedelta(hours=24)
 
 
 def test_validity_and_subject_are_cut_to_what_infobip_takes() -> None:
     long = TestInfobip.mms(validity=10**6, subject="s" * 67)
-    (message,) = read(ADAPTER.build([long], TestInfobip.account()))["messages"]
+    (message,) = read(ADAPTER.build([long], TestInfobip.credentials()))["messages"]
     assert message["options"]["validityPeriod"] == {"amount": 172_800, "timeUnit": "SECONDS"}
     assert message["content"]["title"] == "s" * 66
 
@@ -633,29 +633,29 @@ def test_every_wrong_setting_is_named() -> None:
 def test_the_status_is_asked_of_the_channels_own_logs(channel: Channel) -> None:
     logs = f"https://api.infobip.com/{channel}/{3 if channel == 'sms' else 2}/logs"
     taken = TestInfobip().sent(channel=channel)
-    polled = ADAPTER.poll(taken, TestInfobip.account())
-    asked = ADAPTER.look_up(replace(taken, vendor_id=""), TestInfobip.account())
+    polled = ADAPTER.poll(taken, TestInfobip.credentials())
+    asked = ADAPTER.look_up(replace(taken, vendor_id=""), TestInfobip.credentials())
     assert polled is not None and asked is not None
     assert (polled.url, asked.url) == (f"{logs}?messageId=v-1", f"{logs}?messageId={REFERENCE}")
 
 
 def test_without_a_proof_the_secret_address_is_the_proof() -> None:
     hook = TestInfobip.hook_request(TestInfobip.hooks[0])
-    ADAPTER.verify(hook, TestInfobip.account(hook_secret=""))
+    ADAPTER.verify(hook, TestInfobip.credentials(hook_secret=""))
 
 
 @pytest.mark.parametrize(
     "given", ["", "Basic", "Basic AAAA", "Bearer x", "ž", writing.basic("infobip", "x")["Authorization"]]
 )
 def test_basic_authentication(given: str) -> None:
-    account = TestInfobip.account(hook_secret="", hook_basic=BASIC)
+    credentials = TestInfobip.credentials(hook_secret="", hook_basic=BASIC)
     hook = TestInfobip.hook_request(TestInfobip.hooks[0])
     user, _, password = BASIC.partition(":")
     ADAPTER.verify(
-        replace(hook, headers={"authorization": writing.basic(user, password)["Authorization"]}), account
+        replace(hook, headers={"authorization": writing.basic(user, password)["Authorization"]}), credentials
     )
     with pytest.raises(BadSignature):
-        ADAPTER.verify(replace(hook, headers={"authorization": given}), account)
+        ADAPTER.verify(replace(hook, headers={"authorization": given}), credentials)
 
 
 # -- the vendor's own description
@@ -669,12 +669,12 @@ def post(path: str) -> str:
 
 @pytest.mark.parametrize("proof", ["", SECRET])
 def test_requests_fit_the_description(proof: str) -> None:
-    account = TestInfobip.account(hook_secret=proof)
+    credentials = TestInfobip.credentials(hook_secret=proof)
     body = "/requestBody/content/application~1json/schema"
     # A schema with a discriminator describes only what its kinds share; the kinds are checked one by one.
-    sms = json.loads(ADAPTER.build(batch(), account).body)
+    sms = json.loads(ADAPTER.build(batch(), credentials).body)
     conforms(SMS_SPEC, post("/sms/3/messages") + body, sms)
-    mms = json.loads(ADAPTER.build([TestInfobip.mms(text="Look", fallback_text="x")], account).body)
+    mms = json.loads(ADAPTER.build([TestInfobip.mms(text="Look", fallback_text="x")], credentials).body)
     conforms(MMS_SPEC, post("/mms/2/messages") + body, mms)
     names = {"TEXT": "MmsOutboundTextSegment", "LINK": "MmsOutboundLinkSegment"}
     schemas = {name.rpartition(".")[2]: name for name in spec(MMS_SPEC)["components"]["schemas"]}
@@ -688,7 +688,7 @@ def test_the_described_answers_are_read(name: str, path: str) -> None:
     for example in examples.values():
         ids = [one["messageId"] for one in example["value"]["messages"]]
         sent = [TestInfobip.outgoing(reference=one) for one in ids]
-        results = ADAPTER.parse(sent, response(200, example["value"]), TestInfobip.account())
+        results = ADAPTER.parse(sent, response(200, example["value"]), TestInfobip.credentials())
         assert [(one.outcome, one.vendor_id) for one in results] == [(Outcome.TAKEN, one) for one in ids]
 
 
@@ -698,7 +698,7 @@ def test_the_described_calls_to_us_are_read(name: str) -> None:
     for webhook in spec(name)["webhooks"].values():
         for example in webhook["post"]["requestBody"]["content"]["application/json"]["examples"].values():
             hook = TestInfobip.hook_request(Hook("", expected=(), body=example["value"]))
-            found = ADAPTER.parse_hook(hook, TestInfobip.account())
+            found = ADAPTER.parse_hook(hook, TestInfobip.credentials())
             assert len(found) == len(example["value"].get("results", []))
             assert all(isinstance(one, Inbound) or one.status is Status.DELIVERED for one in found)
             read_examples += 1

@@ -191,7 +191,7 @@ class TestLinkMobility(VendorKit):
         body = read(request)
         return body["source"], body["destination"], body["userData"]
 
-    def sign(self, hook: Any, account: Any, *, at: float) -> Any:
+    def sign(self, hook: Any, credentials: Any, *, at: float) -> Any:
         return hook
 
 
@@ -214,7 +214,7 @@ def test_refusals(status: int, number: int, outcome: Outcome, code: str) -> None
     (result,) = ADAPTER.parse(
         [TestLinkMobility.outgoing()],
         response(status, {"resultCode": number, "description": "words"}),
-        TestLinkMobility.account(),
+        TestLinkMobility.credentials(),
     )
     assert (result.outcome, result.code, result.vendor_code) == (outcome, code, str(number))
 
@@ -244,7 +244,7 @@ CODES = [(number, status, code) for (status, code), numbers in SAID.items() for 
 @pytest.mark.parametrize(("number", "status", "code"), CODES)
 def test_result_codes(number: Any, status: Status, code: str) -> None:
     hook = TestLinkMobility.hook_request(Hook("", expected=(), body=reported(number)))
-    (report,) = ADAPTER.parse_hook(hook, TestLinkMobility.account())
+    (report,) = ADAPTER.parse_hook(hook, TestLinkMobility.credentials())
     assert isinstance(report, Report)
     assert (report.status, report.code, report.vendor_status) == (status, code, str(number))
     assert bool(report.text) is (status is not Status.UNKNOWN)
@@ -256,7 +256,7 @@ def test_each_result_code_is_tested() -> None:
 
 @pytest.mark.parametrize("region", HOSTS)
 def test_each_platform_has_its_host(region: str) -> None:
-    request = ADAPTER.build([TestLinkMobility.outgoing()], TestLinkMobility.account(region=region))
+    request = ADAPTER.build([TestLinkMobility.outgoing()], TestLinkMobility.credentials(region=region))
     assert request.url == f"{HOSTS[region]}/send"
 
 
@@ -266,10 +266,10 @@ def test_each_platform_has_its_host(region: str) -> None:
 def test_what_names_no_message_or_no_result_is_parked(body: dict[str, Any]) -> None:
     with pytest.raises(BadPayload):
         ADAPTER.parse_hook(
-            TestLinkMobility.hook_request(Hook("", expected=(), body=body)), TestLinkMobility.account()
+            TestLinkMobility.hook_request(Hook("", expected=(), body=body)), TestLinkMobility.credentials()
         )
 
 
 def test_the_gate_hears_what_it_wants_to_hear() -> None:
-    assert ADAPTER.hook_reply(TestLinkMobility.account()).body == b""
-    assert ADAPTER.hook_reply(TestLinkMobility.account(gate_reply="OK")).body == b"OK"
+    assert ADAPTER.hook_reply(TestLinkMobility.credentials()).body == b""
+    assert ADAPTER.hook_reply(TestLinkMobility.credentials(gate_reply="OK")).body == b"OK"

@@ -30,7 +30,7 @@ from tests.vendorkit import (
 )
 from vendors.base import BadPayload, BadSignature, SettingsError
 from vendors.messagebird import ERRORS, REASONS, STATUSES, MessageBird
-from vendors.values import Account, Channel, HookRequest, Inbound, Media, Outcome, Report, Status
+from vendors.values import Channel, Credentials, HookRequest, Inbound, Media, Outcome, Report, Status
 
 ADAPTER = MessageBird()
 SIGNATURE = "messagebird-signature-jwt"
@@ -435,8 +435,8 @@ class TestMessageBird(VendorKit):
         (recipient,) = built["recipients"]
         return built["originator"], recipient, built["body"]
 
-    def sign(self, hook: HookRequest, account: Account, *, at: float) -> HookRequest:
-        proof = token(hook.url, hook.body, at=at, key=account.secrets["signing_key"])
+    def sign(self, hook: HookRequest, credentials: Credentials, *, at: float) -> HookRequest:
+        proof = token(hook.url, hook.body, at=at, key=credentials.secrets["signing_key"])
         return replace(hook, headers={**hook.headers, SIGNATURE: proof})
 
 
@@ -451,18 +451,18 @@ def test_every_wrong_field_is_named_with_what_to_do() -> None:
 
 
 def test_a_status_is_asked_for_where_the_message_was_sent() -> None:
-    kit, account = TestMessageBird(), TestMessageBird.account()
-    polled = ADAPTER.poll(kit.sent(), account)
-    mms = ADAPTER.poll(kit.sent(channel=Channel.MMS, vendor_id="a/b"), account)
+    kit, credentials = TestMessageBird(), TestMessageBird.credentials()
+    polled = ADAPTER.poll(kit.sent(), credentials)
+    mms = ADAPTER.poll(kit.sent(channel=Channel.MMS, vendor_id="a/b"), credentials)
     assert polled and mms
     assert (polled.method, path_of(polled.url), polled.body) == ("GET", "/messages/v-1", b"")
     assert path_of(mms.url) == "/mms/a%2Fb"
     assert polled.headers["Authorization"] == "AccessKey live_key-of-the-tests"
-    assert ADAPTER.poll(kit.sent(vendor_id=""), account) is None
+    assert ADAPTER.poll(kit.sent(vendor_id=""), credentials) is None
 
 
 def test_the_balance_is_asked_for() -> None:
-    check = ADAPTER.credential_check(TestMessageBird.account())
+    check = ADAPTER.credential_check(TestMessageBird.credentials())
     assert check and (check.method, check.url) == ("GET", "https://rest.messagebird.com/balance")
 
 
@@ -514,12 +514,12 @@ def test_the_tables_are_whole() -> None:
 @pytest.mark.parametrize("code", sorted(CODES))
 def test_codes_of_refusals(code: str) -> None:
     answer = response(422, errors(int(code)))
-    (result,) = ADAPTER.parse([TestMessageBird.outgoing()], answer, TestMessageBird.account())
+    (result,) = ADAPTER.parse([TestMessageBird.outgoing()], answer, TestMessageBird.credentials())
     assert (result.outcome, result.code, result.vendor_code) == (*CODES[code], code)
 
 
 def report(query: str) -> Report:
-    (found,) = ADAPTER.parse_hook(call("GET", f"{HOOK_URL}?{query}"), TestMessageBird.account())
+    (found,) = ADAPTER.parse_hook(call("GET", f"{HOOK_URL}?{query}"), TestMessageBird.credentials())
     assert isinstance(found, Report)
     return found
 
@@ -589,13 +589,13 @@ def test_an_unheard_reason_changes_nothing() -> None:
 )
 def test_what_is_no_payload(query: str) -> None:
     with pytest.raises(BadPayload):
-        ADAPTER.parse_hook(call("GET", f"{HOOK_URL}?{query}"), TestMessageBird.account())
+        ADAPTER.parse_hook(call("GET", f"{HOOK_URL}?{query}"), TestMessageBird.credentials())
 
 
 def test_without_a_signing_key_the_address_is_the_proof() -> None:
-    account = TestMessageBird.account(signing_key="")
-    ADAPTER.verify(call("GET", f"{HOOK_URL}?{told('delivered')}"), account)
-    ADAPTER.verify(call("GET", HOOK_URL, proof="nonsense"), account)
+    credentials = TestMessageBird.credentials(signing_key="")
+    ADAPTER.verify(call("GET", f"{HOOK_URL}?{told('delivered')}"), credentials)
+    ADAPTER.verify(call("GET", HOOK_URL, proof="nonsense"), credentials)
 
 
 URL = f"{HOOK_URL}?{told('delivered')}"
@@ -606,12 +606,12 @@ RAW = json.dumps({"id": ID, "body": "STOP"}).encode()
 def test_a_call_with_a_body_is_proved_too(algorithm: str) -> None:
     key = SIGNING_KEY * 2
     proof = token(HOOK_URL, RAW, at=time.time(), key=key, algorithm=algorithm)
-    account = TestMessageBird.account(signing_key=key)
-    ADAPTER.verify(call("POST", HOOK_URL, RAW, "application/json", proof), account)
+    credentials = TestMessageBird.credentials(signing_key=key)
+    ADAPTER.verify(call("POST", HOOK_URL, RAW, "application/json", proof), credentials)
     with pytest.raises(BadSignature):
-        ADAPTER.verify(call("POST", HOOK_URL, RAW + b" ", "application/json", proof), account)
+        ADAPTER.verify(call("POST", HOOK_URL, RAW + b" ", "application/json", proof), credentials)
     with pytest.raises(BadSignature):
-        ADAPTER.verify(call("POST", HOOK_URL, b"", "application/json", proof), account)
+        ADAPTER.verify(call("POST", HOOK_URL, b"", "application/json", proof), credentials)
 
 
 DEEP = "W1tb" * 30_000
@@ -636,6 +636,6 @@ DEEP = "W1tb" * 30_000
     ],
 )
 def test_a_wrong_signature_is_refused(wrong: Any) -> None:
-    ADAPTER.verify(call("GET", URL, proof=token(URL, b"", at=time.time())), TestMessageBird.account())
+    ADAPTER.verify(call("GET", URL, proof=token(URL, b"", at=time.time())), TestMessageBird.credentials())
     with pytest.raises(BadSignature):
-        ADAPTER.verify(call("GET", URL, proof=wrong()), TestMessageBird.account())
+        ADAPTER.verify(call("GET", URL, proof=wrong()), TestMessageBird.credentials())

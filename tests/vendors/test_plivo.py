@@ -29,7 +29,7 @@ from tests.vendorkit import (
 from tests.vendors.stand_ins.plivo import FORM, NONCE, v2, v3
 from vendors.base import BadPayload, BadSignature, SettingsError
 from vendors.plivo import Plivo
-from vendors.values import Account, Channel, HookRequest, Inbound, Media, Outcome, Report, Status
+from vendors.values import Channel, Credentials, HookRequest, Inbound, Media, Outcome, Report, Status
 
 UUID = "db3ce55a-7f1d-11e1-8ea7-1231380bc196"
 MAIN, SUB = "MA00000000000000TEST", "SA00000000000000TEST"
@@ -387,9 +387,9 @@ class TestPlivo(VendorKit):
         body = read(request)
         return body["src"], body["dst"], body["text"]
 
-    def sign(self, hook: HookRequest, account: Account, *, at: float) -> HookRequest:
+    def sign(self, hook: HookRequest, credentials: Credentials, *, at: float) -> HookRequest:
         pairs = parse_qsl(hook.body.decode(), keep_blank_values=True)
-        proof = v3(account.secrets["auth_token"], hook.url, pairs)
+        proof = v3(credentials.secrets["auth_token"], hook.url, pairs)
         return replace(hook, headers={**hook.headers, **lower(proof)})
 
     # -- the tables, row by row
@@ -448,7 +448,7 @@ class TestPlivo(VendorKit):
     def report(self, word: str, code: str = "", **headers: str) -> Report:
         hook = self.hook_request(Hook("", (), status_form(word, code), query=REF))
         stored = replace(hook, headers={**hook.headers, **headers})
-        (report,) = self.adapter.parse_hook(stored, replace(self.account(), secrets={}))
+        (report,) = self.adapter.parse_hook(stored, replace(self.credentials(), secrets={}))
         assert isinstance(report, Report)
         return report
 
@@ -460,23 +460,23 @@ class TestPlivo(VendorKit):
         assert set(caught.value.problems) == {"auth_id", "auth_token", "log"}
 
     def test_an_attempt_cannot_be_looked_up_but_a_sent_message_can_be_asked_for(self) -> None:
-        account = self.account()
-        assert self.adapter.look_up(self.doubted(), account) is None
-        assert self.adapter.poll(self.sent(vendor_id=""), account) is None
-        request = self.adapter.poll(self.sent(vendor_id=UUID), account)
+        credentials = self.credentials()
+        assert self.adapter.look_up(self.doubted(), credentials) is None
+        assert self.adapter.poll(self.sent(vendor_id=""), credentials) is None
+        request = self.adapter.poll(self.sent(vendor_id=UUID), credentials)
         assert request is not None
         assert (request.method, request.body) == ("GET", b"")
         assert request.url == f"https://api.plivo.com/v1/Account/{MAIN}/Message/{UUID}/"
 
     def test_the_account_itself_proves_the_credentials(self) -> None:
-        request = self.adapter.credential_check(self.account())
+        request = self.adapter.credential_check(self.credentials())
         assert request is not None
         assert (request.method, request.url) == ("GET", f"https://api.plivo.com/v1/Account/{MAIN}/")
 
     def test_what_says_nothing_of_a_message_is_parked(self) -> None:
         for pairs in ([("MessageUUID", UUID)], [("Status", "sent")], [("Text", "Hello")]):
             with pytest.raises(BadPayload):
-                self.adapter.parse_hook(self.hook_request(Hook("", (), pairs)), self.account())
+                self.adapter.parse_hook(self.hook_request(Hook("", (), pairs)), self.credentials())
 
     # -- signatures
 
@@ -493,67 +493,67 @@ class TestPlivo(VendorKit):
         good = self.signed_hook(0.0)
         assert REF in good.url
         with pytest.raises(BadSignature):
-            self.adapter.verify(replace(good, url=good.url.replace(REFERENCE, "another")), self.account())
+            self.adapter.verify(replace(good, url=good.url.replace(REFERENCE, "another")), self.credentials())
 
     @pytest.mark.parametrize("header", ["X-Plivo-Signature-V2", "X-Plivo-Signature-Ma-V2"])
     def test_v2(self, header: str) -> None:
         """Worked out by Plivo's library; it covers scheme, host and path."""
         proof = {header: "pF+0dJiUmudtZ6p9ZG63a52mu/TBTsl+f2IsflYqApA=", "X-Plivo-Signature-V2-Nonce": NONCE}
-        account = self.account(auth_token=VECTOR_TOKEN)
-        self.adapter.verify(call(f"{VECTOR_URL}/?t=acme", VECTOR_FIELDS, proof), account)
+        credentials = self.credentials(auth_token=VECTOR_TOKEN)
+        self.adapter.verify(call(f"{VECTOR_URL}/?t=acme", VECTOR_FIELDS, proof), credentials)
         for url in (
             f"{VECTOR_URL}?t=acme",
             f"{VECTOR_URL}/x?t=acme",
             f"{VECTOR_URL}/".replace("https", "http"),
         ):
             with pytest.raises(BadSignature):
-                self.adapter.verify(call(url, VECTOR_FIELDS, proof), account)
+                self.adapter.verify(call(url, VECTOR_FIELDS, proof), credentials)
 
     @pytest.mark.parametrize("name", ["x-plivo-signature-v2", "x-plivo-signature-v2-nonce"])
     @pytest.mark.parametrize("value", [None, "", "ž", "AAAA"])
     def test_each_part_of_v2_is_needed(self, name: str, value: str | None) -> None:
         good = call(HOOK_URL, status_form("sent"), v2("an auth token", HOOK_URL))
-        self.adapter.verify(good, self.account())
+        self.adapter.verify(good, self.credentials())
         headers = {key: text for key, text in good.headers.items() if key != name}
         headers |= {} if value is None else {name: value}
         with pytest.raises(BadSignature):
-            self.adapter.verify(replace(good, headers=headers), self.account())
+            self.adapter.verify(replace(good, headers=headers), self.credentials())
 
     def test_v2_without_a_nonce_proves_nothing(self) -> None:
         digest = hmac.digest(b"an auth token", HOOK_URL.encode(), hashlib.sha256)
         proof = {"x-plivo-signature-v2": base64.b64encode(digest).decode()}
         with pytest.raises(BadSignature):
-            self.adapter.verify(call(HOOK_URL, status_form("sent"), proof), self.account())
+            self.adapter.verify(call(HOOK_URL, status_form("sent"), proof), self.credentials())
 
     @pytest.mark.parametrize("header", ["X-Plivo-Signature-V3", "X-Plivo-Signature-Ma-V3"])
     @pytest.mark.parametrize("value", ["", "AAAA"])
     def test_a_good_v2_does_not_heal_a_bad_v3(self, header: str, value: str) -> None:
         headers = {**v2("an auth token", HOOK_URL), header: value, "X-Plivo-Signature-V3-Nonce": NONCE}
         with pytest.raises(BadSignature):
-            self.adapter.verify(call(HOOK_URL, status_form("sent"), headers), self.account())
+            self.adapter.verify(call(HOOK_URL, status_form("sent"), headers), self.credentials())
 
     def test_one_of_several_signatures_is_enough(self) -> None:
         pairs = status_form("sent")
         good = v3("an auth token", HOOK_URL, pairs)
         several = {**good, "X-Plivo-Signature-V3": f"AAAA,{good['X-Plivo-Signature-V3']}"}
-        self.adapter.verify(call(HOOK_URL, pairs, several), self.account())
+        self.adapter.verify(call(HOOK_URL, pairs, several), self.credentials())
 
     def test_a_subaccount_has_two_tokens(self) -> None:
         pairs = status_form("sent")
-        account = self.account(auth_id=SUB, main_auth_token="the main token")
-        alone = self.account(auth_id=SUB)
+        credentials = self.credentials(auth_id=SUB, main_auth_token="the main token")
+        alone = self.credentials(auth_id=SUB)
         own = call(HOOK_URL, pairs, v3("an auth token", HOOK_URL, pairs))
         main = call(HOOK_URL, pairs, v3("the main token", HOOK_URL, pairs, name="Ma-V3"))
         swapped = call(HOOK_URL, pairs, v3("an auth token", HOOK_URL, pairs, name="Ma-V3"))
-        self.adapter.verify(own, account)
+        self.adapter.verify(own, credentials)
         self.adapter.verify(own, alone)
-        self.adapter.verify(main, account)
-        for hook, whose in ((main, alone), (swapped, account), (swapped, alone)):
+        self.adapter.verify(main, credentials)
+        for hook, whose in ((main, alone), (swapped, credentials), (swapped, alone)):
             with pytest.raises(BadSignature):
                 self.adapter.verify(hook, whose)
 
     def test_no_token_proves_nothing(self) -> None:
-        empty = replace(self.account(), secrets={})
+        empty = replace(self.credentials(), secrets={})
         with pytest.raises(BadSignature):
             self.adapter.verify(call(HOOK_URL, status_form("sent"), v2("", HOOK_URL)), empty)
 
@@ -565,7 +565,7 @@ class TestPlivo(VendorKit):
             "X-Plivo-Signature-V3": base64.b64encode(digest).decode(),
             "X-Plivo-Signature-V3-Nonce": NONCE,
         }
-        self.adapter.verify(call(f"{HOOK_URL}?z=&k=2&k=1", pairs, headers), self.account())
+        self.adapter.verify(call(f"{HOOK_URL}?z=&k=2&k=1", pairs, headers), self.credentials())
 
     def test_the_forms_answer_to_a_send_is_read_leniently(self) -> None:
         for odd in (

@@ -11,8 +11,8 @@ from outbound.values import CallFailure, HttpResponse
 from simulator.adapter import CAPABILITIES, DEFAULT_BASE_URL, Simulator, signature
 from vendors.base import BadPayload, BadSignature, SettingsError
 from vendors.values import (
-    Account,
     Channel,
+    Credentials,
     Found,
     HookRequest,
     Inbound,
@@ -30,8 +30,8 @@ ADAPTER = Simulator()
 KEY = "carrier-key-for-tests"
 
 
-def account(capability: str = "look_up", **settings: str) -> Account:
-    return Account(
+def credentials(capability: str = "look_up", **settings: str) -> Credentials:
+    return Credentials(
         public_id="pub",
         settings={"base_url": "http://127.0.0.1:9/accounts/a", "capability": capability, **settings},
         secrets={"api_key": KEY},
@@ -62,11 +62,11 @@ def hook(body: object, *, key: str = KEY, at: float | None = None, **headers: st
     stamp = str(int(time.time() if at is None else at))
     proof = signature(key, stamp, raw).decode()
     signed = {"x-carrier-timestamp": stamp, "x-carrier-signature": proof} | headers
-    return HookRequest("POST", account().hook_url, "", {}, signed, raw)
+    return HookRequest("POST", credentials().hook_url, "", {}, signed, raw)
 
 
 def test_a_send_carries_our_reference_and_our_name_for_the_message() -> None:
-    request = ADAPTER.build([outgoing()], account())
+    request = ADAPTER.build([outgoing()], credentials())
     assert (request.method, request.url) == ("POST", "http://127.0.0.1:9/accounts/a/messages")
     assert request.headers["Authorization"] == f"Bearer {KEY}"
     assert json.loads(request.body) == {
@@ -87,7 +87,7 @@ def test_an_mms_carries_its_subject_and_media() -> None:
     mms = outgoing(
         channel=Channel.MMS, subject="New", media=(Media("https://media.example/a.jpg", "image/jpeg"),)
     )
-    body = json.loads(ADAPTER.build([mms], account()).body)
+    body = json.loads(ADAPTER.build([mms], credentials()).body)
     assert body["subject"] == "New"
     assert body["media"] == [{"url": "https://media.example/a.jpg", "type": "image/jpeg"}]
 
@@ -107,7 +107,7 @@ def doubted(reference: str = "ref-1") -> Sent:
 def test_the_capability_says_how_doubt_is_resolved(
     capability: str, window: timedelta | None, asks: bool
 ) -> None:
-    chosen = account(capability)
+    chosen = credentials(capability)
     assert ADAPTER.resend_window(chosen) == window
     assert json.loads(ADAPTER.build([outgoing()], chosen).body)["idempotent"] is (window is not None)
     assert (ADAPTER.look_up(doubted(), chosen) is not None) is asks
@@ -133,19 +133,19 @@ ERRORS = [
 @pytest.mark.parametrize(("status", "code", "outcome", "ours"), ERRORS)
 def test_refusals(status: int, code: str, outcome: Outcome, ours: str) -> None:
     body = {"error": {"code": code, "message": "words"}} if code else {}
-    (result,) = ADAPTER.parse([outgoing()], response(status, body), account())
+    (result,) = ADAPTER.parse([outgoing()], response(status, body), credentials())
     assert (result.outcome, result.code, result.vendor_code) == (outcome, ours, code or str(status))
     assert result.text == ("words" if code else "")
     assert result.mms_unsupported is (code == "4003")
 
 
 def test_a_throttled_send_says_when_to_come_back() -> None:
-    (result,) = ADAPTER.parse([outgoing()], response(429, {}, **{"Retry-After": "7"}), account())
+    (result,) = ADAPTER.parse([outgoing()], response(429, {}, **{"Retry-After": "7"}), credentials())
     assert result.retry_after == 7.0
 
 
 def test_a_taken_message_has_an_id_for_each_part() -> None:
-    (result,) = ADAPTER.parse([outgoing()], response(202, {"ids": ["c1", "c1-2"]}), account())
+    (result,) = ADAPTER.parse([outgoing()], response(202, {"ids": ["c1", "c1-2"]}), credentials())
     assert result == SendResult(Outcome.TAKEN, vendor_id="c1", part_ids=("c1", "c1-2"), segments=2)
 
 
@@ -161,7 +161,7 @@ def test_a_taken_message_has_an_id_for_each_part() -> None:
     ],
 )
 def test_an_unreadable_yes_may_have_been_taken(body: bytes) -> None:
-    (result,) = ADAPTER.parse([outgoing()], response(202, body), account())
+    (result,) = ADAPTER.parse([outgoing()], response(202, body), credentials())
     assert result.outcome is Outcome.UNKNOWN
 
 
@@ -197,13 +197,13 @@ DELIVERED = {"id": "c1", "reference": "ref-1", "status": "DELIVRD", "parts": 1}
     ],
 )
 def test_look_up(answer: HttpResponse, presence: Presence, status: Status | None) -> None:
-    found: Found = ADAPTER.parse_look_up(doubted(), answer, account())
+    found: Found = ADAPTER.parse_look_up(doubted(), answer, credentials())
     assert found.presence is presence
     assert (found.report.status if found.report else None) is status
 
 
 def test_look_up_asks_by_reference() -> None:
-    request = ADAPTER.look_up(doubted("a b&c"), account())
+    request = ADAPTER.look_up(doubted("a b&c"), credentials())
     assert request is not None
     assert (request.method, request.url) == (
         "GET",
@@ -226,7 +226,7 @@ STATUSES = [
 
 @pytest.mark.parametrize(("word", "status"), STATUSES)
 def test_status_words(word: str, status: Status) -> None:
-    (report,) = ADAPTER.parse_hook(hook({"type": "report", "id": "c1", "status": word}), account())
+    (report,) = ADAPTER.parse_hook(hook({"type": "report", "id": "c1", "status": word}), credentials())
     assert isinstance(report, Report)
     assert (report.status, report.vendor_status) == (status, word.upper())
 
@@ -236,7 +236,7 @@ def test_a_report_on_one_part() -> None:
         "type": "report", "id": "c1-2", "reference": "ref-1", "status": "UNDELIV", "error": "2001",
         "text": "Absent subscriber", "part": 2, "parts": 3, "occurred_at": "2026-01-02T03:04:05.678+02:00",
     }  # fmt: skip
-    assert ADAPTER.parse_hook(hook(body), account()) == (
+    assert ADAPTER.parse_hook(hook(body), credentials()) == (
         Report(
             Status.UNDELIVERED,
             "UNDELIV",
@@ -262,14 +262,14 @@ def test_a_report_on_one_part() -> None:
 )
 def test_a_time_that_cannot_be_read_is_none(moment: object) -> None:
     body = {"type": "report", "id": "c1", "status": "DELIVRD", "occurred_at": moment}
-    (report,) = ADAPTER.parse_hook(hook(body), account())
+    (report,) = ADAPTER.parse_hook(hook(body), credentials())
     assert isinstance(report, Report)
     assert report.occurred_at is None
 
 
 def test_a_report_that_the_device_has_no_mms() -> None:
     (report,) = ADAPTER.parse_hook(
-        hook({"type": "report", "id": "c1", "status": "UNDELIV", "error": "4003"}), account()
+        hook({"type": "report", "id": "c1", "status": "UNDELIV", "error": "4003"}), credentials()
     )
     assert isinstance(report, Report)
     assert (report.mms_unsupported, report.code) == (True, "mms_unsupported")
@@ -284,7 +284,7 @@ def test_an_inbound_message() -> None:
         "to": "+1",
         "text": "STOP",
     }
-    assert ADAPTER.parse_hook(hook(body), account()) == (
+    assert ADAPTER.parse_hook(hook(body), credentials()) == (
         Inbound("c1-reply", sender="+421900000150", recipient="+1", channel=Channel.SMS, text="STOP"),
     )
 
@@ -301,11 +301,11 @@ def test_an_inbound_message() -> None:
 )
 def test_garbage_is_no_payload(body: object) -> None:
     with pytest.raises(BadPayload):
-        ADAPTER.parse_hook(hook(body), account())
+        ADAPTER.parse_hook(hook(body), credentials())
 
 
 def test_a_signed_hook_passes() -> None:
-    ADAPTER.verify(hook({"type": "report"}), account())
+    ADAPTER.verify(hook({"type": "report"}), credentials())
 
 
 @pytest.mark.parametrize(
@@ -325,14 +325,14 @@ def test_an_unproved_hook_is_refused(wrong: dict[str, Any]) -> None:
     given = {"age": 0, **wrong}
     at = time.time() - given.pop("age")
     with pytest.raises(BadSignature):
-        ADAPTER.verify(hook({}, at=at, **given), account())
+        ADAPTER.verify(hook({}, at=at, **given), credentials())
 
 
 def test_the_body_is_part_of_the_proof() -> None:
     good = hook({"type": "report", "status": "UNDELIV"})
     forged = HookRequest("POST", good.url, "", {}, good.headers, good.body.replace(b"UNDELIV", b"DELIVRD"))
     with pytest.raises(BadSignature):
-        ADAPTER.verify(forged, account())
+        ADAPTER.verify(forged, credentials())
 
 
 def test_settings() -> None:

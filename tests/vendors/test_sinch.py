@@ -32,8 +32,8 @@ from vendors.base import BadPayload, BadSignature, SettingsError
 from vendors.sinch import Sinch, mms, xms
 from vendors.sinch.adapter import signature
 from vendors.values import (
-    Account,
     Channel,
+    Credentials,
     Found,
     HookRequest,
     Inbound,
@@ -571,9 +571,9 @@ class TestSinch(VendorKit):
         (recipient,) = body["to"]
         return body["from"], recipient, rendered(body["body"], body.get("parameters", {}))
 
-    def sign(self, hook: HookRequest, account: Account, *, at: float) -> HookRequest:
+    def sign(self, hook: HookRequest, credentials: Credentials, *, at: float) -> HookRequest:
         nonce, stamp = "01HNONCE", str(int(at))
-        proof = signature(account.secrets["hook_secret"], nonce, stamp, hook.body).decode()
+        proof = signature(credentials.secrets["hook_secret"], nonce, stamp, hook.body).decode()
         named = dict(zip(self.proof_headers, (proof, nonce, stamp), strict=True))
         return replace(hook, headers={**hook.headers, **named})
 
@@ -592,18 +592,18 @@ def rendered(text: str, parameters: dict[str, dict[str, str]]) -> str:
 ADAPTER = TestSinch.adapter
 
 
-def account(**changed: str) -> Account:
-    return TestSinch.account(**changed)
+def credentials(**changed: str) -> Credentials:
+    return TestSinch.credentials(**changed)
 
 
 def parse_hook(body: Any, path: str = "", **changed: str) -> Any:
     hook = replace(TestSinch.hook_request(Hook("", (), body)), path=path)
-    return ADAPTER.parse_hook(hook, replace(account(**changed), secrets={}))
+    return ADAPTER.parse_hook(hook, replace(credentials(**changed), secrets={}))
 
 
 def parsed(status: int, body: Any, message: dict[str, Any] | None = None, **changed: str) -> SendResult:
     sent = TestSinch.outgoing(**(message or {}))
-    (result,) = ADAPTER.parse([sent], response(status, body), account(**changed))
+    (result,) = ADAPTER.parse([sent], response(status, body), credentials(**changed))
     return result
 
 
@@ -769,12 +769,12 @@ def test_a_postback_with_our_reference_carries_it() -> None:
 
 
 def test_a_project_fetches_a_token() -> None:
-    request = ADAPTER.token_request(account(**PROJECT))
+    request = ADAPTER.token_request(credentials(**PROJECT))
     assert request is not None
     assert (request.method, request.url) == ("POST", "https://auth.sinch.com/oauth2/token")
     assert read(request) == [("grant_type", "client_credentials")]
     assert request.headers["Authorization"] == "Basic a2V5LTE6dGhlIGtleSdzIHNlY3JldA=="
-    proxied = ADAPTER.token_request(account(**PROJECT, auth_url="https://proxy.example/auth"))
+    proxied = ADAPTER.token_request(credentials(**PROJECT, auth_url="https://proxy.example/auth"))
     assert proxied is not None and proxied.url == "https://proxy.example/auth/oauth2/token"
 
 
@@ -785,7 +785,7 @@ def test_the_token_is_in_sinchs_answer() -> None:
 
 
 def test_a_service_plan_needs_no_token() -> None:
-    assert ADAPTER.token_request(account()) is None
+    assert ADAPTER.token_request(credentials()) is None
 
 
 def test_every_wrong_field_is_named() -> None:
@@ -811,7 +811,7 @@ def test_every_wrong_field_is_named() -> None:
 
 
 def test_a_look_up_asks_for_our_reference_of_a_week() -> None:
-    request = ADAPTER.look_up(TestSinch().doubted(), account())
+    request = ADAPTER.look_up(TestSinch().doubted(), credentials())
     assert request is not None
     address = urlsplit(request.url)
     assert (
@@ -829,28 +829,28 @@ def test_a_look_up_asks_for_our_reference_of_a_week() -> None:
 def test_absence_is_no_proof() -> None:
     assert ADAPTER.absence_is_proof is False
     nothing = response(200, {"count": 0, "batches": []})
-    assert ADAPTER.parse_look_up(TestSinch().doubted(), nothing, account()).presence is Presence.ABSENT
+    assert ADAPTER.parse_look_up(TestSinch().doubted(), nothing, credentials()).presence is Presence.ABSENT
 
 
 def test_what_went_through_the_mms_api_cannot_be_asked_for() -> None:
     mms = replace(TestSinch().doubted(), channel=Channel.MMS)
-    assert ADAPTER.look_up(mms, account()) is not None
-    assert ADAPTER.look_up(mms, account(**BY_MMS_API)) is None
-    assert ADAPTER.look_up(TestSinch().doubted(), account(**BY_MMS_API)) is not None
+    assert ADAPTER.look_up(mms, credentials()) is not None
+    assert ADAPTER.look_up(mms, credentials(**BY_MMS_API)) is None
+    assert ADAPTER.look_up(TestSinch().doubted(), credentials(**BY_MMS_API)) is not None
 
 
 def test_a_poll_asks_for_the_batchs_report() -> None:
     kit = TestSinch()
-    request = ADAPTER.poll(kit.sent(vendor_id="a/b"), account(**BY_MMS_API))
+    request = ADAPTER.poll(kit.sent(vendor_id="a/b"), credentials(**BY_MMS_API))
     assert request is not None
     assert request.url.endswith(f"/xms/v1/{PLAN}/batches/a%2Fb/delivery_report?type=summary")
-    assert ADAPTER.poll(kit.sent(channel=Channel.MMS), account()) is not None
-    assert ADAPTER.poll(kit.sent(channel=Channel.MMS), account(**BY_MMS_API)) is None
-    assert ADAPTER.poll(kit.sent(vendor_id=""), account()) is None
+    assert ADAPTER.poll(kit.sent(channel=Channel.MMS), credentials()) is not None
+    assert ADAPTER.poll(kit.sent(channel=Channel.MMS), credentials(**BY_MMS_API)) is None
+    assert ADAPTER.poll(kit.sent(vendor_id=""), credentials()) is None
 
 
 def test_the_credential_check_can_show_no_message() -> None:
-    request = ADAPTER.credential_check(account(**PROJECT))
+    request = ADAPTER.credential_check(credentials(**PROJECT))
     assert request is not None
     assert request.url == (
         "https://zt.eu.sms.api.sinch.com/xms/v1/project-1/batches?page_size=1&client_reference=credential-check"
@@ -863,7 +863,7 @@ def test_the_credential_check_can_show_no_message() -> None:
 @pytest.mark.parametrize("media", [(), (PICTURE, PICTURE)])
 def test_mt_media_never_drops_a_file_in_silence(media: tuple[Media, ...]) -> None:
     with pytest.raises(ValueError, match="exactly one file"):
-        ADAPTER.build([TestSinch.mms(media=media)], account())
+        ADAPTER.build([TestSinch.mms(media=media)], credentials())
 
 
 @pytest.mark.parametrize(
@@ -883,11 +883,11 @@ def test_mt_media_never_drops_a_file_in_silence(media: tuple[Media, ...]) -> Non
 )
 def test_kinds_of_slides(url: str, content_type: str, kind: str) -> None:
     message = TestSinch.mms(media=(Media(url, content_type),), text="")
-    assert read(ADAPTER.build([message], account(**BY_MMS_API)))["slide"] == [{kind: {"url": url}}]
+    assert read(ADAPTER.build([message], credentials(**BY_MMS_API)))["slide"] == [{kind: {"url": url}}]
 
 
 def test_a_placeholder_in_a_media_text_is_kept_literal() -> None:
-    body = read(ADAPTER.build([TestSinch.mms(text="Hi ${name}")], account()))
+    body = read(ADAPTER.build([TestSinch.mms(text="Hi ${name}")], credentials()))
     assert rendered(body["body"]["message"], body["parameters"]) == "Hi ${name}"
 
 
@@ -906,12 +906,12 @@ def test_a_signature_covers_nonce_and_time() -> None:
     for name, value in (("nonce", "01HOTHER"), ("timestamp", str(int(NOW) + 1))):
         forged = replace(good, headers={**good.headers, f"x-sinch-webhook-signature-{name}": value})
         with pytest.raises(BadSignature):
-            ADAPTER.verify(forged, account())
+            ADAPTER.verify(forged, credentials())
 
 
 def test_basic_credentials_are_required_once_they_are_set() -> None:
     hook = TestSinch.hook_request(TestSinch.hooks[0])
-    known = account(**BASIC)
+    known = credentials(**BASIC)
     good = writing.basic("sinch", "a password: of the tests")["Authorization"]
     ADAPTER.verify(replace(hook, headers={"authorization": good}), known)
     for wrong in ("", good[:-4], good + "=", "Bearer x", "ž", writing.basic("sinch", "x")["Authorization"]):
@@ -922,18 +922,18 @@ def test_basic_credentials_are_required_once_they_are_set() -> None:
 
 
 def test_without_either_the_address_is_the_proof() -> None:
-    ADAPTER.verify(TestSinch.hook_request(TestSinch.hooks[0]), account(hook_secret=""))
+    ADAPTER.verify(TestSinch.hook_request(TestSinch.hooks[0]), credentials(hook_secret=""))
 
 
 def test_unsigned_postbacks_of_the_mms_api_have_an_address_of_their_own() -> None:
     hook = replace(TestSinch.hook_request(Hook("", (), POSTBACK)), path="mms")
-    ADAPTER.verify(hook, account(**BY_MMS_API))
+    ADAPTER.verify(hook, credentials(**BY_MMS_API))
     with pytest.raises(BadSignature):
-        ADAPTER.verify(hook, account())  # MMS does not go that way
+        ADAPTER.verify(hook, credentials())  # MMS does not go that way
     with pytest.raises(BadSignature):
-        ADAPTER.verify(replace(hook, path=""), account(**BY_MMS_API))
+        ADAPTER.verify(replace(hook, path=""), credentials(**BY_MMS_API))
     with pytest.raises(BadSignature):
-        ADAPTER.verify(hook, account(**{**BY_MMS_API, **BASIC, "hook_secret": SECRET}))
+        ADAPTER.verify(hook, credentials(**{**BY_MMS_API, **BASIC, "hook_secret": SECRET}))
     assert parse_hook(POSTBACK, path="mms", **BY_MMS_API)
     for signed in (REPORT, SUMMARY, TEXTED):
         with pytest.raises(BadPayload):
@@ -965,7 +965,7 @@ API, WEBHOOKS = "sinch_sms.yml", "sinch_sms_webhooks_asyncapi.yml"
 
 @pytest.mark.parametrize("text", ["Hello", "Hi ${name}"])
 def test_requests_conform(text: str) -> None:
-    body = read(ADAPTER.build([TestSinch.outgoing(text=text)], account()))
+    body = read(ADAPTER.build([TestSinch.outgoing(text=text)], credentials()))
     conforms(API, "/components/schemas/SendBatchRequest", body)
     known = spec(API)["components"]["schemas"]["SendBatchRequest"]["properties"]
     # The description leaves out these two; the documentation and Sinch's own clients have them.

@@ -28,7 +28,7 @@ from tests.vendorkit import (
 )
 from vendors.base import BadPayload, BadSignature
 from vendors.telnyx import REFUSALS, REPORT_CODES, STATUSES, Telnyx
-from vendors.values import Account, Channel, HookRequest, Inbound, Media, Outcome, Report, Status
+from vendors.values import Channel, Credentials, HookRequest, Inbound, Media, Outcome, Report, Status
 
 SEED = bytes(range(32))
 PRIVATE_KEY = Ed25519PrivateKey.from_private_bytes(SEED)
@@ -418,7 +418,7 @@ class TestTelnyx(VendorKit):
         body = read(request)
         return body["from"], body["to"], body["text"]
 
-    def sign(self, hook: HookRequest, account: Account, *, at: float) -> HookRequest:
+    def sign(self, hook: HookRequest, credentials: Credentials, *, at: float) -> HookRequest:
         stamp = str(int(at))
         proof = PRIVATE_KEY.sign(stamp.encode() + b"|" + hook.body)
         signed = {
@@ -427,39 +427,39 @@ class TestTelnyx(VendorKit):
         }
         return replace(hook, headers={**hook.headers, **signed})
 
-    def other_account(self) -> Account:
-        return self.account(public_key=OTHER_KEY)
+    def other_credentials(self) -> Credentials:
+        return self.credentials(public_key=OTHER_KEY)
 
     def test_the_same_bytes_may_be_sent_again_for_a_day(self) -> None:
-        account = self.account()
-        assert self.adapter.resend_window(account) == timedelta(hours=24)
-        once, again = (self.adapter.build([self.outgoing(text="ž")], account) for _ in range(2))
+        credentials = self.credentials()
+        assert self.adapter.resend_window(credentials) == timedelta(hours=24)
+        once, again = (self.adapter.build([self.outgoing(text="ž")], credentials) for _ in range(2))
         assert (once.url, once.headers, once.body) == (again.url, again.headers, again.body)
-        other = self.adapter.build([self.outgoing(reference="another")], account)
+        other = self.adapter.build([self.outgoing(reference="another")], credentials)
         assert other.headers["Idempotency-Key"] == "another"
 
     def test_the_public_key_is_no_secret(self) -> None:
-        assert self.account().settings["public_key"] == PUBLIC_KEY
-        assert set(self.account().secrets) == {"api_key"}
+        assert self.credentials().settings["public_key"] == PUBLIC_KEY
+        assert set(self.credentials().secrets) == {"api_key"}
 
     def test_an_account_without_a_key_trusts_nobody(self) -> None:
-        account = replace(self.account(), settings={})
+        credentials = replace(self.credentials(), settings={})
         with pytest.raises(BadSignature):
-            self.adapter.verify(self.signed_hook(time.time()), account)
+            self.adapter.verify(self.signed_hook(time.time()), credentials)
 
     def test_a_stamp_belongs_to_its_signature(self) -> None:
         good = self.signed_hook(time.time())
         later = {**good.headers, "telnyx-timestamp": str(int(time.time()) + 5)}
         with pytest.raises(BadSignature):
-            self.adapter.verify(replace(good, headers=later), self.account())
+            self.adapter.verify(replace(good, headers=later), self.credentials())
 
     def test_a_poll_asks_by_the_vendors_id(self) -> None:
-        request = self.adapter.poll(self.sent(vendor_id="a/b"), self.account())
+        request = self.adapter.poll(self.sent(vendor_id="a/b"), self.credentials())
         assert request is not None
         assert (request.method, request.url) == ("GET", "https://api.telnyx.com/v2/messages/a%2Fb")
 
     def test_the_credential_check_shows_no_secret(self) -> None:
-        request = self.adapter.credential_check(self.account())
+        request = self.adapter.credential_check(self.credentials())
         assert request is not None
         assert (request.method, request.url) == ("GET", "https://api.telnyx.com/v2/balance")
 
@@ -477,7 +477,7 @@ class TestTelnyx(VendorKit):
 
     def read(self, body: object) -> Report:
         hook = self.hook_request(Hook("", (), body, query=QUERY))
-        (report,) = self.adapter.parse_hook(hook, replace(self.account(), secrets={}))
+        (report,) = self.adapter.parse_hook(hook, replace(self.credentials(), secrets={}))
         assert isinstance(report, Report)
         return report
 
@@ -521,7 +521,7 @@ class TestTelnyx(VendorKit):
 
     def test_the_signature_covers_the_bytes_and_not_the_json(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(time, "time", lambda: 1705354334.0)
-        self.adapter.verify(VECTOR, self.account())
+        self.adapter.verify(VECTOR, self.credentials())
         spaced = json.dumps(json.loads(VECTOR.body)).encode()
         with pytest.raises(BadSignature):
-            self.adapter.verify(replace(VECTOR, body=spaced), self.account())
+            self.adapter.verify(replace(VECTOR, body=spaced), self.credentials())

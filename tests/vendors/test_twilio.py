@@ -30,7 +30,17 @@ from vendors import meanings
 from vendors.base import BadPayload, BadSignature, SettingsError
 from vendors.meanings import Meaning
 from vendors.twilio import Twilio
-from vendors.values import Account, Channel, HookReply, HookRequest, Inbound, Media, Outcome, Report, Status
+from vendors.values import (
+    Channel,
+    Credentials,
+    HookReply,
+    HookRequest,
+    Inbound,
+    Media,
+    Outcome,
+    Report,
+    Status,
+)
 
 SPEC = "twilio_messages.json"
 CREATE = "/paths/~12010-04-01~1Accounts~1{AccountSid}~1Messages.json/post"
@@ -489,9 +499,9 @@ class TestTwilio(VendorKit):
         form = dict(read(request))
         return form["From"], form["To"], form["Body"]
 
-    def sign(self, hook: HookRequest, account: Account, *, at: float) -> HookRequest:
+    def sign(self, hook: HookRequest, credentials: Credentials, *, at: float) -> HookRequest:
         pairs = parse_qsl(hook.body.decode(), keep_blank_values=True)
-        proof = signature(account.secrets["auth_token"], hook.url, pairs)
+        proof = signature(credentials.secrets["auth_token"], hook.url, pairs)
         return replace(hook, headers={**hook.headers, "x-twilio-signature": proof})
 
     # -- the tables, row by row
@@ -588,12 +598,12 @@ class TestTwilio(VendorKit):
         form = [("MessageSid", SID), ("MessageStatus", "received"), ("From", "+15550100123"), ("To", "51515")]
         found = self.adapter.parse_hook(
             self.hook_request(Hook("", (), [*form, ("Body", "STOP"), ("SmsStatus", "received")])),
-            self.account(),
+            self.credentials(),
         )
         assert found == (Inbound(SID, "+15550100123", "51515", Channel.SMS, "STOP"),)
 
     def report_of(self, form: list[tuple[str, str]]) -> Report:
-        (report,) = self.adapter.parse_hook(self.hook_request(Hook("", (), form)), self.account())
+        (report,) = self.adapter.parse_hook(self.hook_request(Hook("", (), form)), self.credentials())
         assert isinstance(report, Report)
         return report
 
@@ -603,7 +613,7 @@ class TestTwilio(VendorKit):
 
     def report(self, word: str, code: str = "") -> Report:
         (report,) = self.adapter.parse_hook(
-            self.hook_request(Hook("", (), status_form(word, code))), self.account()
+            self.hook_request(Hook("", (), status_form(word, code))), self.credentials()
         )
         assert isinstance(report, Report)
         return report
@@ -625,14 +635,14 @@ class TestTwilio(VendorKit):
         ("validity", "written"), [(0.4, "1"), (59.9, "59"), (36_000.0, "36000"), (1e6, "36000")]
     )
     def test_the_validity_keeps_to_twilios_range(self, validity: float, written: str) -> None:
-        request = self.adapter.build([self.outgoing(validity=validity)], self.account())
+        request = self.adapter.build([self.outgoing(validity=validity)], self.credentials())
         assert dict(read(request))["ValidityPeriod"] == written
 
     def test_an_attempt_cannot_be_looked_up_but_a_sent_message_can_be_asked_for(self) -> None:
-        account = self.account()
-        assert self.adapter.look_up(self.doubted(), account) is None
-        assert self.adapter.poll(self.sent(vendor_id=""), account) is None
-        request = self.adapter.poll(self.sent(vendor_id=SID), account)
+        credentials = self.credentials()
+        assert self.adapter.look_up(self.doubted(), credentials) is None
+        assert self.adapter.poll(self.sent(vendor_id=""), credentials) is None
+        request = self.adapter.poll(self.sent(vendor_id=SID), credentials)
         assert request is not None
         assert (request.method, request.url) == (
             "GET",
@@ -640,17 +650,17 @@ class TestTwilio(VendorKit):
         )
 
     def test_the_credential_check_asks_for_nothing_secret(self) -> None:
-        request = self.adapter.credential_check(self.account())
+        request = self.adapter.credential_check(self.credentials())
         assert request is not None
         assert request.url.endswith(f"/Accounts/{ACCOUNT_SID}/Balance.json")
 
     def test_nothing_goes_back_to_who_wrote(self) -> None:
-        assert self.adapter.hook_reply(self.account()) == HookReply(204)
+        assert self.adapter.hook_reply(self.credentials()) == HookReply(204)
 
     def test_json_is_no_status_callback(self) -> None:
         with pytest.raises(BadPayload):
             self.adapter.parse_hook(
-                self.hook_request(Hook("", (), {"MessageSid": SID}, query=REF)), self.account()
+                self.hook_request(Hook("", (), {"MessageSid": SID}, query=REF)), self.credentials()
             )
 
     # -- signatures
@@ -665,7 +675,7 @@ class TestTwilio(VendorKit):
         good = self.signed_hook(0.0)
         assert REF in good.url
         with pytest.raises(BadSignature):
-            self.adapter.verify(replace(good, url=good.url.replace(REFERENCE, "another")), self.account())
+            self.adapter.verify(replace(good, url=good.url.replace(REFERENCE, "another")), self.credentials())
 
     @pytest.mark.parametrize(
         ("ours", "twilios"),
@@ -678,27 +688,29 @@ class TestTwilio(VendorKit):
         ],
     )
     def test_twilio_signs_with_or_without_the_port(self, ours: str, twilios: str) -> None:
-        account = self.account()
-        proof = signature(account.secrets["auth_token"], twilios, status_form("sent"))
-        self.adapter.verify(self.hook_of(ours, status_form("sent"), **{"x-twilio-signature": proof}), account)
+        credentials = self.credentials()
+        proof = signature(credentials.secrets["auth_token"], twilios, status_form("sent"))
+        self.adapter.verify(
+            self.hook_of(ours, status_form("sent"), **{"x-twilio-signature": proof}), credentials
+        )
         other = ours.replace("c.example", "d.example")
         with pytest.raises(BadSignature):
             self.adapter.verify(
-                self.hook_of(other, status_form("sent"), **{"x-twilio-signature": proof}), account
+                self.hook_of(other, status_form("sent"), **{"x-twilio-signature": proof}), credentials
             )
 
     def test_a_name_that_comes_twice_is_signed_with_each_of_its_values(self) -> None:
-        account = self.account()
+        credentials = self.credentials()
         pairs = [("b", "2"), ("a", "ž y"), ("b", "1"), ("b", "2"), ("c", "")]
         # Worked out by hand: distinct values, sorted, an empty one too.
-        proof = signature(account.secrets["auth_token"], f"{HOOK_URL}až yb1b2c", [])
-        self.adapter.verify(self.hook_of(HOOK_URL, pairs, **{"x-twilio-signature": proof}), account)
+        proof = signature(credentials.secrets["auth_token"], f"{HOOK_URL}až yb1b2c", [])
+        self.adapter.verify(self.hook_of(HOOK_URL, pairs, **{"x-twilio-signature": proof}), credentials)
 
     def test_a_query_is_signed_as_it_is_written(self) -> None:
-        account = self.account()
+        credentials = self.credentials()
         url = f"{HOOK_URL}?name={quote('a b/ž', safe='')}"
-        proof = signature(account.secrets["auth_token"], url, [])
-        self.adapter.verify(self.hook_of(url, [], **{"x-twilio-signature": proof}), account)
+        proof = signature(credentials.secrets["auth_token"], url, [])
+        self.adapter.verify(self.hook_of(url, [], **{"x-twilio-signature": proof}), credentials)
 
     def test_a_shared_key_needs_its_secret_among_the_settings(self) -> None:
         pairs = status_form("sent")
@@ -708,44 +720,44 @@ class TestTwilio(VendorKit):
             **SHA256,
             **{"x-twilio-signature": signature("a shared key", HOOK_URL, pairs, "sha256")},
         )
-        self.adapter.verify(good, self.account())
+        self.adapter.verify(good, self.credentials())
         with pytest.raises(BadSignature, match="shared key"):
-            self.adapter.verify(good, self.account(webhook_secret=""))
+            self.adapter.verify(good, self.credentials(webhook_secret=""))
 
     def test_the_auth_token_is_no_shared_key(self) -> None:
-        account, pairs = self.account(), status_form("sent")
+        credentials, pairs = self.credentials(), status_form("sent")
         for digest in ("sha1", "sha256"):
-            proof = signature(account.secrets["auth_token"], HOOK_URL, pairs, digest)
+            proof = signature(credentials.secrets["auth_token"], HOOK_URL, pairs, digest)
             with pytest.raises(BadSignature):
                 self.adapter.verify(
-                    self.hook_of(HOOK_URL, pairs, **SHA256, **{"x-twilio-signature": proof}), account
+                    self.hook_of(HOOK_URL, pairs, **SHA256, **{"x-twilio-signature": proof}), credentials
                 )
 
     def test_an_unknown_algorithm_proves_nothing(self) -> None:
         settings = {"x-twilio-webhooks-signature-settings": "key=k,algorithm=HMAC_MD5"}
         with pytest.raises(BadSignature, match="algorithm"):
-            self.adapter.verify(replace(self.signed_hook(0.0), headers=settings), self.account())
+            self.adapter.verify(replace(self.signed_hook(0.0), headers=settings), self.credentials())
 
     @pytest.mark.parametrize("query", ["", "?bodySHA256=", f"?bodySHA256={JSON_SHA256}"])
     def test_another_body_than_a_form_needs_its_digest(self, query: str) -> None:
-        account = self.account()
+        credentials = self.credentials()
         url = HOOK_URL + query
         headers = {"content-type": "application/json", "x-twilio-signature": ""}
         hook = HookRequest(
             "POST", url, "", dict(parse_qsl(query[1:], keep_blank_values=True)), headers, b'{"a":2}'
         )
-        headers["x-twilio-signature"] = signature(account.secrets["auth_token"], url, [])
+        headers["x-twilio-signature"] = signature(credentials.secrets["auth_token"], url, [])
         with pytest.raises(BadSignature, match="body"):
-            self.adapter.verify(hook, account)
+            self.adapter.verify(hook, credentials)
 
     def test_a_get_is_proved_by_its_address(self) -> None:
-        account = self.account()
+        credentials = self.credentials()
         url = f"{HOOK_URL}?{urlencode(status_form('sent'))}"
-        proof = signature(account.secrets["auth_token"], url, [])
+        proof = signature(credentials.secrets["auth_token"], url, [])
         hook = HookRequest("GET", url, "", dict(status_form("sent")), {"x-twilio-signature": proof}, b"")
-        self.adapter.verify(hook, account)
+        self.adapter.verify(hook, credentials)
         with pytest.raises(BadSignature):
-            self.adapter.verify(replace(hook, url=url.replace("sent", "delivered")), account)
+            self.adapter.verify(replace(hook, url=url.replace("sent", "delivered")), credentials)
 
     # -- Twilio's description of its API
 
@@ -761,7 +773,9 @@ class TestTwilio(VendorKit):
 
     def test_requests_fit_the_description(self, send: Send) -> None:
         body = f"{CREATE}/requestBody/content/application~1x-www-form-urlencoded/schema"
-        form = self.as_json(self.adapter.build([self.outgoing(**send.message)], self.account(**send.values)))
+        form = self.as_json(
+            self.adapter.build([self.outgoing(**send.message)], self.credentials(**send.values))
+        )
         conforms(SPEC, body, form)
         assert set(form) <= set(resolve(spec(SPEC), f"{body}/properties"))
 

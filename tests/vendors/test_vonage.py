@@ -19,7 +19,17 @@ from outbound.values import HttpRequest
 from tests.vendorkit import HOOK_URL, REFERENCE, Answer, Check, Hook, Send, Vector, VendorKit, read, response
 from tests.vendors.specs import conforms, spec
 from vendors.base import BadPayload, BadSignature, SettingsError
-from vendors.values import Account, Channel, HookRequest, Inbound, Media, Outcome, Report, Status, Unreadable
+from vendors.values import (
+    Channel,
+    Credentials,
+    HookRequest,
+    Inbound,
+    Media,
+    Outcome,
+    Report,
+    Status,
+    Unreadable,
+)
 from vendors.vonage import Vonage
 from vendors.vonage.codes import ERRORS, REPORT_CODES, STATUSES
 
@@ -373,8 +383,8 @@ class TestVonage(VendorKit):
         body = read(request)
         return body["from"], body["to"], body["text"]
 
-    def sign(self, hook: HookRequest, account: Account, *, at: float) -> HookRequest:
-        secret = account.secrets["signature_secret"]
+    def sign(self, hook: HookRequest, credentials: Credentials, *, at: float) -> HookRequest:
+        secret = credentials.secrets["signature_secret"]
         return replace(
             hook,
             headers={**hook.headers, "authorization": f"Bearer {token(hook.body, at=at, secret=secret)}"},
@@ -397,11 +407,11 @@ def test_a_key_from_a_form_has_other_line_ends() -> None:
     values = {**VALUES, "private_key": pem(KEY).replace("\n", "\r\n")}
     cleaned = ADAPTER.clean(values)
     assert cleaned["base_url"] == "https://api.nexmo.com"
-    account = replace(
-        TestVonage.account(),
-        secrets={**TestVonage.account().secrets, **{"private_key": cleaned["private_key"]}},
+    credentials = replace(
+        TestVonage.credentials(),
+        secrets={**TestVonage.credentials().secrets, **{"private_key": cleaned["private_key"]}},
     )
-    assert bearer(account)["application_id"] == APPLICATION
+    assert bearer(credentials)["application_id"] == APPLICATION
 
 
 def test_basic_needs_neither_application_nor_key() -> None:
@@ -411,9 +421,9 @@ def test_basic_needs_neither_application_nor_key() -> None:
 # -- requests
 
 
-def bearer(account: Account) -> dict[str, Any]:
+def bearer(credentials: Credentials) -> dict[str, Any]:
     """The claims of a request's token, proved with the application's public key."""
-    request = ADAPTER.build([TestVonage.outgoing()], account)
+    request = ADAPTER.build([TestVonage.outgoing()], credentials)
     scheme, _, value = request.headers["Authorization"].partition(" ")
     assert scheme == "Bearer"
     assert jwt.get_unverified_header(value) == {"alg": "RS256", "typ": "JWT"}
@@ -422,7 +432,7 @@ def bearer(account: Account) -> dict[str, Any]:
 
 
 def test_each_request_has_a_token_of_its_own() -> None:
-    one, two = bearer(TestVonage.account()), bearer(TestVonage.account())
+    one, two = bearer(TestVonage.credentials()), bearer(TestVonage.credentials())
     assert set(one) == {"application_id", "iat", "exp", "jti"}
     assert one["application_id"] == APPLICATION
     assert abs(one["iat"] - time.time()) < 5
@@ -443,14 +453,14 @@ def test_each_request_has_a_token_of_its_own() -> None:
     ],
 )
 def test_kinds_of_media(media: Media, kind: str) -> None:
-    body = read(ADAPTER.build([TestVonage.mms(media=(media,))], TestVonage.account()))
+    body = read(ADAPTER.build([TestVonage.mms(media=(media,))], TestVonage.credentials()))
     assert (body["message_type"], body[kind]["url"]) == (kind, media.url)
 
 
 def test_credentials_are_checked_without_sending() -> None:
-    application = ADAPTER.credential_check(TestVonage.account())
-    balance = ADAPTER.credential_check(TestVonage.account(**BASIC))
-    proxied = ADAPTER.credential_check(TestVonage.account(**BASIC, base_url="https://proxy.example/v"))
+    application = ADAPTER.credential_check(TestVonage.credentials())
+    balance = ADAPTER.credential_check(TestVonage.credentials(**BASIC))
+    proxied = ADAPTER.credential_check(TestVonage.credentials(**BASIC, base_url="https://proxy.example/v"))
     assert application and balance and proxied
     assert (application.method, application.url) == (
         "GET",
@@ -458,14 +468,14 @@ def test_credentials_are_checked_without_sending() -> None:
     )
     assert (balance.method, balance.url) == ("GET", "https://rest.nexmo.com/account/get-balance")
     assert proxied.url == "https://proxy.example/v/account/get-balance"
-    assert ADAPTER.credential_check(TestVonage.account(api_secret="")) is None
+    assert ADAPTER.credential_check(TestVonage.credentials(api_secret="")) is None
 
 
 def test_a_balance_is_a_yes_and_404_is_none() -> None:
-    account = TestVonage.account(**BASIC)
-    yes = ADAPTER.parse_credential_check(response(200, {"value": 10.28, "autoReload": False}), account)
+    credentials = TestVonage.credentials(**BASIC)
+    yes = ADAPTER.parse_credential_check(response(200, {"value": 10.28, "autoReload": False}), credentials)
     assert yes.ok is True
-    assert ADAPTER.parse_credential_check(response(404, {}), account).ok is None
+    assert ADAPTER.parse_credential_check(response(404, {}), credentials).ok is None
 
 
 # -- tables
@@ -506,7 +516,7 @@ def test_the_tables_are_whole() -> None:
 
 @pytest.mark.parametrize("code", sorted(CODES))
 def test_codes_of_refusals(code: str) -> None:
-    (result,) = ADAPTER.parse([TestVonage.outgoing()], response(422, problem(code)), TestVonage.account())
+    (result,) = ADAPTER.parse([TestVonage.outgoing()], response(422, problem(code)), TestVonage.credentials())
     # What does not fit a 422 is a wrong number in the vendor's answer: the status decides.
     expected = "invalid_request" if CODES[code] in NOT_ABOUT_THE_MESSAGE else CODES[code]
     assert (result.outcome, result.code, result.vendor_code) == (Outcome.PERMANENT, expected, code)
@@ -551,7 +561,7 @@ def hook(body: Any, **headers: str) -> HookRequest:
 
 
 def reports(body: Any) -> list[Report]:
-    found = ADAPTER.parse_hook(hook(body), replace(TestVonage.account(), secrets={}))
+    found = ADAPTER.parse_hook(hook(body), replace(TestVonage.credentials(), secrets={}))
     assert all(isinstance(item, Report) for item in found)
     return [item for item in found if isinstance(item, Report)]
 
@@ -573,18 +583,18 @@ def test_a_code_may_be_in_the_type_alone() -> None:
 )
 def test_what_is_no_payload(body: Any) -> None:
     with pytest.raises(BadPayload):
-        ADAPTER.parse_hook(hook(body), TestVonage.account())
+        ADAPTER.parse_hook(hook(body), TestVonage.credentials())
 
 
 def test_an_oddity_in_a_list_costs_the_others_nothing() -> None:
-    said = ADAPTER.parse_hook(hook([status("delivered"), 7]), TestVonage.account())
+    said = ADAPTER.parse_hook(hook([status("delivered"), 7]), TestVonage.credentials())
     assert [type(one) for one in said] == [Report, Unreadable]
 
 
 @pytest.mark.parametrize("headers", [{}, {"authorization": ""}, {"authorization": "Basic eDp5"}])
 def test_an_unsigned_call_is_asked_for_again(headers: Mapping[str, str]) -> None:
     with pytest.raises(BadSignature) as error:
-        ADAPTER.verify(hook(status("delivered"), **headers), TestVonage.account())
+        ADAPTER.verify(hook(status("delivered"), **headers), TestVonage.credentials())
     assert error.value.again
 
 
@@ -613,7 +623,7 @@ DEEP = "W1tb" * 30_000
 )
 def test_a_wrong_signature_is_refused_for_good(wrong: Any) -> None:
     with pytest.raises(BadSignature) as error:
-        ADAPTER.verify(hook(BODY, authorization=f"Bearer {wrong()}"), TestVonage.account())
+        ADAPTER.verify(hook(BODY, authorization=f"Bearer {wrong()}"), TestVonage.credentials())
     assert not error.value.again
 
 
@@ -622,22 +632,22 @@ def test_a_right_signature_that_is_merely_old_is_taken(hours: float) -> None:
     """Vonage repeats a call for 24 hours, perhaps under its first signature; and clocks may be wrong, ours too."""
     signed_at = time.time() - hours * 3600
     proof = token(BODY, at=signed_at, exp=int(signed_at) + 60, nbf=int(signed_at))
-    ADAPTER.verify(hook(BODY, authorization=f"Bearer {proof}"), TestVonage.account())
+    ADAPTER.verify(hook(BODY, authorization=f"Bearer {proof}"), TestVonage.credentials())
 
 
 def test_an_unsigned_get_is_refused_for_good() -> None:
     """Only the old SMS API calls so, and never signs: to ask for a repeat would be answered for a day."""
     call = HookRequest("GET", HOOK_URL, "", {"status": "delivered"}, {}, b"")
     with pytest.raises(BadSignature) as error:
-        ADAPTER.verify(call, TestVonage.account())
+        ADAPTER.verify(call, TestVonage.credentials())
     assert not error.value.again
 
 
 def test_the_application_is_optional_in_a_signature() -> None:
     call = hook(BODY, authorization=f"Bearer {token(BODY, at=time.time(), application_id=None)}")
-    ADAPTER.verify(call, TestVonage.account())
+    ADAPTER.verify(call, TestVonage.credentials())
     other = hook(BODY, authorization=f"Bearer {token(BODY, at=time.time(), application_id='any')}")
-    ADAPTER.verify(other, TestVonage.account(**BASIC))
+    ADAPTER.verify(other, TestVonage.credentials(**BASIC))
 
 
 # -- the vendor's own description: of version 0.1, whose messages have another shape (nested `to` and `from`), so only

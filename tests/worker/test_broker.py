@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from django.db import connection
+from django.db import connection as database
 from django_q.brokers import get_broker
 from django_q.models import OrmQ
 
@@ -23,9 +23,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def lose_connection() -> None:
     """As a restart of the database does it."""
-    connection.ensure_connection()
-    pid = connection.connection.info.backend_pid
-    params = connection.get_connection_params()
+    database.ensure_connection()
+    pid = database.connection.info.backend_pid
+    params = database.get_connection_params()
     names = ("host", "port", "user", "password", "dbname")
     dsn = psycopg.conninfo.make_conninfo(**{name: params[name] for name in names if params.get(name)})
     with psycopg.connect(dsn, autocommit=True) as other:

@@ -10,7 +10,8 @@ from typing import Any
 import psycopg
 import pytest
 from django.conf import LazySettings
-from django.db import DataError, OperationalError, connection
+from django.db import DataError, OperationalError
+from django.db import connection as database
 from django.utils import timezone
 
 from messaging.callbacks import posting
@@ -65,7 +66,7 @@ def cut_all() -> int:
 
 
 def _dsn() -> str:
-    params = connection.get_connection_params()
+    params = database.get_connection_params()
     names = ("host", "port", "user", "password", "dbname")
     return psycopg.conninfo.make_conninfo(**{name: params[name] for name in names if params.get(name)})
 
@@ -159,7 +160,7 @@ def test_an_outage_in_every_turn(bloomreach: Listener, carrier: Listener) -> Non
     one = Pump()
     one.run(until=time.monotonic() + 30, stopped=lambda: len(cuts) >= 10, beat=lambda: True)
     thread.join(10)
-    connection.close()
+    database.close()
     assert (one.unrecorded, one.claiming) == ([], None)
     spin(
         one := Pump(),
@@ -420,7 +421,7 @@ def test_two_pumps_keep_to_two_posts_per_lane(bloomreach: Listener) -> None:
         try:
             spin(Pump(), lambda: not pending_events().exists())
         finally:
-            connection.close()
+            database.close()
 
     threads = [threading.Thread(target=work) for _ in range(3)]
     for thread in threads:

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import pytest
 from django.conf import LazySettings
-from django.db import connection
+from django.db import connection as database
 from django.db.models import F
 from django.utils import timezone
 from django_q.models import OrmQ
@@ -92,7 +92,7 @@ def test_one_pump_per_slot(worker: str, settings: LazySettings) -> None:
         try:
             words.append(tasks.pump(worker, 0))
         finally:
-            connection.close()
+            database.close()
 
     first = threading.Thread(target=run)
     first.start()

@@ -13,7 +13,8 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from django.db import OperationalError, connection
+from django.db import OperationalError
+from django.db import connection as database
 from django_q.models import OrmQ
 
 from messaging.models import Event, Slot
@@ -97,7 +98,7 @@ def start(tmp_path: Path) -> Iterator[Callable[[], Worker]]:
         mark, log = uuid4().hex, tmp_path / f"worker-{len(workers)}.log"
         environment = os.environ | {
             MARK: mark,
-            "DATABASE_URL": databases.url(connection.settings_dict["NAME"]),
+            "DATABASE_URL": databases.url(database.settings_dict["NAME"]),
             "DEMO": "1",
             "PUMPS": "2",
         }
@@ -274,7 +275,7 @@ def test_connections_cut_while_stopping(start: Callable[[], Worker], bloomreach:
 
 
 def cut_others() -> None:
-    with connection.cursor() as cursor:
+    with database.cursor() as cursor:
         cursor.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
             " AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
@@ -330,7 +331,7 @@ def test_watch_restarts_only_when_work_is_due(monkeypatch: pytest.MonkeyPatch) -
     one.watch()
     assert len(kills) == 2
 
-    with connection.cursor() as cursor:
+    with database.cursor() as cursor:
         cursor.execute("UPDATE messaging_slot SET token = gen_random_uuid(), beat_at = clock_timestamp()")
     one.watch()
     assert one.patience == 8

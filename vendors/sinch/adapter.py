@@ -18,9 +18,9 @@ from vendors.base import About, Adapter, BadPayload, BadSignature, Setting
 from vendors.limits import Limits
 from vendors.sinch import mms, xms
 from vendors.values import (
-    Account,
     Channel,
     CredentialCheck,
+    Credentials,
     Found,
     HookRequest,
     Inbound,
@@ -116,8 +116,8 @@ class Sinch(Adapter):
     def wrong(self, values: Mapping[str, str]) -> Mapping[str, str]:
         return _problems(values, {one.name: one.label for one in self.settings})
 
-    def caution(self, account: Account) -> str:
-        return BY_POSTBACK if account.settings.get("mms") == JSON else ""
+    def caution(self, credentials: Credentials) -> str:
+        return BY_POSTBACK if credentials.settings.get("mms") == JSON else ""
 
     def limits(self, channel: Channel, settings: Mapping[str, Any]) -> Limits:
         """The text of a batch has a limit; how long that of a slide may be is not documented."""
@@ -125,43 +125,45 @@ class Sinch(Adapter):
             return Limits(text=xms.MOST_TEXT)
         return Limits(files=mms.MOST_FILES) if settings.get("mms") == JSON else xms.MEDIA_LIMITS
 
-    def token_request(self, account: Account) -> HttpRequest | None:
-        if account.settings["credentials"] != PROJECT:
+    def token_request(self, credentials: Credentials) -> HttpRequest | None:
+        if credentials.settings["credentials"] != PROJECT:
             return None
-        address = f"{account.settings.get('auth_url') or AUTH_URL}/oauth2/token"
-        user = writing.basic(str(account.settings["key_id"]), account.secrets["key_secret"])
+        address = f"{credentials.settings.get('auth_url') or AUTH_URL}/oauth2/token"
+        user = writing.basic(str(credentials.settings["key_id"]), credentials.secrets["key_secret"])
         return writing.form_request(address, [("grant_type", "client_credentials")], user)
 
-    def build(self, batch: Sequence[Outgoing], account: Account) -> HttpRequest:
+    def build(self, batch: Sequence[Outgoing], credentials: Credentials) -> HttpRequest:
         (message,) = batch
-        if _by_mms_api(message.channel, account):
+        if _by_mms_api(message.channel, credentials):
             headers = {
-                "x-api-key": account.secrets["mms_api_key"],
+                "x-api-key": credentials.secrets["mms_api_key"],
                 "Content-Type": "application/json; charset=utf-8",
             }
-            address = f"{account.settings.get('mms_url') or mms.BASE_URL}/ep/v2/"
-            return writing.json_request("POST", address, mms.request(message, account), headers)
-        return _call("POST", "/batches", account, xms.batch(message, account))
+            address = f"{credentials.settings.get('mms_url') or mms.BASE_URL}/ep/v2/"
+            return writing.json_request("POST", address, mms.request(message, credentials), headers)
+        return _call("POST", "/batches", credentials, xms.batch(message, credentials))
 
     def parse(
-        self, batch: Sequence[Outgoing], response: HttpResponse, account: Account
+        self, batch: Sequence[Outgoing], response: HttpResponse, credentials: Credentials
     ) -> tuple[SendResult, ...]:
         (message,) = batch
         answer = reading.json_object(response.body)
-        if _by_mms_api(message.channel, account):
+        if _by_mms_api(message.channel, credentials):
             return (mms.result(answer, response),)
         vendor_id = reading.text(answer, "id")
         if response.status < 300:
             return (SendResult(Outcome.TAKEN, vendor_id) if vendor_id else meanings.unreadable(response),)
         return (xms.refused(answer, response),)
 
-    def look_up(self, sent: Sent, account: Account) -> HttpRequest | None:
-        if _by_mms_api(sent.channel, account):
+    def look_up(self, sent: Sent, credentials: Credentials) -> HttpRequest | None:
+        if _by_mms_api(sent.channel, credentials):
             return None  # its messages are not among the batches, and no search for them is known
         since, reference = xms.instant(time.time() - LOOK_BACK), sent.reference
-        return _call("GET", "/batches", account, client_reference=reference, start_date=since, page_size="10")
+        return _call(
+            "GET", "/batches", credentials, client_reference=reference, start_date=since, page_size="10"
+        )
 
-    def parse_look_up(self, sent: Sent, response: HttpResponse, account: Account) -> Found:
+    def parse_look_up(self, sent: Sent, response: HttpResponse, credentials: Credentials) -> Found:
         answer = reading.json_object(response.body)
         if response.status != 200 or not isinstance(answer.get("batches"), list):
             return Found(Presence.CANNOT_TELL)
@@ -171,14 +173,14 @@ class Sinch(Adapter):
         nothing = reading.number(answer, "count") == 0 and not answer["batches"]
         return Found(Presence.ABSENT if nothing else Presence.CANNOT_TELL)
 
-    def poll(self, sent: Sent, account: Account) -> HttpRequest | None:
-        if not sent.vendor_id or _by_mms_api(sent.channel, account):
+    def poll(self, sent: Sent, credentials: Credentials) -> HttpRequest | None:
+        if not sent.vendor_id or _by_mms_api(sent.channel, credentials):
             return None
         return _call(
-            "GET", f"/batches/{quote(sent.vendor_id, safe='')}/delivery_report", account, type="summary"
+            "GET", f"/batches/{quote(sent.vendor_id, safe='')}/delivery_report", credentials, type="summary"
         )
 
-    def parse_poll(self, sent: Sent, response: HttpResponse, account: Account) -> Report | None:
+    def parse_poll(self, sent: Sent, response: HttpResponse, credentials: Credentials) -> Report | None:
         answer = reading.json_object(response.body)
         if response.status != 200 or reading.text(answer, "batch_id") != sent.vendor_id:
             return None
@@ -186,26 +188,26 @@ class Sinch(Adapter):
             return None
         return next(iter(xms.batch_reports(answer)), None)
 
-    def credential_check(self, account: Account) -> HttpRequest | None:
+    def credential_check(self, credentials: Credentials) -> HttpRequest | None:
         """A search that finds nothing: any other would show the last message."""
-        return _call("GET", "/batches", account, page_size="1", client_reference="credential-check")
+        return _call("GET", "/batches", credentials, page_size="1", client_reference="credential-check")
 
-    def parse_credential_check(self, response: HttpResponse, account: Account) -> CredentialCheck:
+    def parse_credential_check(self, response: HttpResponse, credentials: Credentials) -> CredentialCheck:
         if response.status == 404:
             return CredentialCheck(
                 False, "Sinch knows no such service plan or project in this region (HTTP 404)"
             )
-        return super().parse_credential_check(response, account)
+        return super().parse_credential_check(response, credentials)
 
-    def verify(self, hook: HookRequest, account: Account) -> None:
-        secret = account.secrets.get("hook_secret", "")
-        by_mms_api = hook.path == MMS_PATH and account.settings.get("mms") == JSON
+    def verify(self, hook: HookRequest, credentials: Credentials) -> None:
+        secret = credentials.secrets.get("hook_secret", "")
+        by_mms_api = hook.path == MMS_PATH and credentials.settings.get("mms") == JSON
         if secret and not by_mms_api:
             _verify_signature(hook, secret)
-        elif account.settings.get("hook_user"):
-            _verify_basic(hook, account)
+        elif credentials.settings.get("hook_user"):
+            _verify_basic(hook, credentials)
 
-    def parse_hook(self, hook: HookRequest, account: Account) -> Sequence[Report | Inbound]:
+    def parse_hook(self, hook: HookRequest, credentials: Credentials) -> Sequence[Report | Inbound]:
         body = reading.json_object(hook.body)
         origin, kind = reading.text(body, "origin"), reading.text(body, "type")
         if origin == "MMS_MT":
@@ -245,20 +247,20 @@ def _problems(given: Mapping[str, str], labels: Mapping[str, str]) -> dict[str, 
     return problems
 
 
-def _by_mms_api(channel: Channel, account: Account) -> bool:
-    return channel is Channel.MMS and account.settings.get("mms") == JSON
+def _by_mms_api(channel: Channel, credentials: Credentials) -> bool:
+    return channel is Channel.MMS and credentials.settings.get("mms") == JSON
 
 
 def _call(
-    method: str, path: str, account: Account, body: Mapping[str, Any] | None = None, **query: str
+    method: str, path: str, credentials: Credentials, body: Mapping[str, Any] | None = None, **query: str
 ) -> HttpRequest:
     """A call of the SMS API. In the project model the token is put in where the call is made."""
-    settings = account.settings
+    settings = credentials.settings
     is_project = settings["credentials"] == PROJECT
     host = HOSTS[settings["credentials"]].format(region=settings["region"])
     plan = quote(str(settings["project_id" if is_project else "service_plan_id"]), safe="")
     address = f"{settings.get('base_url') or host}/xms/v1/{plan}{path}"
-    token = {} if is_project else writing.bearer(account.secrets["api_token"])
+    token = {} if is_project else writing.bearer(credentials.secrets["api_token"])
     return writing.json_request(method, f"{address}?{urlencode(query)}" if query else address, body, token)
 
 
@@ -271,8 +273,8 @@ def _verify_signature(hook: HookRequest, secret: str) -> None:
         raise BadSignature("the signature does not fit the body")
 
 
-def _verify_basic(hook: HookRequest, account: Account) -> None:
-    user, password = str(account.settings["hook_user"]), account.secrets.get("hook_password", "")
+def _verify_basic(hook: HookRequest, credentials: Credentials) -> None:
+    user, password = str(credentials.settings["hook_user"]), credentials.secrets.get("hook_password", "")
     expected = writing.basic(user, password)["Authorization"]
     if not hmac.compare_digest(expected.encode(), hook.headers.get("authorization", "").encode()):
         raise BadSignature("the webhook user or password is missing or wrong")

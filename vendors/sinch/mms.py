@@ -13,7 +13,7 @@ from vendors import meanings, reading, writing
 from vendors.base import BadPayload
 from vendors.meanings import Meaning
 from vendors.sinch.xms import instant
-from vendors.values import Account, Channel, Inbound, Media, Outcome, Outgoing, Report, SendResult, Status
+from vendors.values import Channel, Credentials, Inbound, Media, Outcome, Outgoing, Report, SendResult, Status
 
 # Facts.
 BASE_URL = "https://api.ci.mblox.com"
@@ -72,14 +72,14 @@ UNSENT_WORDS: Sequence[tuple[str, Status, str]] = (
 )
 
 
-def request(message: Outgoing, account: Account) -> dict[str, Any]:
+def request(message: Outgoing, credentials: Credentials) -> dict[str, Any]:
     """The body of `sendmms`: one slide for each file, the text on the first."""
     slides: list[dict[str, Any]] = [{_kind(file): {"url": file.url}} for file in message.media] or [{}]
     if message.text:
         slides[0]["message-text"] = message.text
     body: dict[str, Any] = {
         "action": "sendmms",
-        "service-id": account.settings["mms_service_id"],
+        "service-id": credentials.settings["mms_service_id"],
         "to": writing.bare(message.recipient),
         "from": writing.bare(message.sender),
         "message-subject": message.subject or NO_SUBJECT,

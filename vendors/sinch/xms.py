@@ -12,7 +12,7 @@ from vendors import meanings, reading, writing
 from vendors.base import BadPayload
 from vendors.limits import Limits
 from vendors.meanings import Meaning
-from vendors.values import Account, Channel, Inbound, Media, Outgoing, Report, SendResult, Status
+from vendors.values import Channel, Credentials, Inbound, Media, Outgoing, Report, SendResult, Status
 
 # Facts.
 MOST_VALIDITY = 3 * 24 * 3600.0  # seconds; the longest that a batch can wait, and what it waits when not told
@@ -81,7 +81,7 @@ REPORT_CODES: Mapping[str, str] = {
 NO_ERROR = ("0", "400", "401")
 
 
-def batch(message: Outgoing, account: Account) -> dict[str, Any]:
+def batch(message: Outgoing, credentials: Credentials) -> dict[str, Any]:
     """One recipient in one batch: only so the id and the reference are those of a message."""
     body: dict[str, Any] = {
         "from": writing.bare(message.sender),
@@ -89,8 +89,8 @@ def batch(message: Outgoing, account: Account) -> dict[str, Any]:
         "client_reference": message.reference,
         "delivery_report": "per_recipient",
     }
-    if account.hook_url:
-        body["callback_url"] = account.hook_url
+    if credentials.hook_url:
+        body["callback_url"] = credentials.hook_url
     if 0 < message.validity < MOST_VALIDITY:
         body["expire_at"] = instant(time.time() + message.validity)
     text, parameters = _literally(message.text)

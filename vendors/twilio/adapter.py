@@ -31,9 +31,9 @@ from vendors.twilio.codes import (
     STATUSES,
 )
 from vendors.values import (
-    Account,
     Channel,
     CredentialCheck,
+    Credentials,
     HookReply,
     HookRequest,
     Inbound,
@@ -108,22 +108,22 @@ class Twilio(Adapter):
             return Limits(files=MOST_FILES, text=MOST_TEXT, senders=NUMBERS)
         return Limits(files=MOST_FILES, text=MOST_TEXT)
 
-    def build(self, batch: Sequence[Outgoing], account: Account) -> HttpRequest:
+    def build(self, batch: Sequence[Outgoing], credentials: Credentials) -> HttpRequest:
         (message,) = batch
         low, high = VALIDITY
-        fields = [("To", message.recipient), *_from(message, account)]
+        fields = [("To", message.recipient), *_from(message, credentials)]
         if message.text or message.channel is Channel.SMS:
             fields.append(("Body", message.text))
         if message.channel is Channel.MMS:
             fields += [("MediaUrl", file.url) for file in message.media]
         fields += [
             ("ValidityPeriod", str(min(max(int(message.validity), low), high))),
-            ("StatusCallback", writing.with_query(account.hook_url, ref=message.reference) + REPEATS),
+            ("StatusCallback", writing.with_query(credentials.hook_url, ref=message.reference) + REPEATS),
         ]
-        return writing.form_request(_url(account, "/Messages.json"), fields, _credentials(account))
+        return writing.form_request(_url(credentials, "/Messages.json"), fields, _credentials(credentials))
 
     def parse(
-        self, batch: Sequence[Outgoing], response: HttpResponse, account: Account
+        self, batch: Sequence[Outgoing], response: HttpResponse, credentials: Credentials
     ) -> tuple[SendResult, ...]:
         (message,) = batch
         answer = reading.json_object(response.body)
@@ -134,13 +134,13 @@ class Twilio(Adapter):
             return (meanings.unreadable(response),)
         return (SendResult(Outcome.TAKEN, vendor_id=sid, segments=_segments(answer)),)
 
-    def poll(self, sent: Sent, account: Account) -> HttpRequest | None:
+    def poll(self, sent: Sent, credentials: Credentials) -> HttpRequest | None:
         if not sent.vendor_id:
             return None
-        url = _url(account, f"/Messages/{sent.vendor_id}.json")
-        return writing.json_request("GET", url, headers=_credentials(account))
+        url = _url(credentials, f"/Messages/{sent.vendor_id}.json")
+        return writing.json_request("GET", url, headers=_credentials(credentials))
 
-    def parse_poll(self, sent: Sent, response: HttpResponse, account: Account) -> Report | None:
+    def parse_poll(self, sent: Sent, response: HttpResponse, credentials: Credentials) -> Report | None:
         answer = reading.json_object(response.body)
         if response.status != 200 or reading.text(answer, "sid") != sent.vendor_id:
             return None
@@ -154,19 +154,21 @@ class Twilio(Adapter):
             occurred_at=reading.moment(reading.text(answer, "date_updated")),
         )
 
-    def credential_check(self, account: Account) -> HttpRequest | None:
+    def credential_check(self, credentials: Credentials) -> HttpRequest | None:
         """The balance: the account itself would show its Auth Token."""
-        return writing.json_request("GET", _url(account, "/Balance.json"), headers=_credentials(account))
+        return writing.json_request(
+            "GET", _url(credentials, "/Balance.json"), headers=_credentials(credentials)
+        )
 
-    def parse_credential_check(self, response: HttpResponse, account: Account) -> CredentialCheck:
+    def parse_credential_check(self, response: HttpResponse, credentials: Credentials) -> CredentialCheck:
         if response.status in (403, 404):
             text = "Twilio shows no balance: a subaccount, a restricted API key or a wrong Account SID"
             return CredentialCheck(None, text)
-        return super().parse_credential_check(response, account)
+        return super().parse_credential_check(response, credentials)
 
-    def verify(self, hook: HookRequest, account: Account) -> None:
+    def verify(self, hook: HookRequest, credentials: Credentials) -> None:
         signed = _signed_part(hook)
-        key, digest = _signing(hook.headers.get("x-twilio-webhooks-signature-settings", ""), account)
+        key, digest = _signing(hook.headers.get("x-twilio-webhooks-signature-settings", ""), credentials)
         given = hook.headers.get("x-twilio-signature", "").encode("utf-8", "replace")
         fits = [
             hmac.compare_digest(_signature(key, f"{url}{signed}", digest), given) for url in _urls(hook.url)
@@ -174,7 +176,7 @@ class Twilio(Adapter):
         if not any(fits):
             raise BadSignature("the signature does not fit address and form")
 
-    def parse_hook(self, hook: HookRequest, account: Account) -> Sequence[Report | Inbound]:
+    def parse_hook(self, hook: HookRequest, credentials: Credentials) -> Sequence[Report | Inbound]:
         fields = dict(_fields(hook))
         sid = fields.get("MessageSid") or fields.get("SmsSid") or ""
         word = fields.get("MessageStatus") or fields.get("SmsStatus") or ""
@@ -185,7 +187,7 @@ class Twilio(Adapter):
             raise BadPayload("neither a status callback nor an incoming message")
         return (_report(sid, word, fields.get("ErrorCode", ""), hook.query.get("ref", "")),)
 
-    def hook_reply(self, account: Account) -> HookReply:
+    def hook_reply(self, credentials: Credentials) -> HookReply:
         """Nothing: a text would go back to whoever wrote."""
         return HookReply(204)
 
@@ -205,22 +207,22 @@ def _misshapen(values: Mapping[str, str]) -> dict[str, str]:
     return problems
 
 
-def _url(account: Account, path: str) -> str:
-    region = str(account.settings.get("region") or "us1")
-    base = account.settings.get("base_url") or REGIONS[region][1]
-    return f"{base}/2010-04-01/Accounts/{account.settings['account_sid']}{path}"
+def _url(credentials: Credentials, path: str) -> str:
+    region = str(credentials.settings.get("region") or "us1")
+    base = credentials.settings.get("base_url") or REGIONS[region][1]
+    return f"{base}/2010-04-01/Accounts/{credentials.settings['account_sid']}{path}"
 
 
-def _credentials(account: Account) -> dict[str, str]:
-    if key := account.settings.get("api_key_sid"):
-        return writing.basic(key, account.secrets["api_key_secret"])
-    return writing.basic(account.settings["account_sid"], account.secrets["auth_token"])
+def _credentials(credentials: Credentials) -> dict[str, str]:
+    if key := credentials.settings.get("api_key_sid"):
+        return writing.basic(key, credentials.secrets["api_key_secret"])
+    return writing.basic(credentials.settings["account_sid"], credentials.secrets["auth_token"])
 
 
-def _from(message: Outgoing, account: Account) -> list[tuple[str, str]]:
-    service = str(account.settings.get("messaging_service_sid") or "")
+def _from(message: Outgoing, credentials: Credentials) -> list[tuple[str, str]]:
+    service = str(credentials.settings.get("messaging_service_sid") or "")
     chosen = [("MessagingServiceSid", service)] if service else []
-    if service and account.settings.get("sender_choice") == BY_SERVICE:
+    if service and credentials.settings.get("sender_choice") == BY_SERVICE:
         return chosen
     return [("From", message.sender), *chosen]
 
@@ -260,7 +262,7 @@ def _urls(url: str) -> Iterator[str]:
         yield url.replace(f"://{address.netloc}", f"://{netloc}", 1)
 
 
-def _signing(told: str, account: Account) -> tuple[str, str]:
+def _signing(told: str, credentials: Credentials) -> tuple[str, str]:
     """Key and digest. `told`: `key=…,algorithm=HMAC_SHA256` where a shared key signs."""
     parts = dict(part.strip().partition("=")[::2] for part in told.split(","))
     algorithm = parts.get("algorithm", "").strip().upper() or "HMAC_SHA1"
@@ -270,7 +272,7 @@ def _signing(told: str, account: Account) -> tuple[str, str]:
         name, digest = "webhook_secret", "sha256"
     else:
         raise BadSignature("signed by an algorithm that is not known here")
-    if key := account.secrets.get(name):
+    if key := credentials.secrets.get(name):
         return key, digest
     raise BadSignature("signed with a shared key, but its secret is not among the settings")
 

@@ -24,9 +24,9 @@ from vendors.base import About, Adapter, BadPayload, BadSignature, Setting
 from vendors.limits import NUMBERS, Limits
 from vendors.meanings import Meaning
 from vendors.values import (
-    Account,
     Channel,
     CredentialCheck,
+    Credentials,
     HookRequest,
     Inbound,
     Media,
@@ -122,24 +122,28 @@ class Vonage(Adapter):
             wrong["private_key"] = NO_PEM
         return wrong
 
-    def caution(self, account: Account) -> str:
-        return SILENT if _uses_basic(account) else ""
+    def caution(self, credentials: Credentials) -> str:
+        return SILENT if _uses_basic(credentials) else ""
 
     def limits(self, channel: Channel, settings: Mapping[str, Any]) -> Limits:
         """MMS go from US and Canadian numbers alone, and their text is a caption."""
         return Limits(text=MOST_CAPTION, senders=NUMBERS) if channel is Channel.MMS else Limits()
 
-    def build(self, batch: Sequence[Outgoing], account: Account) -> HttpRequest:
+    def build(self, batch: Sequence[Outgoing], credentials: Credentials) -> HttpRequest:
         (message,) = batch
         body = _mms(message) if message.channel is Channel.MMS else _sms(message, message.text)
-        echoed = {"client_ref": message.reference, "webhook_url": account.hook_url, "webhook_version": "v1"}
+        echoed = {
+            "client_ref": message.reference,
+            "webhook_url": credentials.hook_url,
+            "webhook_version": "v1",
+        }
         if message.channel is Channel.MMS and message.fallback_text:
             body["failover"] = [{**_sms(message, message.fallback_text), **echoed}]
-        url = f"{_base_url(account)}/v1/messages"
-        return writing.json_request("POST", url, {**body, **echoed}, _authorization(account))
+        url = f"{_base_url(credentials)}/v1/messages"
+        return writing.json_request("POST", url, {**body, **echoed}, _authorization(credentials))
 
     def parse(
-        self, batch: Sequence[Outgoing], response: HttpResponse, account: Account
+        self, batch: Sequence[Outgoing], response: HttpResponse, credentials: Credentials
     ) -> tuple[SendResult, ...]:
         answer = reading.json_object(response.body)
         if response.status >= 300:
@@ -149,22 +153,22 @@ class Vonage(Adapter):
             return (meanings.unreadable(response),)
         return (SendResult(Outcome.TAKEN, vendor_id=vendor_id),)
 
-    def credential_check(self, account: Account) -> HttpRequest | None:
+    def credential_check(self, credentials: Credentials) -> HttpRequest | None:
         """With JWT the application, with Basic the balance. Neither sends; neither proves the private key."""
-        secret = account.secrets.get("api_secret", "")
+        secret = credentials.secrets.get("api_secret", "")
         if not secret:
             return None
-        headers = writing.basic(str(account.settings.get("api_key", "")), secret)
-        base = _base_url(account)
-        if _uses_basic(account):
+        headers = writing.basic(str(credentials.settings.get("api_key", "")), secret)
+        base = _base_url(credentials)
+        if _uses_basic(credentials):
             host = BALANCE_URL if base == DEFAULT_BASE_URL else base
             return writing.json_request("GET", f"{host}/account/get-balance", None, headers)
-        application = quote(str(account.settings.get("application_id", "")), safe="")
+        application = quote(str(credentials.settings.get("application_id", "")), safe="")
         return writing.json_request("GET", f"{base}/v2/applications/{application}", None, headers)
 
-    def parse_credential_check(self, response: HttpResponse, account: Account) -> CredentialCheck:
-        if _uses_basic(account) or response.status not in (200, 404):
-            return super().parse_credential_check(response, account)
+    def parse_credential_check(self, response: HttpResponse, credentials: Credentials) -> CredentialCheck:
+        if _uses_basic(credentials) or response.status not in (200, 404):
+            return super().parse_credential_check(response, credentials)
         if response.status == 404:
             return CredentialCheck(False, "Vonage knows no application of that ID in this account")
         text = (
@@ -172,26 +176,26 @@ class Vonage(Adapter):
         )
         return CredentialCheck(True, text)
 
-    def verify(self, hook: HookRequest, account: Account) -> None:
+    def verify(self, hook: HookRequest, credentials: Credentials) -> None:
         scheme, _, token = hook.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             # After a fault of its own Vonage may send a call unsigned, and sends it again, signed, after a 5xx. A GET
             # is of its old SMS API, which never signs.
             raise BadSignature("there is no signature", again=hook.method == "POST")
-        claims = _claims(token.strip(), account.secrets.get("signature_secret", ""))
+        claims = _claims(token.strip(), credentials.secrets.get("signature_secret", ""))
         signed_at = claims.get("iat")
         most = self.proof_age.total_seconds()
         if not isinstance(signed_at, int | float) or not abs(time.time() - signed_at) <= most:
             raise BadSignature("the signature is older than Vonage repeats a call")
-        expected = {"iss": ISSUER, "api_key": account.settings.get("api_key", "")}
-        if "application_id" in claims and account.settings.get("application_id"):
-            expected["application_id"] = account.settings["application_id"]
+        expected = {"iss": ISSUER, "api_key": credentials.settings.get("api_key", "")}
+        if "application_id" in claims and credentials.settings.get("application_id"):
+            expected["application_id"] = credentials.settings["application_id"]
         expected["payload_hash"] = hashlib.sha256(hook.body).hexdigest()
         for name, value in expected.items():
             if not hmac.compare_digest(str(claims.get(name, "")).encode(), str(value).encode()):
                 raise BadSignature(f"the signature is of another {name}")
 
-    def parse_hook(self, hook: HookRequest, account: Account) -> Sequence[Said]:
+    def parse_hook(self, hook: HookRequest, credentials: Credentials) -> Sequence[Said]:
         value = reading.json_value(hook.body)
         return entries.read_each(value if isinstance(value, list) else [value], _entry)
 
@@ -206,21 +210,21 @@ def _private_key(pem: str) -> RSAPrivateKey | None:
     return key if isinstance(key, RSAPrivateKey) else None
 
 
-def _uses_basic(account: Account) -> bool:
-    return account.settings.get("auth") == BASIC
+def _uses_basic(credentials: Credentials) -> bool:
+    return credentials.settings.get("auth") == BASIC
 
 
-def _base_url(account: Account) -> str:
-    return str(account.settings.get("base_url") or DEFAULT_BASE_URL)
+def _base_url(credentials: Credentials) -> str:
+    return str(credentials.settings.get("base_url") or DEFAULT_BASE_URL)
 
 
-def _authorization(account: Account) -> dict[str, str]:
-    if _uses_basic(account):
-        return writing.basic(str(account.settings["api_key"]), account.secrets["api_secret"])
+def _authorization(credentials: Credentials) -> dict[str, str]:
+    if _uses_basic(credentials):
+        return writing.basic(str(credentials.settings["api_key"]), credentials.secrets["api_secret"])
     now = int(time.time())
-    name = account.settings["application_id"]
+    name = credentials.settings["application_id"]
     claims = {"application_id": name, "iat": now, "exp": now + JWT_SECONDS, "jti": str(uuid4())}
-    key = _private_key(account.secrets["private_key"])
+    key = _private_key(credentials.secrets["private_key"])
     if key is None:
         raise ValueError("the private key cannot be read")
     return writing.bearer(jwt.encode(claims, key, algorithm="RS256"))

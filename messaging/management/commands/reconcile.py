@@ -12,7 +12,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from accounts.models import Tenant
-from messaging.books.reconcile import Account, Finding, reconcile
+from messaging.books.reconcile import Books, Finding, reconcile
 from messaging.management.moments import moment
 
 EVENT_WORDS = {"acked": "acknowledged", "due": "waiting", "leased": "being posted", "dead": "undeliverable"}
@@ -34,9 +34,9 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, tenant: str, since: datetime | None, **options: Any) -> None:
-        account = reconcile(tenant=_tenant(tenant), since=since)
-        self.stdout.write(_as_json(account) if options["json"] else "\n".join(_as_table(account)))
-        if account.unaccounted:
+        books = reconcile(tenant=_tenant(tenant), since=since)
+        self.stdout.write(_as_json(books) if options["json"] else "\n".join(_as_table(books)))
+        if books.unaccounted:
             sys.exit(1)
 
 
@@ -49,30 +49,30 @@ def _tenant(slug: str) -> Tenant | None:
     return tenant
 
 
-def _as_json(account: Account) -> str:
-    return json.dumps(dataclasses.asdict(account), default=str, indent=2)
+def _as_json(books: Books) -> str:
+    return json.dumps(dataclasses.asdict(books), default=str, indent=2)
 
 
-def _as_table(account: Account) -> Iterable[str]:
-    yield _row("accepted", account.accepted)
-    yield _row("final", sum(account.final.values()))
-    yield from _rows(account.final)
-    yield _row("in progress", sum(account.in_progress.values()))
-    yield from _rows(account.in_progress)
-    yield _row("events", sum(account.events.values()))
-    yield from _rows({EVENT_WORDS[state]: n for state, n in account.events.items()})
-    yield _row("vendor calls", sum(account.inbox.values()))
-    yield from _rows(account.inbox)
-    yield _row("reports to look at", sum(account.reports.values()))
-    yield from _rows({effect.replace("_", " "): n for effect, n in account.reports.items()})
-    yield _row("overdue", sum(account.overdue.values()))
-    yield from _rows(account.overdue)
-    yield _row("copies made by a replay", account.resent)
-    yield _row("maybe sent twice", account.maybe_twice)
-    yield _row("stalled", account.stalled)
-    yield from _named(account.stalled_rows)
-    yield f"unaccounted {account.unaccounted}"
-    yield from _named(account.findings)
+def _as_table(books: Books) -> Iterable[str]:
+    yield _row("accepted", books.accepted)
+    yield _row("final", sum(books.final.values()))
+    yield from _rows(books.final)
+    yield _row("in progress", sum(books.in_progress.values()))
+    yield from _rows(books.in_progress)
+    yield _row("events", sum(books.events.values()))
+    yield from _rows({EVENT_WORDS[state]: n for state, n in books.events.items()})
+    yield _row("vendor calls", sum(books.inbox.values()))
+    yield from _rows(books.inbox)
+    yield _row("reports to look at", sum(books.reports.values()))
+    yield from _rows({effect.replace("_", " "): n for effect, n in books.reports.items()})
+    yield _row("overdue", sum(books.overdue.values()))
+    yield from _rows(books.overdue)
+    yield _row("copies made by a replay", books.resent)
+    yield _row("maybe sent twice", books.maybe_twice)
+    yield _row("stalled", books.stalled)
+    yield from _named(books.stalled_rows)
+    yield f"unaccounted {books.unaccounted}"
+    yield from _named(books.findings)
 
 
 def _rows(counts: dict[str, int]) -> Iterable[str]:
