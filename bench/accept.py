@@ -49,8 +49,8 @@ def _floor(customer: Customer) -> Iterator[Server]:
     environment = {
         "FLOOR_THREADS": str(settings.WEB_THREADS),
         "FLOOR_TENANT": str(customer.tenant),
-        "FLOOR_CONNECTION": str(customer.connection),
-        "FLOOR_LANE": str(customer.lane),
+        "FLOOR_ACCOUNT": str(customer.account),
+        "FLOOR_QUEUE": str(customer.queue),
     }
     # PORT of this process's settings is the floor's: the options are then those of `manage.py web`.
     threads = ["--interface", "wsgi", "--blocking-threads", str(settings.WEB_THREADS)]

@@ -18,12 +18,12 @@ CLAIMS, FREE = 100, 32  # as many at once as a pump has threads
 
 FILL = """
 WITH m AS (
-  INSERT INTO messaging_message (id, tenant_id, channel, dedupe_key, request_id, connection_id, lane_id, sender,
+  INSERT INTO messaging_message (id, tenant_id, channel, dedupe_key, request_id, account_id, queue_id, sender,
     recipient, send_as, state, due_at, expires_at, created_at)
   SELECT gen_random_uuid(), (%(tenants)s::bigint[])[k], 'sms', 'backlog-' || n, 'backlog-' || n,
-    (%(connections)s::bigint[])[k], (%(lanes)s::bigint[])[k], 'Demo Shop', '+421900000100', 'sms', 0,
+    (%(accounts)s::bigint[])[k], (%(queues)s::bigint[])[k], 'Demo Shop', '+421900000100', 'sms', 0,
     now() - make_interval(secs => (%(size)s - n) / 1000.0), now() + interval '4 hours', now()
-  FROM (SELECT n, 1 + n %% %(queues)s AS k FROM generate_series(1, %(size)s) n) x
+  FROM (SELECT n, 1 + n %% %(spread)s AS k FROM generate_series(1, %(size)s) n) x
   RETURNING id, created_at)
 INSERT INTO messaging_content (message_id, created_at, text) SELECT id, created_at, 'Hello' FROM m
 """
@@ -35,9 +35,9 @@ def measure(customers: Sequence[Customer], database: psycopg.Connection, *, size
         FILL,
         {
             "tenants": [customer.tenant for customer in customers],
-            "connections": [customer.connection for customer in customers],
-            "lanes": [customer.lane for customer in customers],
-            "queues": len(customers),
+            "accounts": [customer.account for customer in customers],
+            "queues": [customer.queue for customer in customers],
+            "spread": len(customers),
             "size": size,
         },
     )
@@ -52,7 +52,7 @@ def measure(customers: Sequence[Customer], database: psycopg.Connection, *, size
     times.sort()
     return {
         "backlog": size,
-        "queues": len(customers),
+        "spread": len(customers),
         "claim_rows": round(taken / CLAIMS, 1),
         "claim_p50_ms": round(percentile(times, 50), 1),
         "claim_p99_ms": round(percentile(times, 99), 1),

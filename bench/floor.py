@@ -22,9 +22,9 @@ lifeline.end_with_server()
 # Every column that the accept statement writes; the clock is read once there too.
 INSERT = """
 WITH m AS (
-  INSERT INTO messaging_message (id, tenant_id, channel, dedupe_key, request_id, connection_id, lane_id,
+  INSERT INTO messaging_message (id, tenant_id, channel, dedupe_key, request_id, account_id, queue_id,
     sender, send_from, recipient, send_as, is_test, segments, country, state, due_at, attempts, expires_at, created_at)
-  SELECT %(id)s, %(tenant)s, 'sms', %(request_id)s::text, %(request_id)s::text, %(connection)s, %(lane)s,
+  SELECT %(id)s, %(tenant)s, 'sms', %(request_id)s::text, %(request_id)s::text, %(account)s, %(queue)s,
     %(from)s, '', %(to)s, 'sms', false, 1, '', 0, clock.now, 0, clock.now + interval '4 hours', clock.now
   FROM (SELECT clock_timestamp() AS now) clock
   RETURNING id, created_at)
@@ -49,7 +49,7 @@ def _pool() -> ConnectionPool:
     )
 
 
-_ROUTE = {name: int(os.environ[f"FLOOR_{name.upper()}"]) for name in ("tenant", "connection", "lane")}
+_ROUTE = {name: int(os.environ[f"FLOOR_{name.upper()}"]) for name in ("tenant", "account", "queue")}
 _POOL = _pool()
 
 

@@ -20,14 +20,14 @@ class Customer:
 
     token: str = field(repr=False)
     tenant: int
-    connection: int
-    lane: int
+    account: int
+    queue: int
 
 
 def create(slug: str, *, carrier_port: int) -> Customer:
     """A tenant whose only provider account is the stand-in carrier on that port."""
     made = setup.create_tenant(slug=slug, name=slug)
-    connection = setup.connect(
+    account = setup.connect(
         tenant=made.tenant,
         vendor="simulator",
         name="Stand-in carrier",
@@ -39,8 +39,8 @@ def create(slug: str, *, carrier_port: int) -> Customer:
             "capability": "look_up",
         },
     )
-    assert connection.lane_id is not None
-    return Customer(made.token_secret, made.tenant.pk, connection.pk, connection.lane_id)
+    assert account.queue_id is not None
+    return Customer(made.token_secret, made.tenant.pk, account.pk, account.queue_id)
 
 
 def body(*, callback_url: str) -> str:

@@ -21,21 +21,21 @@ REFUSING = {
 }  # likewise
 
 # Ages in seconds by the database's clock, and how many destinations have a circuit that has not closed again. One index
-# probe per lane or address, and no work is counted: no backlog is too big.
-# Work held on purpose (paused lanes) or for a destination's fault (open circuits) does not make us unready.
+# probe per queue or address, and no work is counted: no backlog is too big.
+# Work held on purpose (paused queues) or for a destination's fault (open circuits) does not make us unready.
 AGES = """
 SELECT extract(epoch FROM clock_timestamp()),
  (SELECT clock_off FROM messaging_slot ORDER BY abs(clock_off) DESC LIMIT 1),
  (SELECT extract(epoch FROM clock_timestamp() - max(beat_at)) FROM messaging_slot),
- (SELECT extract(epoch FROM clock_timestamp() - min(d.due_at)) FROM messaging_lane l CROSS JOIN LATERAL
-   (SELECT due_at FROM messaging_message WHERE lane_id = l.id AND state IN (0, 2) ORDER BY due_at LIMIT 1) d
+ (SELECT extract(epoch FROM clock_timestamp() - min(d.due_at)) FROM messaging_queue l CROSS JOIN LATERAL
+   (SELECT due_at FROM messaging_message WHERE queue_id = l.id AND state IN (0, 2) ORDER BY due_at LIMIT 1) d
    WHERE l.kind = 0 AND l.paused_at IS NULL AND l.open_until <= clock_timestamp()),
  (SELECT extract(epoch FROM clock_timestamp() - min(d.due_at)) FROM messaging_destination a
-   JOIN messaging_lane l ON l.id = a.lane_id CROSS JOIN LATERAL
+   JOIN messaging_queue l ON l.id = a.queue_id CROSS JOIN LATERAL
    (SELECT due_at FROM messaging_event WHERE destination_id = a.id AND state = 0 ORDER BY due_at LIMIT 1) d
    WHERE l.paused_at IS NULL AND a.open_until <= clock_timestamp()),
  (SELECT extract(epoch FROM clock_timestamp() - min(due_at)) FROM messaging_inbox WHERE parked_at IS NULL),
- (SELECT count(*) FROM messaging_lane WHERE kind = 0 AND open_for > 0),
+ (SELECT count(*) FROM messaging_queue WHERE kind = 0 AND open_for > 0),
  (SELECT count(*) FROM messaging_destination WHERE kind = 0 AND open_for > 0),
  (SELECT count(*) FROM messaging_destination WHERE kind = 1 AND open_for > 0)
 """

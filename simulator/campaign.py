@@ -11,7 +11,7 @@ from datetime import datetime
 from uuid import uuid4
 
 from django.db import InterfaceError, OperationalError
-from django.db import connection as database
+from django.db import account as database
 
 from accounts.models import Tenant
 from messaging.books.reconcile import reconcile
@@ -99,13 +99,13 @@ def play(*, plan: Plan, bloomreach: Bloomreach, tenant: Tenant, screen: Screen) 
 
 def endings_beyond(tenant: Tenant, *, patience: float) -> tuple[str, ...]:
     """Endings that this tenant's accounts would not close within the patience (seconds)."""
-    deadlines = tenant.connections.filter(is_active=True).values_list("report_deadline", flat=True)
+    deadlines = tenant.accounts.filter(is_active=True).values_list("report_deadline", flat=True)
     return NEEDS_DEADLINE if any(deadline.total_seconds() > patience / 2 for deadline in deadlines) else ()
 
 
 def only_reports_tell(tenant: Tenant) -> bool:
     """Whether one of this tenant's accounts can resolve an unknown outcome by a report alone."""
-    return any(connection.settings.get("capability") == REPORT for connection in tenant.connections.all())
+    return any(account.settings.get("capability") == REPORT for account in tenant.accounts.all())
 
 
 def break_carrier(url: str, *, mode: str, seconds: float) -> None:

@@ -16,14 +16,14 @@ from django.db import transaction
 
 from accounts.crypto import SealError
 from accounts.models import ApiToken, Tenant, TenantStatus, digest
-from messaging.models import Connection, Lane
+from messaging.models import ProviderAccount, Queue
 from messaging.onboarding import setup
 from messaging.queues import circuit
-from messaging.rules.values import LaneKind
+from messaging.rules.values import QueueKind
 from vendors.values import Channel
 
 SLUG = "demo"
-CONNECTION = "Stand-in carrier"
+ACCOUNT_NAME = "Stand-in carrier"
 ADMIN = "demo"
 ACCOUNT = "demo"
 REPORT_DEADLINE = timedelta(seconds=25)
@@ -110,8 +110,8 @@ def _tenant(former_token: str) -> tuple[Tenant, str, str]:
     if tenant is None:
         made = setup.create_tenant(slug=SLUG, name="Demo", label="demo")
         return made.tenant, made.callback_secret, made.token_secret
-    callbacks = Lane.objects.filter(kind=LaneKind.CALLBACKS, key=str(tenant.pk))
-    circuit.resume([lane.pk for lane in callbacks])
+    callbacks = Queue.objects.filter(kind=QueueKind.CALLBACKS, key=str(tenant.pk))
+    circuit.resume([queue.pk for queue in callbacks])
     tenant.callback_secret = secret = _opened(tenant)
     if former_token and ApiToken.objects.live().filter(tenant=tenant, digest=digest(former_token)).exists():
         return tenant, secret, former_token
@@ -125,29 +125,29 @@ def _opened(tenant: Tenant) -> str:
         return setup.new_callback_secret()
 
 
-def connect(tenant: Tenant, *, capability: str) -> Connection:
+def connect(tenant: Tenant, *, capability: str) -> ProviderAccount:
     """The tenant's account with the stand-in carrier, with this capability."""
-    connection = Connection.objects.filter(tenant=tenant, name=CONNECTION).first()
-    connection = connection or Connection(tenant=tenant, name=CONNECTION, vendor="simulator")
+    account = ProviderAccount.objects.filter(tenant=tenant, name=ACCOUNT_NAME).first()
+    account = account or ProviderAccount(tenant=tenant, name=ACCOUNT_NAME, vendor="simulator")
     values = {
         "base_url": f"http://127.0.0.1:{carrier_port()}/accounts/{ACCOUNT}",
-        "api_key": api_key(connection),
+        "api_key": api_key(account),
         "capability": capability,
     }
-    setup.store_settings(connection, values)
-    connection.channels = [Channel.MMS, Channel.SMS]
-    connection.is_active = True
-    connection.report_deadline = REPORT_DEADLINE
-    connection.save()
-    circuit.resume([connection.lane_id])
-    return connection
+    setup.store_settings(account, values)
+    account.channels = [Channel.MMS, Channel.SMS]
+    account.is_active = True
+    account.report_deadline = REPORT_DEADLINE
+    account.save()
+    circuit.resume([account.queue_id])
+    return account
 
 
-def api_key(connection: Connection | None = None) -> str:
+def api_key(account: ProviderAccount | None = None) -> str:
     """The demo account's key at the carrier; a new one when there is none that opens."""
-    connection = connection or Connection.objects.filter(tenant__slug=SLUG, name=CONNECTION).first()
+    account = account or ProviderAccount.objects.filter(tenant__slug=SLUG, name=ACCOUNT_NAME).first()
     try:
-        key = connection.secrets.reveal().get("api_key") if connection else None
+        key = account.secrets.reveal().get("api_key") if account else None
     except SealError:
         key = None
     return str(key) if key else secrets.token_hex(24)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from django.db import connection as database
+from django.db import account as database
 
 from accounts.models import ApiToken, Tenant, digest
 from messaging.models import Message
@@ -66,13 +66,13 @@ def unfinished(tenant: Tenant, *, since: datetime) -> set[str]:
 
 def records(tenant: Tenant, *, since: datetime, request_ids: Collection[str]) -> dict[str, Record]:
     """The connector's view of these requests, by request id."""
-    rows = Message.objects.for_tenant(tenant).filter(created_at__gte=since).select_related("connection")
+    rows = Message.objects.for_tenant(tenant).filter(created_at__gte=since).select_related("account")
     wanted = set(request_ids)
     return {row.request_id: _record(row) for row in rows if row.request_id in wanted}
 
 
 def _record(row: Message) -> Record:
     # Contract 5: an unconfirmed message is closed inside, and a refused test was answered at once.
-    silent = row.standing is MessageState.UNCONFIRMED and not row.connection.fail_unconfirmed
+    silent = row.standing is MessageState.UNCONFIRMED and not row.account.fail_unconfirmed
     owes = row.standing.is_final and not silent and row.standing is not MessageState.REFUSED
     return Record(row.id, row.request_id, row.send_as, row.standing, row.error_code, row.attempts, owes)

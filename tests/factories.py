@@ -8,11 +8,11 @@ from typing import Any
 from uuid import UUID
 
 from accounts.models import ApiToken, Tenant
-from messaging.models import Attempt, Connection, Content, Event, InboundMessage, Lane, Message, Route
-from messaging.models.lane import DEFAULT_CALLBACK_CAP
+from messaging.models import Attempt, Content, Event, InboundMessage, Message, ProviderAccount, Queue, Route
+from messaging.models.queue import DEFAULT_CALLBACK_CAP
 from messaging.queues import destinations
 from messaging.rules.ids import uuid7
-from messaging.rules.values import EventKind, EventState, LaneKind, MessageState
+from messaging.rules.values import EventKind, EventState, MessageState, QueueKind
 from vendors.values import Channel
 
 SENDER = "+421900000001"
@@ -35,8 +35,8 @@ def make_token(tenant: Tenant | None = None, **overrides: Any) -> tuple[ApiToken
     return ApiToken.issue(tenant or make_tenant(), **overrides)
 
 
-def make_connection(tenant: Tenant | None = None, **overrides: Any) -> Connection:
-    """An active simulator account for both channels, on a lane of its own."""
+def make_account(tenant: Tenant | None = None, **overrides: Any) -> ProviderAccount:
+    """An active simulator account for both channels, on a queue of its own."""
     fields = {
         "tenant": tenant or make_tenant(),
         "name": f"account {next(_numbers)}",
@@ -44,29 +44,29 @@ def make_connection(tenant: Tenant | None = None, **overrides: Any) -> Connectio
         "channels": [Channel.SMS, Channel.MMS],
         "secrets": {"api_key": "simulator-api-key"},
     }
-    return Connection.objects.create(**{**fields, **overrides})
+    return ProviderAccount.objects.create(**{**fields, **overrides})
 
 
-def make_route(connection: Connection, **overrides: Any) -> Route:
+def make_route(account: ProviderAccount, **overrides: Any) -> Route:
     """A route of its own tenant to that account, without conditions."""
-    return Route.objects.create(**{"tenant": connection.tenant, "connection": connection, **overrides})
+    return Route.objects.create(**{"tenant": account.tenant, "account": account, **overrides})
 
 
 def make_message(
     *,
-    connection: Connection | None = None,
+    account: ProviderAccount | None = None,
     state: MessageState = MessageState.ACCEPTED,
     content: dict[str, Any] | None = None,
     **overrides: Any,
 ) -> Message:
     """A message with its content, as intake leaves it; lease and final time follow the state."""
-    connection = connection or make_connection(overrides.get("tenant"))
+    account = account or make_account(overrides.get("tenant"))
     now = overrides.pop("created_at", None) or datetime.now(UTC)
     request_id = overrides.pop("request_id", f"request-{next(_numbers)}")
     fields: dict[str, Any] = {
-        "tenant": connection.tenant,
-        "connection": connection,
-        "lane": connection.lane,
+        "tenant": account.tenant,
+        "account": account,
+        "queue": account.queue,
         "channel": Channel.SMS,
         "request_id": request_id,
         "dedupe_key": request_id or None,
@@ -78,7 +78,7 @@ def make_message(
         "state": state,
         "due_at": now,
         "lease": uuid7() if state is MessageState.SENDING else None,
-        "expires_at": now + connection.validity,
+        "expires_at": now + account.validity,
         "created_at": now,
         "final_at": now if state.is_final else None,
     }
@@ -105,7 +105,7 @@ def make_attempt(message: Message | None = None, **overrides: Any) -> Attempt:
     fields: dict[str, Any] = {
         "message": message,
         "n": Attempt.objects.filter(message=message).count() + 1,
-        "connection": message.connection,
+        "account": message.account,
         "send_as": message.send_as,
         "created_at": datetime.now(UTC),
     }
@@ -116,7 +116,7 @@ def make_event(message: Message | None = None, **overrides: Any) -> Event:
     """A final "delivered" that is due, about a delivered message unless another one is given."""
     message = message or make_message(state=MessageState.DELIVERED)
     fields: dict[str, Any] = {
-        "lane": callback_lane(message.tenant),
+        "queue": callback_queue(message.tenant),
         "message": message,
         "kind": EventKind.FINAL,
         "url": CALLBACK_URL,
@@ -138,13 +138,13 @@ def _placed(event: Event) -> Event:
     return event
 
 
-def make_inbound(connection: Connection | None = None, **overrides: Any) -> InboundMessage:
+def make_inbound(account: ProviderAccount | None = None, **overrides: Any) -> InboundMessage:
     """An inbound message from a handset to one of the tenant's numbers."""
-    connection = connection or make_connection()
+    account = account or make_account()
     now = datetime.now(UTC)
     fields: dict[str, Any] = {
-        "tenant": connection.tenant,
-        "connection": connection,
+        "tenant": account.tenant,
+        "account": account,
         "channel": Channel.SMS,
         "vendor_id": f"mo-{next(_numbers)}",
         "sender": RECIPIENT,
@@ -157,6 +157,6 @@ def make_inbound(connection: Connection | None = None, **overrides: Any) -> Inbo
     return InboundMessage.objects.create(**{**fields, **overrides})
 
 
-def callback_lane(tenant: Tenant) -> Lane:
-    """The lane of a tenant's callbacks."""
-    return Lane.objects.towards(LaneKind.CALLBACKS, str(tenant.pk), cap=DEFAULT_CALLBACK_CAP)
+def callback_queue(tenant: Tenant) -> Queue:
+    """The queue of a tenant's callbacks."""
+    return Queue.objects.towards(QueueKind.CALLBACKS, str(tenant.pk), cap=DEFAULT_CALLBACK_CAP)

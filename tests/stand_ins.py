@@ -13,11 +13,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from uuid import uuid4
 
-from django.db import connection as database
-from django.db import connections
+from django.db import account as database
+from django.db import accounts
 from django.db.models import QuerySet
 
-from messaging.models import Attempt, Connection, Event, Lane, Message
+from messaging.models import Attempt, Event, Message, ProviderAccount, Queue
 from messaging.models.statement import change, fetch
 from messaging.rules.values import EventState
 from messaging.sending import claims, dispatch
@@ -105,10 +105,10 @@ def vendor_on_loopback() -> Iterator[Vendor]:
         server.server_close()
 
 
-def account_at(vendor: Vendor, capability: str = "report", **overrides: Any) -> Connection:
-    """A simulator connection that leads to the vendor."""
+def account_at(vendor: Vendor, capability: str = "report", **overrides: Any) -> ProviderAccount:
+    """A simulator account that leads to the vendor."""
     settings = {"base_url": vendor.url, "capability": capability}
-    return factories.make_connection(settings=settings, secrets={"api_key": API_KEY}, **overrides)
+    return factories.make_account(settings=settings, secrets={"api_key": API_KEY}, **overrides)
 
 
 class Strange(Adapter):
@@ -166,7 +166,7 @@ def together(*functions: Callable[[], Any]) -> list[Any]:
         except BaseException as error:
             errors.append(error)
         finally:
-            connections.close_all()
+            accounts.close_all()
 
     threads = [threading.Thread(target=run, args=item) for item in enumerate(functions)]
     for thread in threads:
@@ -205,8 +205,8 @@ def events_of(message: Message) -> list[Event]:
     return list(Event.objects.filter(message=message).order_by("generation", "kind"))
 
 
-def lane_of(connection: Connection) -> Lane:
-    return Lane.objects.get(pk=connection.lane_id)
+def queue_of(account: ProviderAccount) -> Queue:
+    return Queue.objects.get(pk=account.queue_id)
 
 
 def due_now(*messages: Message) -> None:

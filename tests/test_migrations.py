@@ -16,7 +16,7 @@ from tests import databases
 
 ROOT = Path(__file__).resolve().parents[1]
 # What Django itself wrote into the first migrations: functions that are defaults of fields, and fields of ours.
-WRITTEN_BY_DJANGO = {"accounts.crypto", "messaging.models.connection", "messaging.rules.ids"}
+WRITTEN_BY_DJANGO = {"accounts.crypto", "messaging.models.provider_account", "messaging.rules.ids"}
 
 
 @pytest.fixture

@@ -60,7 +60,7 @@ class BadPayload(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One field of a connection, in the vendor's own words."""
+    """One field of a provider account, in the vendor's own words."""
 
     name: str
     label: str

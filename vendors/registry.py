@@ -45,7 +45,7 @@ def add(key: str, place: str) -> None:
 
 
 class UnknownVendor(LookupError):
-    """No adapter of that key: the connection was made by another version."""
+    """No adapter of that key: the account was made by another version."""
 
 
 def adapter(key: str) -> Adapter:

@@ -22,7 +22,7 @@ class Outcome(StrEnum):
     TAKEN = "taken"  # the vendor has it
     TEMPORARY = "temporary"  # surely not taken, may work later
     PERMANENT = "permanent"  # surely not taken, never will be
-    CONFIGURATION = "configuration"  # surely not taken: credentials or account; the lane is paused
+    CONFIGURATION = "configuration"  # surely not taken: credentials or account; the queue is paused
     UNKNOWN = "unknown"  # may have been taken
     NOT_DIALLED = "not_dialled"  # claimed, but handed back before a byte was sent
 
@@ -61,7 +61,7 @@ class Media:
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What an adapter may know of a connection. Secrets never show in a repr."""
+    """What an adapter may know of a provider account. Secrets never show in a repr."""
 
     public_id: str
     settings: Mapping[str, Any]
@@ -118,7 +118,7 @@ class SendResult:
     text: str = ""  # the vendor's words, shown to operators and Bloomreach
     retry_after: float | None = None  # seconds
     mms_unsupported: bool = False  # the handset or country takes no MMS: fall back
-    route_fault: bool = False  # another connection may succeed
+    route_fault: bool = False  # another account may succeed
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +191,7 @@ class HookRequest:
 
     method: str
     url: str  # absolute, as the vendor was given it, with the query
-    path: str  # what follows the connection's public id, without slashes around it
+    path: str  # what follows the account's public id, without slashes around it
     query: Mapping[str, str]
     headers: Mapping[str, str] = field(repr=False)  # names in lower case
     body: bytes = field(repr=False)

@@ -39,10 +39,10 @@ INLINE_HOLD = timedelta(seconds=10)  # after that a test message whose process d
 # The clock is read once, so that the content's created_at finds its message's partition.
 ACCEPT = """
 WITH m AS (
-  INSERT INTO messaging_message (id, tenant_id, channel, dedupe_key, request_id, connection_id, lane_id,
+  INSERT INTO messaging_message (id, tenant_id, channel, dedupe_key, request_id, account_id, queue_id,
     sender, send_from, recipient, send_as, is_test, segments, country, state, due_at, attempts, expires_at, created_at)
   SELECT %(id)s, n.id, %(channel)s::text, %(request_id)s::text, coalesce(%(request_id)s::text, ''),
-    %(connection_id)s, %(lane_id)s, %(sender)s, %(send_from)s, %(recipient)s, %(send_as)s::text,
+    %(account_id)s, %(queue_id)s, %(sender)s, %(send_from)s, %(recipient)s, %(send_as)s::text,
     %(request_id)s::text IS NULL,
     %(segments)s, %(country)s, 0, clock.now + %(hold)s, 0, clock.now + %(validity)s, clock.now
   FROM (SELECT clock_timestamp() AS now) clock, accounts_apitoken t
@@ -67,7 +67,7 @@ WHERE t.id = %(token_id)s
 
 IS_HELD = """
 SELECT paused_at IS NOT NULL OR open_until > clock_timestamp() AS is_held
-FROM messaging_lane WHERE id = %(lane_id)s
+FROM messaging_queue WHERE id = %(queue_id)s
 """
 
 
@@ -75,10 +75,10 @@ class RequestIdConflict(Exception):
     """The request id was used before, for another recipient."""
 
 
-class NoConnection(Exception):
+class NoAccount(Exception):
     """No active provider account serves this channel, or no route leads there: an operator can repair both."""
 
-    code = "no_connection"
+    code = "no_account"
 
     def __init__(self, channel: Channel, text: str = "") -> None:
         super().__init__(text or f"No active provider account serves {channel.upper()} for this account yet.")
@@ -113,7 +113,7 @@ def accept(*, principal: Principal, request: SendRequest) -> Accepted:
     ours), RequestIdConflict, NoConnection, accounts.authentication.Denied, django.db errors.
     """
     chosen = _choose(principal, request)
-    goes_inline = request.request_id is None and not _is_held(principal, chosen.choice.way.lane_id)
+    goes_inline = request.request_id is None and not _is_held(principal, chosen.choice.way.queue_id)
     params = _params(principal, request, chosen, hold=INLINE_HOLD if goes_inline else timedelta(0))
     for _ in range(2):
         if fetch(ACCEPT, params):
@@ -135,7 +135,7 @@ def _choose(principal: Principal, request: SendRequest) -> _Chosen:
         chosen, send_as = _fall_back(request, table, choices), Channel.SMS
     if chosen is None:
         raise _refusal(choices, request)
-    return _Chosen(chosen, table.validity[chosen.way.connection_id], send_as)
+    return _Chosen(chosen, table.validity[chosen.way.account_id], send_as)
 
 
 def _rank(
@@ -167,10 +167,8 @@ def _refusal(choices: Sequence[Choice], request: SendRequest) -> Exception:
         problem = "is not one of the sender numbers and names of this account"
         return InvalidRequest({"from": [problem]}, request_id=request.request_id)
     if Fit.COUNTRY in fits:
-        return NoConnection(
-            request.channel, "No route of this account leads to this recipient's country yet."
-        )
-    return NoConnection(request.channel)
+        return NoAccount(request.channel, "No route of this account leads to this recipient's country yet.")
+    return NoAccount(request.channel)
 
 
 def _params(
@@ -185,8 +183,8 @@ def _params(
         "channel": request.channel.value,
         "send_as": chosen.send_as.value,
         "request_id": request.request_id,
-        "connection_id": way.connection_id,
-        "lane_id": way.lane_id,
+        "account_id": way.account_id,
+        "queue_id": way.queue_id,
         "sender": request.sender,
         "send_from": "" if sender == request.sender else sender,
         "recipient": request.recipient,
@@ -235,9 +233,9 @@ def _first(principal: Principal, request: SendRequest) -> UUID | None:
     return first
 
 
-def _is_held(principal: Principal, lane_id: int) -> bool:
+def _is_held(principal: Principal, queue_id: int) -> bool:
     """Whether a message sent now would have to wait."""
-    return principal.tenant.is_paused or any(row.is_held for row in fetch(IS_HELD, {"lane_id": lane_id}))
+    return principal.tenant.is_paused or any(row.is_held for row in fetch(IS_HELD, {"queue_id": queue_id}))
 
 
 def _send_inline(message_id: UUID) -> InlineAnswer | None:

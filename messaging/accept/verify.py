@@ -10,8 +10,8 @@ from django.db.models.functions import Now
 
 from accounts.authentication import Principal
 from accounts.crypto import SealError
-from messaging.accept.intake import NoConnection
-from messaging.models import Connection
+from messaging.accept.intake import NoAccount
+from messaging.models import ProviderAccount
 from messaging.sending import calls
 from outbound.values import CallFailure
 from vendors import registry
@@ -39,55 +39,55 @@ class Verified:
 
 def verify(*, principal: Principal, channel: Channel) -> Verified:
     """Checks the way from a token to the vendor. Raises NoConnection, CredentialsRefused, django.db errors."""
-    serving = Connection.objects.serving(principal.tenant.id, channel).select_related("tenant")
-    connection = serving.first()
-    if connection is None:
-        raise NoConnection(channel)
-    if serving.filter(pk=connection.pk, checked_at__gte=Now() - CHECK_IS_FRESH).exists():
-        check = CredentialCheck(connection.check_ok, connection.check_text)
+    serving = ProviderAccount.objects.serving(principal.tenant.id, channel).select_related("tenant")
+    account = serving.first()
+    if account is None:
+        raise NoAccount(channel)
+    if serving.filter(pk=account.pk, checked_at__gte=Now() - CHECK_IS_FRESH).exists():
+        check = CredentialCheck(account.check_ok, account.check_text)
     else:
-        check = check_connection(connection)
+        check = check_account(account)
     if check.ok is False:
         raise CredentialsRefused(f"The token is valid, but messages cannot be sent: {check.text}.")
     held = " Messages are accepted and held: the account is paused." if principal.tenant.is_paused else ""
     return Verified(f"The token is valid. {check.text}.{held}")
 
 
-def check_connection(connection: Connection) -> CredentialCheck:
-    """Asks the vendor now, within 2 s, and keeps its answer on the connection."""
-    check = ask(connection)
-    Connection.objects.filter(pk=connection.pk).update(
+def check_account(account: ProviderAccount) -> CredentialCheck:
+    """Asks the vendor now, within 2 s, and keeps its answer on the account."""
+    check = ask(account)
+    ProviderAccount.objects.filter(pk=account.pk).update(
         checked_at=Now(), check_ok=check.ok, check_text=check.text[:300]
     )
     return check
 
 
-def ask(connection: Connection) -> CredentialCheck:
+def ask(account: ProviderAccount) -> CredentialCheck:
     """What the vendor thinks of an account, saved or not; a question it cannot answer in 2 s is not answered.
 
     Where the account's settings silence reports or replies, the answer says so: a yes alone would hide it.
     """
-    check = _ask(connection)
-    caution = "" if check.ok is False else _caution(connection)
+    check = _ask(account)
+    caution = "" if check.ok is False else _caution(account)
     return replace(check, text=f"{check.text}. But {caution}") if caution else check
 
 
-def _caution(connection: Connection) -> str:
+def _caution(account: ProviderAccount) -> str:
     try:
-        return registry.adapter(connection.vendor).caution(connection.credentials())
+        return registry.adapter(account.vendor).caution(account.credentials())
     except (SealError, UnknownVendor):
         return ""  # the check itself has said so
 
 
-def _ask(connection: Connection) -> CredentialCheck:
+def _ask(account: ProviderAccount) -> CredentialCheck:
     try:
-        adapter = registry.adapter(connection.vendor)
-        credentials = connection.credentials()
+        adapter = registry.adapter(account.vendor)
+        credentials = account.credentials()
         request = adapter.credential_check(credentials)
     except (SealError, UnknownVendor) as error:
         return CredentialCheck(False, str(error))
     except Exception as error:  # an adapter's bug, or settings it cannot work with
-        logger.exception("credential check could not be built", extra={"vendor": connection.vendor})
+        logger.exception("credential check could not be built", extra={"vendor": account.vendor})
         return CredentialCheck(None, f"the credential check could not be built ({type(error).__name__})")
     if request is None:
         return CredentialCheck(None, f"{adapter.label} cannot be asked about credentials")
@@ -97,7 +97,7 @@ def _ask(connection: Connection) -> CredentialCheck:
     try:
         return adapter.parse_credential_check(answer, credentials)
     except Exception:  # an adapter's bug
-        logger.exception("credential check could not be read", extra={"vendor": connection.vendor})
+        logger.exception("credential check could not be read", extra={"vendor": account.vendor})
         return CredentialCheck(
             None, f"{adapter.label} answered HTTP {answer.status}, which could not be read"
         )

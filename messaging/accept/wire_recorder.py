@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.db import DatabaseError
-from django.db import connection as database
+from django.db import account as database
 from psycopg.types.json import Jsonb
 
 from messaging.contract import wire_shape

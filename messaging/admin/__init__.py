@@ -3,13 +3,13 @@
 from django.contrib import admin
 
 from messaging.admin.attempt import AttemptAdmin
-from messaging.admin.connection import ConnectionAdmin
 from messaging.admin.destination import DestinationAdmin
 from messaging.admin.event import EventAdmin
 from messaging.admin.inbound import InboundMessageAdmin
 from messaging.admin.inbox import InboxAdmin
-from messaging.admin.lane import LaneAdmin
 from messaging.admin.message import MessageAdmin
+from messaging.admin.provider_account import ProviderAccountAdmin
+from messaging.admin.queue import QueueAdmin
 from messaging.admin.raw import RawAdmin
 from messaging.admin.replay import ReplayAdmin
 from messaging.admin.report import ReportAdmin
@@ -20,13 +20,13 @@ from messaging.admin.wire_shape import WireShapeAdmin
 
 __all__ = [
     "AttemptAdmin",
-    "ConnectionAdmin",
     "DestinationAdmin",
     "EventAdmin",
     "InboundMessageAdmin",
     "InboxAdmin",
-    "LaneAdmin",
     "MessageAdmin",
+    "ProviderAccountAdmin",
+    "QueueAdmin",
     "RawAdmin",
     "ReplayAdmin",
     "ReportAdmin",

@@ -6,7 +6,7 @@ from django.contrib import admin
 from django.db.models import Q
 
 from messaging.admin.base import HistoryAdmin, vendor_id
-from messaging.admin.filters import ConnectionFilter, SinceFilter
+from messaging.admin.filters import AccountFilter, SinceFilter
 from messaging.admin.links import message_link
 from messaging.books.timeline import OUTCOME_WORDS
 from messaging.models import Attempt, AttemptPart
@@ -15,9 +15,9 @@ from vendors.values import Outcome
 
 @admin.register(Attempt)
 class AttemptAdmin(HistoryAdmin):
-    list_display = ("id", "created_at", "of_message", "n", "connection", "said", "code", "vendor_code")
-    list_filter = ("outcome", SinceFilter, ConnectionFilter)
-    list_select_related = ("connection__tenant",)
+    list_display = ("id", "created_at", "of_message", "n", "account", "said", "code", "vendor_code")
+    list_filter = ("outcome", SinceFilter, AccountFilter)
+    list_select_related = ("account__tenant",)
     search_fields = ("id",)
     search_help_text = "A whole attempt id (our reference at the vendor), message id or vendor's id."
     exclude = ("frozen", "message")

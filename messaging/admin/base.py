@@ -12,7 +12,7 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 
 from accounts.lists import StrictList, StrictLists, no_such_page
-from messaging.models import Connection
+from messaging.models import ProviderAccount
 
 if TYPE_CHECKING:
     AnyAdmin = admin.ModelAdmin[Any]
@@ -86,4 +86,4 @@ class HistoryAdmin(StrictLists, AnyAdmin):
 
 def vendor_id(term: str) -> Q:
     """A vendor's id, in any provider account: the index begins with the account."""
-    return Q(vendor_id=term, connection__in=list(Connection.objects.values_list("pk", flat=True)))
+    return Q(vendor_id=term, connection__in=list(ProviderAccount.objects.values_list("pk", flat=True)))

@@ -14,7 +14,7 @@ from django.http import HttpRequest
 from accounts.models import Tenant
 from messaging.admin.base import HistoryAdmin
 from messaging.admin.filters import ThroughQueue
-from messaging.admin.lane import circuit_in_words
+from messaging.admin.queue import circuit_in_words
 from messaging.models import Destination
 from messaging.queues import circuit
 from messaging.rules.values import DestinationKind
@@ -39,7 +39,7 @@ class DestinationAdmin(HistoryAdmin):
     readonly_fields = fields
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Destination]:
-        tenant = Tenant.objects.annotate(key=Cast("pk", CharField())).filter(key=OuterRef("lane__key"))
+        tenant = Tenant.objects.annotate(key=Cast("pk", CharField())).filter(key=OuterRef("queue__key"))
         found: QuerySet[Destination] = super().get_queryset(request)
         return found.annotate(
             tenant=Subquery(tenant.values("slug")[:1]),
@@ -48,7 +48,7 @@ class DestinationAdmin(HistoryAdmin):
 
     def has_try_permission(self, request: HttpRequest) -> bool:
         """Who may resume a queue may have an address tried."""
-        return request.user.has_perm("messaging.change_lane")
+        return request.user.has_perm("messaging.change_queue")
 
     @admin.action(description="Try now, and close the circuit", permissions=["try"])
     def try_now(self, request: HttpRequest, queryset: QuerySet[Destination]) -> None:

@@ -13,8 +13,8 @@ from django.http import HttpRequest
 from accounts.lists import unknown_value
 from accounts.models import Tenant
 from messaging.books.timeline import EVENT_WORDS, STATE_WORDS
-from messaging.models import Connection
-from messaging.rules.values import LaneKind
+from messaging.models import ProviderAccount
+from messaging.rules.values import QueueKind
 
 _CLOCKS_APART = timedelta(minutes=5)  # between the process that made an id and the database's clock
 _SPANS = {
@@ -53,10 +53,10 @@ class TenantFilter(KnownFilter):
         return queryset.filter(**{self.column: int(value)}) if value and value.isdigit() else queryset
 
 
-class ThroughConnection(TenantFilter):
+class ThroughAccount(TenantFilter):
     """For rows that name their provider account only."""
 
-    column = "connection__tenant_id"
+    column = "account__tenant_id"
 
 
 class ThroughQueue(TenantFilter):
@@ -64,22 +64,22 @@ class ThroughQueue(TenantFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         value = self.value()
-        return queryset.filter(lane__kind=LaneKind.CALLBACKS, lane__key=value) if value else queryset
+        return queryset.filter(lane__kind=QueueKind.CALLBACKS, lane__key=value) if value else queryset
 
 
-class ConnectionFilter(KnownFilter):
+class AccountFilter(KnownFilter):
     title = "provider account"
     parameter_name = "account"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[Any, str]]:
-        accounts = Connection.objects.values_list("pk", "tenant__slug", "name").order_by(
+        accounts = ProviderAccount.objects.values_list("pk", "tenant__slug", "name").order_by(
             "tenant__slug", "name"
         )
         return [(pk, f"{slug}/{name}") for pk, slug, name in accounts]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         value = self.value()
-        return queryset.filter(connection_id=int(value)) if value and value.isdigit() else queryset
+        return queryset.filter(account_id=int(value)) if value and value.isdigit() else queryset
 
 
 class _NumberFilter(KnownFilter):

@@ -7,7 +7,7 @@ from django.db.models import Q
 from django.http import HttpRequest
 
 from messaging.admin.base import HistoryAdmin, vendor_id
-from messaging.admin.filters import ConnectionFilter, ReceivedSinceFilter, TenantFilter
+from messaging.admin.filters import AccountFilter, ReceivedSinceFilter, TenantFilter
 from messaging.admin.links import raw_link
 from messaging.models import InboundMessage
 from phone.numbers import mask
@@ -16,7 +16,7 @@ from phone.numbers import mask
 @admin.register(InboundMessage)
 class InboundMessageAdmin(HistoryAdmin):
     list_display = ("id", "received_at", "tenant", "channel", "from_number", "to_number")
-    list_filter = ("channel", ReceivedSinceFilter, TenantFilter, ConnectionFilter)
+    list_filter = ("channel", ReceivedSinceFilter, TenantFilter, AccountFilter)
     list_select_related = ("tenant",)
     search_fields = ("id",)
     search_help_text = "A whole id or vendor's id."

@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 
 from messaging.admin.base import HistoryAdmin
-from messaging.admin.filters import ConnectionFilter, KnownFilter
+from messaging.admin.filters import AccountFilter, KnownFilter
 from messaging.admin.links import raw_link
 from messaging.admin.resend import REPORTS, confirm, may_order
 from messaging.models import Inbox
@@ -30,9 +30,9 @@ class ParkedFilter(KnownFilter):
 @admin.register(Inbox)
 class InboxAdmin(HistoryAdmin):
     actions = ("read_again",)
-    list_display = ("raw_id", "raw_at", "connection", "tries", "due_at", "parked_at", "parked_why")
-    list_filter = (ParkedFilter, ConnectionFilter)
-    list_select_related = ("connection__tenant",)
+    list_display = ("raw_id", "raw_at", "account", "tries", "due_at", "parked_at", "parked_why")
+    list_filter = (ParkedFilter, AccountFilter)
+    list_select_related = ("account__tenant",)
     search_fields = ("raw_id",)
     search_help_text = "The whole id of the stored call."
     readonly_fields = ("as_it_came",)

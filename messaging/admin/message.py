@@ -12,7 +12,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from messaging.admin.base import HistoryAdmin
-from messaging.admin.filters import ConnectionFilter, MessageStateFilter, SinceFilter, TenantFilter
+from messaging.admin.filters import AccountFilter, MessageStateFilter, SinceFilter, TenantFilter
 from messaging.admin.resend import MESSAGES, confirm, may_order
 from messaging.books.timeline import STATE_WORDS, by_request_id, timeline
 from messaging.evidence.cancel import cancel
@@ -43,8 +43,8 @@ class MessageAdmin(HistoryAdmin):
     actions = ("resend", "cancel")
     list_display = ("short_id", "created_at", "tenant", "route", "to", "standing", "error_code", "tries")
     list_display_links = ("short_id",)
-    list_filter = (MessageStateFilter, "channel", SinceFilter, TenantFilter, ConnectionFilter, "is_test")
-    list_select_related = ("tenant", "connection")
+    list_filter = (MessageStateFilter, "channel", SinceFilter, TenantFilter, AccountFilter, "is_test")
+    list_select_related = ("tenant", "account")
     search_fields = ("id",)
     search_help_text = "A whole message id, request id, or recipient (00… or +…)."
     fieldsets = (
@@ -54,7 +54,7 @@ class MessageAdmin(HistoryAdmin):
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Message]:
-        return super().get_queryset(request).select_related("tenant", "connection__tenant")
+        return super().get_queryset(request).select_related("tenant", "account__tenant")
 
     def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
         """Newest first: within a tenant by its own index, else by the time-ordered key."""
@@ -108,7 +108,7 @@ class MessageAdmin(HistoryAdmin):
     @admin.display(description="by")
     def route(self, message: Message) -> str:
         fallback = f" as {message.send_as.upper()}" if message.send_as != message.channel else ""
-        return f"{message.channel.upper()}{fallback}, {message.connection.name}"
+        return f"{message.channel.upper()}{fallback}, {message.account.name}"
 
     @admin.display(description="to")
     def to(self, message: Message) -> str:
@@ -137,8 +137,8 @@ class MessageAdmin(HistoryAdmin):
 
     @admin.display(description="provider account")
     def account_link(self, message: Message) -> SafeString:
-        url = reverse("admin:messaging_connection_change", args=[message.connection_id])
-        return format_html('<a href="{}">{}</a>', url, message.connection)
+        url = reverse("admin:messaging_provideraccount_change", args=[message.account_id])
+        return format_html('<a href="{}">{}</a>', url, message.account)
 
     @admin.display(description="resend of", empty_value="no")
     def resend_of(self, message: Message) -> SafeString | None:

@@ -11,7 +11,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from messaging.admin.base import HistoryAdmin
-from messaging.admin.filters import ConnectionFilter, RawSinceFilter
+from messaging.admin.filters import AccountFilter, RawSinceFilter
 from messaging.books.timeline import readable
 from messaging.models import Raw
 from messaging.reports import stored_calls
@@ -19,20 +19,20 @@ from messaging.reports import stored_calls
 
 @admin.register(Raw)
 class RawAdmin(HistoryAdmin):
-    list_display = ("id", "at", "kind", "connection")
-    list_filter = ("kind", RawSinceFilter, ConnectionFilter)
-    list_select_related = ("connection__tenant",)
+    list_display = ("id", "at", "kind", "account")
+    list_filter = ("kind", RawSinceFilter, AccountFilter)
+    list_select_related = ("account__tenant",)
     search_fields = ("id",)
     search_help_text = "The whole id of an exchange, or of the attempt it belongs to."
     id_columns = ("pk", "owner")
-    fields = ("id", "at", "kind", "connection", "owner", "asked", "answered")
+    fields = ("id", "at", "kind", "account", "owner", "asked", "answered")
     readonly_fields = ("asked", "answered")
 
     class Media:
         css: ClassVar[dict[str, tuple[str, ...]]] = {"all": ("messaging/desk.css",)}
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Raw]:
-        return super().get_queryset(request).select_related("connection__tenant")
+        return super().get_queryset(request).select_related("account__tenant")
 
     @admin.display(description="request")
     def asked(self, raw: Raw) -> SafeString:

@@ -5,16 +5,16 @@ from __future__ import annotations
 from django.contrib import admin
 
 from messaging.admin.base import HistoryAdmin
-from messaging.admin.filters import ConnectionFilter, ReceivedSinceFilter
+from messaging.admin.filters import AccountFilter, ReceivedSinceFilter
 from messaging.admin.links import message_link, raw_link
 from messaging.models import Report
 
 
 @admin.register(Report)
 class ReportAdmin(HistoryAdmin):
-    list_display = ("id", "received_at", "connection", "status", "vendor_status", "effect", "of_message")
-    list_filter = ("effect", "status", ReceivedSinceFilter, ConnectionFilter)
-    list_select_related = ("connection__tenant", "attempt")
+    list_display = ("id", "received_at", "account", "status", "vendor_status", "effect", "of_message")
+    list_filter = ("effect", "status", ReceivedSinceFilter, AccountFilter)
+    list_select_related = ("account__tenant", "attempt")
     search_fields = ("id",)
     search_help_text = "A whole attempt id (our reference at the vendor)."
     id_columns = ("attempt",)

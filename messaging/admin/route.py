@@ -21,13 +21,13 @@ else:
 class RouteAdmin(StrictLists, _Admin):
     """A tenant's routing table, in the order in which it is tried."""
 
-    list_display = ("connection", "tenant", "position", "weight", "conditions", "is_active")
+    list_display = ("account", "tenant", "position", "weight", "conditions", "is_active")
     list_filter = (TenantFilter, "is_active")
-    list_select_related = ("tenant", "connection__tenant")
+    list_select_related = ("tenant", "account__tenant")
     ordering = ("tenant__slug", "position", "pk")
     show_facets = admin.ShowFacets.NEVER
     fieldsets = (
-        (None, {"fields": ("tenant", "connection", "is_active")}),
+        (None, {"fields": ("tenant", "account", "is_active")}),
         ("Order", {"fields": ("position", "weight")}),
         ("Only when", {"fields": ("channel", "prefixes", "senders")}),
     )

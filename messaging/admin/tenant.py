@@ -20,10 +20,10 @@ from accounts.models import DEFAULT_HEADER, ApiToken, Tenant, TenantStatus
 from messaging.admin.wire import WirePages
 from messaging.contract import wire_profile
 from messaging.dialling import guards
-from messaging.models import Connection, InboundMessage, Lane, Message
+from messaging.models import InboundMessage, Message, ProviderAccount, Queue
 from messaging.onboarding import setup
 from messaging.onboarding.setup import Onboarded
-from messaging.rules.values import LaneKind
+from messaging.rules.values import QueueKind
 from outbound.addresses import undialable
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ class TenantAdmin(WirePages, StrictLists, _Admin):
             "opts": self.opts,
             "tenant": obj,
             "sheet": onboarded.handover,
-            "next": f"{reverse('admin:messaging_connection_add')}?tenant={obj.pk}",
+            "next": f"{reverse('admin:messaging_provideraccount_add')}?tenant={obj.pk}",
         }
         return TemplateResponse(request, "admin/accounts/onboarded.html", context)
 
@@ -147,16 +147,16 @@ class TenantAdmin(WirePages, StrictLists, _Admin):
         return super().delete_view(request, object_id, extra_context)
 
     def delete_model(self, request: HttpRequest, obj: Tenant) -> None:
-        lane = Lane.objects.filter(kind=LaneKind.CALLBACKS, key=str(obj.pk))
+        queue = Queue.objects.filter(kind=QueueKind.CALLBACKS, key=str(obj.pk))
         super().delete_model(request, obj)
-        lane.delete()
+        queue.delete()
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Tenant]:
-        return super().get_queryset(request).prefetch_related("connections")
+        return super().get_queryset(request).prefetch_related("accounts")
 
     @admin.display(description="provider accounts")
     def accounts(self, tenant: Tenant) -> str:
-        return ", ".join(connection.name for connection in tenant.connections.all()) or "none"
+        return ", ".join(account.name for account in tenant.accounts.all()) or "none"
 
     @admin.display(description="callback secret")
     def callback_secret_standing(self, tenant: Tenant) -> SafeString:
@@ -226,6 +226,6 @@ def _kept_by(tenant: Tenant) -> str:
     """Why the tenant must stay; empty when nothing hangs on it."""
     if Message.objects.for_tenant(tenant).exists() or InboundMessage.objects.filter(tenant=tenant).exists():
         return "its messages are history that is kept. Suspend it instead."
-    if Connection.objects.filter(tenant=tenant).exists():
+    if ProviderAccount.objects.filter(tenant=tenant).exists():
         return "it still has provider accounts. Delete those first, or suspend the tenant."
     return ""

@@ -16,7 +16,7 @@ from rest_framework.exceptions import APIException
 
 from accounts.authentication import Denied
 from accounts.limits import TooManyRequests
-from messaging.accept.intake import NoConnection, RequestIdConflict
+from messaging.accept.intake import NoAccount, RequestIdConflict
 from messaging.accept.verify import CredentialsRefused
 from messaging.contract import wire_profile
 from messaging.contract.negotiation import wants_text
@@ -125,7 +125,7 @@ def _refusal(exc: Exception, request_id: str | None, form: Form) -> Answer | Non
 
 def _fault(exc: Exception, request_id: str | None, form: Form) -> Answer:
     """What an operator, or time, can mend: Bloomreach tries again (contract 4)."""
-    if isinstance(exc, NoConnection | CredentialsRefused):
+    if isinstance(exc, NoAccount | CredentialsRefused):
         code, retry_after, message = exc.code, REPAIR_RETRY_SECONDS, str(exc)
     elif isinstance(exc, OperationalError | InterfaceError):
         told = {"cause": "database", "error": type(exc).__name__}

@@ -197,10 +197,10 @@ class EitherVerifyView(VerifyView):
     def verify(self, principal: Principal) -> Verified:
         try:
             return super().verify(principal)
-        except intake.NoConnection as nothing:
+        except intake.NoAccount as nothing:
             try:
                 return verify(principal=principal, channel=Channel.MMS)
-            except intake.NoConnection:
+            except intake.NoAccount:
                 raise nothing from None
 
 

@@ -68,10 +68,10 @@ class Books:
 PAGE_END = "SELECT id FROM messaging_message WHERE id > %(low)s ORDER BY id LIMIT 1 OFFSET %(size)s"
 
 # Look-ups by index, message by message: a plan that cannot go wrong on a table that was never analysed.
-# Whether an unconfirmed message owes an event was decided when it ended: a connection changed since says nothing.
+# Whether an unconfirmed message owes an event was decided when it ended: an account changed since says nothing.
 MESSAGES = """
 WITH m AS MATERIALIZED (
-  SELECT id, connection_id, state, lease, due_at, attempts, created_at, final_at, replay_of FROM messaging_message
+  SELECT id, account_id, state, lease, due_at, attempts, created_at, final_at, replay_of FROM messaging_message
   WHERE id > %(low)s AND id <= %(high)s AND (%(tenant)s::bigint IS NULL OR tenant_id = %(tenant)s)
     AND (%(since)s::timestamptz IS NULL OR created_at >= %(since)s)),
 judged AS (
@@ -89,7 +89,7 @@ judged AS (
       ELSE '' END AS why,
     m.state = 1 AND m.due_at < clock_timestamp() - make_interval(secs => %(grace)s) AS stalled,
     m.state IN (0, 2, 3, 4) AND m.due_at < clock_timestamp() - make_interval(secs => %(grace)s) AS overdue
-  FROM m JOIN messaging_connection n ON n.id = m.connection_id
+  FROM m JOIN messaging_provideraccount n ON n.id = m.account_id
   CROSS JOIN LATERAL (
     SELECT max(t.n) AS last, max(t.n) FILTER (WHERE outcome IS NULL) AS flying,
            bool_or(coalesce(outcome, 'unknown') IN ('taken', 'unknown') OR status IS NOT NULL) AS dialled,
@@ -118,7 +118,7 @@ WITH judged AS (
       ELSE '' END AS why,
     e.state = 1 AND e.lease_until < clock_timestamp() - make_interval(secs => %(grace)s) AS stalled,
     e.state = 0 AND e.due_at < clock_timestamp() - make_interval(secs => %(grace)s) AS overdue
-  FROM messaging_event e JOIN messaging_lane l ON l.id = e.lane_id
+  FROM messaging_event e JOIN messaging_queue l ON l.id = e.queue_id
   WHERE (%(tenant)s::bigint IS NULL OR l.key = %(tenant)s::text)
     AND (%(since)s::timestamptz IS NULL OR e.created_at >= %(since)s))
 SELECT state, why, count(*) AS n, count(*) FILTER (WHERE stalled) AS stalled,
@@ -130,13 +130,13 @@ FROM judged GROUP BY state, why ORDER BY state, why
 
 INBOX = """
 SELECT count(*) FILTER (WHERE i.parked_at IS NULL) AS waiting, count(i.parked_at) AS parked
-FROM messaging_inbox i JOIN messaging_connection n ON n.id = i.connection_id
+FROM messaging_inbox i JOIN messaging_provideraccount n ON n.id = i.account_id
 WHERE (%(tenant)s::bigint IS NULL OR n.tenant_id = %(tenant)s)
   AND (%(since)s::timestamptz IS NULL OR i.raw_at >= %(since)s)
 """
 
 REPORTS = """
-SELECT r.effect, count(*) AS n FROM messaging_report r JOIN messaging_connection n ON n.id = r.connection_id
+SELECT r.effect, count(*) AS n FROM messaging_report r JOIN messaging_provideraccount n ON n.id = r.account_id
 WHERE r.effect IN ('unmatched', 'orphan', 'contradiction', 'unknown_status')
   AND (%(tenant)s::bigint IS NULL OR n.tenant_id = %(tenant)s)
   AND (%(since)s::timestamptz IS NULL OR r.received_at >= %(since)s)

@@ -75,7 +75,7 @@ def named(name: str) -> list[Message]:
         wanted = Q(pk=UUID(name))
     except ValueError:
         wanted = by_request_id(name)
-    found = Message.objects.filter(wanted).select_related("tenant", "connection__tenant")
+    found = Message.objects.filter(wanted).select_related("tenant", "account__tenant")
     return list(found.order_by("created_at", "pk"))
 
 
@@ -89,9 +89,7 @@ def by_request_id(request_id: str) -> Q:
 
 def timeline(message: Message) -> list[Entry]:
     """All that happened to the message, oldest first. Six queries at most, however long the story."""
-    attempts = list(
-        Attempt.objects.filter(message=message).select_related("connection__tenant").order_by("n")
-    )
+    attempts = list(Attempt.objects.filter(message=message).select_related("account__tenant").order_by("n"))
     reports = list(Report.objects.filter(attempt__in=attempts).order_by("received_at", "id"))
     events = list(Event.objects.filter(message=message).order_by("id"))
     calls = _calls(message, attempts)
@@ -124,7 +122,7 @@ def _raws(message: Message, ids: Iterable[UUID | None]) -> dict[UUID, Raw]:
     if not wanted:
         return {}
     since = message.created_at - _CLOCKS_APART
-    found = Raw.objects.filter(id__in=wanted, at__gte=since).select_related("connection")
+    found = Raw.objects.filter(id__in=wanted, at__gte=since).select_related("account")
     return {raw.id: raw for raw in found}
 
 
@@ -176,7 +174,7 @@ def _attempt(attempt: Attempt, raws: Sequence[Raw]) -> Iterable[Entry]:
         "Look-ups that found nothing": str(attempt.absences or ""),
     }
     word = OUTCOME_WORDS[outcome] if outcome else "no answer recorded yet"
-    title = f"Attempt {attempt.n} as {attempt.send_as.upper()} through {attempt.connection}: {word}"
+    title = f"Attempt {attempt.n} as {attempt.send_as.upper()} through {attempt.account}: {word}"
     sends = [raw for raw in raws if raw.kind == RawKind.CALL]
     shown = tuple(exchange for raw in sends for exchange in _exchanges(raw, "Call", "Answer"))
     yield Entry(attempt.created_at, "attempt", title, _outcome_tone(outcome), _facts(facts), shown)

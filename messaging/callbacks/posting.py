@@ -32,33 +32,33 @@ from outbound.values import CallFailure, HttpRequest, HttpResponse
 log = logging.getLogger(__name__)
 
 BODY_CAP = 256 * 1024  # bytes of one POST
-LANES_AT_ONCE = 8
+QUEUES_AT_ONCE = 8
 ALONE_TRIES = 3  # an event that is refused alone dies after so many tries, if the destination takes others
 
 BISECT_DELAY = 1.0  # seconds
 
 # Locked first, counted in the next statement, as in claims.py.
-LOCK_LANES = """
-SELECT id FROM messaging_lane WHERE id = ANY(%(due)s) AND kind = 1
-ORDER BY served_at LIMIT %(lanes)s FOR NO KEY UPDATE SKIP LOCKED
+LOCK_QUEUES = """
+SELECT id FROM messaging_queue WHERE id = ANY(%(due)s) AND kind = 1
+ORDER BY served_at LIMIT %(queues)s FOR NO KEY UPDATE SKIP LOCKED
 """
 
-# One POST per lane, to the address that was served least recently; one that failed has one POST in flight until it
+# One POST per queue, to the address that was served least recently; one that failed has one POST in flight until it
 # takes something, so that a hung one leaves room for the others. Its oldest due event names the URL and the batch cap,
 # its like go along. An event waits for its message's older open event: looked up one by one, since a planner whose
 # statistics are from before a burst would join with all that is open (10,000 events: 1.3 s a claim, and 26 ms so). A
-# lane without room counts as served too, or hung destinations would be picked for ever.
+# queue without room counts as served too, or hung destinations would be picked for ever.
 CLAIM = """
 WITH l AS MATERIALIZED (
-  SELECT lane.id FROM messaging_lane lane WHERE lane.id = ANY(%(lanes)s)
-    AND lane.cap > (SELECT count(DISTINCT f.lease) FROM messaging_event f WHERE f.lane_id = lane.id AND f.state = 1)),
+  SELECT queue.id FROM messaging_queue queue WHERE queue.id = ANY(%(queues)s)
+    AND queue.cap > (SELECT count(DISTINCT f.lease) FROM messaging_event f WHERE f.queue_id = queue.id AND f.state = 1)),
 p AS MATERIALIZED (
   SELECT d.id FROM l CROSS JOIN LATERAL (
     SELECT o.id FROM messaging_destination o CROSS JOIN LATERAL (
       SELECT min(e.due_at) AS due_at FROM messaging_event e WHERE e.destination_id = o.id AND e.state = 0) first
-    WHERE o.lane_id = l.id AND o.open_until <= clock_timestamp() AND first.due_at <= clock_timestamp()
+    WHERE o.queue_id = l.id AND o.open_until <= clock_timestamp() AND first.due_at <= clock_timestamp()
       AND (o.faults = 0 OR NOT EXISTS (SELECT 1 FROM messaging_event f
-                                       WHERE f.lane_id = l.id AND f.state = 1 AND f.destination_id = o.id))
+                                       WHERE f.queue_id = l.id AND f.state = 1 AND f.destination_id = o.id))
     ORDER BY o.served_at, first.due_at LIMIT 1 FOR NO KEY UPDATE OF o SKIP LOCKED) d),
 h AS MATERIALIZED (
   SELECT p.id AS destination_id, head.url, head.batch_cap, row_number() OVER () AS rn FROM p CROSS JOIN LATERAL (
@@ -80,13 +80,13 @@ u AS (
          lease_until = clock_timestamp() + make_interval(secs => %(row_lease)s),
          last_post = (%(leases)s::uuid[])[d.rn]
   FROM d WHERE e.id = d.id RETURNING e.*),
-s AS (UPDATE messaging_lane lane SET served_at = clock_timestamp() WHERE lane.id = ANY(%(lanes)s)),
+s AS (UPDATE messaging_queue queue SET served_at = clock_timestamp() WHERE queue.id = ANY(%(queues)s)),
 t AS (UPDATE messaging_destination o SET served_at = clock_timestamp() FROM p WHERE o.id = p.id)
-SELECT u.id, u.lease, u.destination_id, lane.key AS lane_key, u.url, u.kind, u.generation, u.status, u.occurred_at,
+SELECT u.id, u.lease, u.destination_id, queue.key AS queue_key, u.url, u.kind, u.generation, u.status, u.occurred_at,
        u.error, u.segments, u.sent_as, u.tries, u.batch_cap, u.message_id, m.channel, m.request_id,
        c.custom_data, c.metadata, c.extra, i.id AS inbound_id, i.channel AS inbound_channel, i.sender, i.recipient,
        i.text, i.media
-FROM u JOIN messaging_lane lane ON lane.id = u.lane_id
+FROM u JOIN messaging_queue queue ON queue.id = u.queue_id
 LEFT JOIN messaging_message m ON m.id = u.message_id
 LEFT JOIN messaging_content c ON c.message_id = m.id AND c.created_at = m.created_at
 LEFT JOIN messaging_inboundmessage i ON i.id = u.inbound_id
@@ -132,7 +132,7 @@ WHERE id = %(tenant)s AND callback_secret = %(sealed)s AND (secret_in_use <> %(w
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """One POST to Bloomreach: the events of one lane for one URL. Its lease is also its raw row's id."""
+    """One POST to Bloomreach: the events of one queue for one URL. Its lease is also its raw row's id."""
 
     lease: UUID
     destination_id: int
@@ -180,20 +180,20 @@ class Posted:
 
 
 def claim(*, leases: Sequence[UUID]) -> list[Post]:
-    """Takes up to one POST per lane, at most `len(leases)`. Leases are made by the caller before it asks.
+    """Takes up to one POST per queue, at most `len(leases)`. Leases are made by the caller before it asks.
 
     Events that cannot be written as JSON are dead, so that the others are told.
     """
-    due = destinations.due().lanes
+    due = destinations.due().queues
     if not due:
         return []
     with transaction.atomic():
-        at_once = min(LANES_AT_ONCE, len(leases))
-        lanes = [row.id for row in fetch(LOCK_LANES, {"due": due, "lanes": at_once})]
-        if not lanes:
+        at_once = min(QUEUES_AT_ONCE, len(leases))
+        queues = [row.id for row in fetch(LOCK_QUEUES, {"due": due, "queues": at_once})]
+        if not queues:
             return []
         params = {
-            "lanes": lanes,
+            "queues": queues,
             "leases": list(leases),
             "row_lease": settings.ROW_LEASE,
         }
@@ -201,8 +201,8 @@ def claim(*, leases: Sequence[UUID]) -> list[Post]:
     groups: defaultdict[UUID, list[Any]] = defaultdict(list)
     for row in rows:
         groups[row.lease].append(row)
-    tenants = Tenant.objects.in_bulk({int(group[0].lane_key) for group in groups.values()})
-    posts = (_post(group, tenants[int(group[0].lane_key)]) for group in groups.values())
+    tenants = Tenant.objects.in_bulk({int(group[0].queue_key) for group in groups.values()})
+    posts = (_post(group, tenants[int(group[0].queue_key)]) for group in groups.values())
     return [post for post in posts if post.events]
 
 

@@ -15,10 +15,10 @@ from outbound import http
 from outbound.values import CallFailure, HttpRequest, HttpResponse
 
 STORE = """
-INSERT INTO messaging_raw (id, at, kind, connection_id, owner, request, response)
-SELECT v.id, clock_timestamp(), v.kind, v.connection_id, v.owner, v.request, v.response
-FROM unnest(%(id)s::uuid[], %(kind)s::text[], %(connection_id)s::int8[], %(owner)s::uuid[], %(request)s::text[],
-            %(response)s::text[]) AS v(id, kind, connection_id, owner, request, response)
+INSERT INTO messaging_raw (id, at, kind, account_id, owner, request, response)
+SELECT v.id, clock_timestamp(), v.kind, v.account_id, v.owner, v.request, v.response
+FROM unnest(%(id)s::uuid[], %(kind)s::text[], %(account_id)s::int8[], %(owner)s::uuid[], %(request)s::text[],
+            %(response)s::text[]) AS v(id, kind, account_id, owner, request, response)
 """
 
 
@@ -27,7 +27,7 @@ class Exchange:
     """One exchange as it is stored. `ids` gives each owner's row its id."""
 
     kind: str
-    connection_id: int | None
+    account_id: int | None
     owners: Sequence[UUID | None]
     request: str = field(repr=False)
     response: str = field(repr=False)
@@ -40,7 +40,7 @@ def exchange(
     answer: HttpResponse | CallFailure,
     *,
     secrets: Iterable[str],
-    connection_id: int | None = None,
+    account_id: int | None = None,
     owners: Sequence[UUID | None] = (None,),
     ids: Sequence[UUID] = (),
 ) -> Exchange:
@@ -48,7 +48,7 @@ def exchange(
     trace = http.trace(request, answer, secrets=secrets)
     return Exchange(
         kind=kind,
-        connection_id=connection_id,
+        account_id=account_id,
         owners=owners,
         request=json.dumps(trace["request"]),
         response=json.dumps(trace["response"]),
@@ -65,7 +65,7 @@ def store(exchanges: Sequence[Exchange]) -> None:
             {
                 "id": [id_ for _, _, id_ in rows],
                 "kind": [one.kind for one, _, _ in rows],
-                "connection_id": [one.connection_id for one, _, _ in rows],
+                "account_id": [one.account_id for one, _, _ in rows],
                 "owner": [owner for _, owner, _ in rows],
                 "request": [one.request for one, _, _ in rows],
                 "response": [one.response for one, _, _ in rows],

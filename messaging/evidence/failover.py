@@ -30,28 +30,28 @@ BEGINNING = ("-infinity", UUID(int=0))
 
 # Queues that stand still while a tenant on them has another one that does not.
 HELD = """
-SELECT l.id FROM messaging_lane l
+SELECT l.id FROM messaging_queue l
 WHERE l.kind = 0 AND (l.paused_at IS NOT NULL OR l.open_until > clock_timestamp())
-  AND (SELECT min(m.due_at) FROM messaging_message m WHERE m.lane_id = l.id AND m.state IN (0, 2)) IS NOT NULL
-  AND EXISTS (SELECT 1 FROM messaging_connection n
-              JOIN messaging_connection o ON o.tenant_id = n.tenant_id AND o.is_active AND o.lane_id <> l.id
-              JOIN messaging_lane k ON k.id = o.lane_id
-              WHERE n.lane_id = l.id AND k.paused_at IS NULL AND k.open_until <= clock_timestamp())
+  AND (SELECT min(m.due_at) FROM messaging_message m WHERE m.queue_id = l.id AND m.state IN (0, 2)) IS NOT NULL
+  AND EXISTS (SELECT 1 FROM messaging_provideraccount n
+              JOIN messaging_provideraccount o ON o.tenant_id = n.tenant_id AND o.is_active AND o.queue_id <> l.id
+              JOIN messaging_queue k ON k.id = o.queue_id
+              WHERE n.queue_id = l.id AND k.paused_at IS NULL AND k.open_until <= clock_timestamp())
 """
 
 # Doubtful attempts as in HeldAttempt.is_doubtful. SKIP LOCKED: who holds a message decides about it.
 WAITING = """
-SELECT m.id, m.due_at, m.tenant_id, m.send_as, m.sender, m.recipient, m.connection_id,
+SELECT m.id, m.due_at, m.tenant_id, m.send_as, m.sender, m.recipient, m.account_id,
        CASE WHEN m.send_as = m.channel THEN c.text ELSE c.fallback_text END AS text,
        CASE WHEN m.send_as = 'mms' THEN jsonb_array_length(c.media) ELSE 0 END AS files,
-       ARRAY(SELECT a.connection_id FROM messaging_attempt a
+       ARRAY(SELECT a.account_id FROM messaging_attempt a
              WHERE a.message_id = m.id AND a.outcome IN ('permanent', 'configuration')) AS tried,
        EXISTS (SELECT 1 FROM messaging_attempt a WHERE a.message_id = m.id
                AND coalesce(a.outcome, 'unknown') IN ('unknown', 'taken')
                AND coalesce(a.status, '') NOT IN ('undelivered', 'expired', 'rejected')) AS is_doubtful
 FROM messaging_message m
 JOIN messaging_content c ON c.message_id = m.id AND c.created_at = m.created_at
-WHERE m.lane_id = %(lane)s AND m.state IN (0, 2) AND m.expires_at > clock_timestamp() AND m.attempts < %(most)s
+WHERE m.queue_id = %(queue)s AND m.state IN (0, 2) AND m.expires_at > clock_timestamp() AND m.attempts < %(most)s
   AND (m.due_at, m.id) > (%(due_at)s::timestamptz, %(id)s)
 ORDER BY m.due_at, m.id LIMIT %(limit)s FOR NO KEY UPDATE OF m SKIP LOCKED
 """
@@ -65,18 +65,18 @@ WHERE m.id = %(id)s
 """
 
 MOVE = """
-UPDATE messaging_message m SET state = 0, connection_id = v.connection_id, lane_id = v.lane_id, send_from = v.send_from,
+UPDATE messaging_message m SET state = 0, account_id = v.account_id, queue_id = v.queue_id, send_from = v.send_from,
        due_at = clock_timestamp()
-FROM unnest(%(id)s::uuid[], %(connection_id)s::int8[], %(lane_id)s::int8[], %(send_from)s::text[])
-     AS v(id, connection_id, lane_id, send_from) WHERE m.id = v.id
+FROM unnest(%(id)s::uuid[], %(account_id)s::int8[], %(queue_id)s::int8[], %(send_from)s::text[])
+     AS v(id, account_id, queue_id, send_from) WHERE m.id = v.id
 """
 
 # An account was put on another queue a moment after its message was routed: nobody would look into the old one.
 STRAYS = """
-UPDATE messaging_message m SET lane_id = n.lane_id FROM messaging_connection n
-WHERE n.id = m.connection_id AND n.lane_id <> m.lane_id AND m.state IN (0, 2) AND m.lane_id IN (
-  SELECT l.id FROM messaging_lane l
-  WHERE l.kind = 0 AND NOT EXISTS (SELECT 1 FROM messaging_connection o WHERE o.lane_id = l.id))
+UPDATE messaging_message m SET queue_id = n.queue_id FROM messaging_provideraccount n
+WHERE n.id = m.account_id AND n.queue_id <> m.queue_id AND m.state IN (0, 2) AND m.queue_id IN (
+  SELECT l.id FROM messaging_queue l
+  WHERE l.kind = 0 AND NOT EXISTS (SELECT 1 FROM messaging_provideraccount o WHERE o.queue_id = l.id))
 """
 
 # Where each queue was looked at last, in this process. One that begins anew looks at messages twice, no more.
@@ -94,9 +94,9 @@ def after_refusal(
     used_up = message.row.attempts >= backoff.SEND_ATTEMPTS_MAX or message.row.now >= message.row.expires_at
     if used_up or any(other.is_doubtful for other in others):
         return None
-    tried = {other.connection_id for other in others if other.has_refused} | {attempt.connection_id}
+    tried = {other.account_id for other in others if other.has_refused} | {attempt.account_id}
     table = _table(message.row.tenant_id, tables)
-    stopped = {message.lane_id: "it was refused"} if outcome is Outcome.CONFIGURATION else {}
+    stopped = {message.queue_id: "it was refused"} if outcome is Outcome.CONFIGURATION else {}
     content = _content(message.row.id, message.send_as, table)
     facts = _facts(message.send_as, message.row.sender, message.row.recipient, content)
     choices = routing.rank(facts, table.ways, held={**table.held, **stopped}, tried=tried)
@@ -113,52 +113,58 @@ def take_in_strays() -> int:
     return change(STRAYS)
 
 
-def _move_from(lane_id: int) -> int:
+def _move_from(queue_id: int) -> int:
     total = 0
     for _ in range(BATCHES):
         with transaction.atomic():
-            rows = _next_rows(lane_id)
-            moved = _move(lane_id, rows)
+            rows = _next_rows(queue_id)
+            moved = _move(queue_id, rows)
         total += moved
         if len(rows) < BATCH or not moved:  # a queue full of what must stay is walked through slowly
             break
     if total:
-        told = {"lane": circuit.name(lane_id), "count": total}
+        told = {"queue": circuit.name(queue_id), "count": total}
         log.warning("messages moved to other accounts", extra=told)
     return total
 
 
-def _next_rows(lane_id: int) -> list[Any]:
+def _next_rows(queue_id: int) -> list[Any]:
     """The next page of a queue, from the beginning again after the last one: not all of it can move."""
-    due_at, id_ = _seen.pop(lane_id, BEGINNING)
-    params = {"lane": lane_id, "due_at": due_at, "id": id_, "limit": BATCH, "most": backoff.SEND_ATTEMPTS_MAX}
+    due_at, id_ = _seen.pop(queue_id, BEGINNING)
+    params = {
+        "queue": queue_id,
+        "due_at": due_at,
+        "id": id_,
+        "limit": BATCH,
+        "most": backoff.SEND_ATTEMPTS_MAX,
+    }
     rows = fetch(WAITING, params)
     if len(rows) == BATCH:
-        _seen[lane_id] = (rows[-1].due_at, rows[-1].id)
+        _seen[queue_id] = (rows[-1].due_at, rows[-1].id)
     return rows
 
 
-def _move(lane_id: int, rows: Sequence[Any]) -> int:
+def _move(queue_id: int, rows: Sequence[Any]) -> int:
     tables: Tables = {}
-    moves = [(row, choice) for row in rows if (choice := _elsewhere(lane_id, row, tables))]
+    moves = [(row, choice) for row in rows if (choice := _elsewhere(queue_id, row, tables))]
     if not moves:
         return 0
     return change(
         MOVE,
         {
             "id": [row.id for row, _ in moves],
-            "connection_id": [choice.way.connection_id for _, choice in moves],
-            "lane_id": [choice.way.lane_id for _, choice in moves],
+            "account_id": [choice.way.account_id for _, choice in moves],
+            "queue_id": [choice.way.queue_id for _, choice in moves],
             "send_from": ["" if choice.sender == row.sender else choice.sender for row, choice in moves],
         },
     )
 
 
-def _elsewhere(lane_id: int, row: Any, tables: Tables) -> Choice | None:
+def _elsewhere(queue_id: int, row: Any, tables: Tables) -> Choice | None:
     if row.is_doubtful:
         return None
     table = _table(row.tenant_id, tables)
-    if lane_id not in table.held:  # it has begun to run meanwhile
+    if queue_id not in table.held:  # it has begun to run meanwhile
         return None
     choices = routing.rank(
         _facts(row.send_as, row.sender, row.recipient, _shape(row)),

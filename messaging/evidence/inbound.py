@@ -11,7 +11,7 @@ from psycopg.types.json import Jsonb
 
 from messaging.evidence import repeats
 from messaging.evidence.locking import clip
-from messaging.models import Lane
+from messaging.models import Queue
 from messaging.models.statement import change, fetch
 from messaging.queues import destinations
 from messaging.rules.ids import uuid7
@@ -22,45 +22,45 @@ from vendors.values import Inbound
 TEXT_MAX = 100_000  # characters of an inbound text; no handset sends that many
 
 STORE = """
-INSERT INTO messaging_inboundmessage (id, tenant_id, connection_id, channel, vendor_id, part, sender, recipient, text,
+INSERT INTO messaging_inboundmessage (id, tenant_id, account_id, channel, vendor_id, part, sender, recipient, text,
     media, occurred_at, received_at, raw_id, raw_at, digest)
-SELECT v.id, v.tenant_id, v.connection_id, v.channel, v.vendor_id, v.part, v.sender, v.recipient, v.text, v.media,
+SELECT v.id, v.tenant_id, v.account_id, v.channel, v.vendor_id, v.part, v.sender, v.recipient, v.text, v.media,
        v.occurred_at, v.raw_at, v.raw_id, v.raw_at, v.digest
-FROM unnest(%(id)s::uuid[], %(tenant_id)s::int8[], %(connection_id)s::int8[], %(channel)s::text[],
+FROM unnest(%(id)s::uuid[], %(tenant_id)s::int8[], %(account_id)s::int8[], %(channel)s::text[],
     %(vendor_id)s::text[], %(part)s::int2[], %(sender)s::text[], %(recipient)s::text[], %(text)s::text[],
     %(media)s::jsonb[], %(occurred_at)s::timestamptz[], %(raw_id)s::uuid[], %(raw_at)s::timestamptz[],
     %(digest)s::bytea[])
-  AS v(id, tenant_id, connection_id, channel, vendor_id, part, sender, recipient, text, media, occurred_at, raw_id,
+  AS v(id, tenant_id, account_id, channel, vendor_id, part, sender, recipient, text, media, occurred_at, raw_id,
        raw_at, digest)
-ON CONFLICT (connection_id, vendor_id, part) DO NOTHING RETURNING id
+ON CONFLICT (account_id, vendor_id, part) DO NOTHING RETURNING id
 """
 
 # A tenant without an inbound URL keeps its inbound messages here, and is owed nothing.
 OWE = """
-INSERT INTO messaging_event (id, lane_id, destination_id, inbound_id, kind, url, status, occurred_at, due_at)
+INSERT INTO messaging_event (id, queue_id, destination_id, inbound_id, kind, url, status, occurred_at, due_at)
 SELECT v.event_id, l.id,
        /* known */, i.id, %(kind)s, u.url, 'received', coalesce(i.occurred_at, i.received_at), clock_timestamp()
 FROM unnest(%(inbound_id)s::uuid[], %(event_id)s::uuid[]) AS v(inbound_id, event_id)
 JOIN messaging_inboundmessage i ON i.id = v.inbound_id
 JOIN accounts_tenant t ON t.id = i.tenant_id
-JOIN messaging_lane l ON l.kind = 1 AND l.key = t.id::text
+JOIN messaging_queue l ON l.kind = 1 AND l.key = t.id::text
 CROSS JOIN LATERAL (SELECT CASE i.channel WHEN 'mms' THEN t.inbound_url_mms ELSE t.inbound_url_sms END AS url) u
 WHERE u.url <> '' ON CONFLICT DO NOTHING
 """.replace(
-    "/* known */", destinations.KNOWN.format(lane="l.id", kind=int(DestinationKind.INBOUND), url="u.url")
+    "/* known */", destinations.KNOWN.format(queue="l.id", kind=int(DestinationKind.INBOUND), url="u.url")
 )
 
 
 # A recipient that opted out at the vendor said STOP at some time, only not to us.
 STOP = """
-INSERT INTO messaging_inboundmessage (id, tenant_id, connection_id, channel, vendor_id, part, sender, recipient, text,
+INSERT INTO messaging_inboundmessage (id, tenant_id, account_id, channel, vendor_id, part, sender, recipient, text,
     media, received_at, raw_id, raw_at)
-SELECT v.id, m.tenant_id, m.connection_id, m.channel, 'opted-out ' || m.id, 1, m.recipient, m.sender, 'STOP', '[]',
+SELECT v.id, m.tenant_id, m.account_id, m.channel, 'opted-out ' || m.id, 1, m.recipient, m.sender, 'STOP', '[]',
        clock_timestamp(), m.id, clock_timestamp()
 FROM unnest(%(id)s::uuid[], %(message)s::uuid[]) AS v(id, message_id)
 JOIN messaging_message m ON m.id = v.message_id
 JOIN accounts_tenant t ON t.id = m.tenant_id AND t.opt_out_as_inbound
-ON CONFLICT (connection_id, vendor_id, part) DO NOTHING RETURNING id, tenant_id
+ON CONFLICT (account_id, vendor_id, part) DO NOTHING RETURNING id, tenant_id
 """
 
 
@@ -102,7 +102,7 @@ def opted_out(message_ids: Sequence[UUID]) -> None:
 def _owe(ids: Sequence[UUID], *, tenant_ids: set[int]) -> None:
     if not ids:
         return
-    Lane.objects.ensure_callbacks(tenant_ids)
+    Queue.objects.ensure_callbacks(tenant_ids)
     change(OWE, {"kind": int(EventKind.INBOUND), "inbound_id": list(ids), "event_id": [uuid7() for _ in ids]})
 
 
@@ -110,7 +110,7 @@ def _candidate(one: Received) -> repeats.Candidate:
     row = one.row
     sender, has_id = _number(one.message.sender), bool(clip(one.message.vendor_id, 120))
     return repeats.Candidate(
-        row.tenant_id, row.connection_id, sender, row.raw_id, row.raw_at, one.digest, has_id
+        row.tenant_id, row.account_id, sender, row.raw_id, row.raw_at, one.digest, has_id
     )
 
 
@@ -119,7 +119,7 @@ def _columns(messages: Sequence[Received]) -> dict[str, list[Any]]:
     return {
         "id": [uuid7() for _ in said],
         "tenant_id": [one.row.tenant_id for one in messages],
-        "connection_id": [one.row.connection_id for one in messages],
+        "account_id": [one.row.account_id for one in messages],
         "raw_id": [one.row.raw_id for one in messages],
         "raw_at": [one.row.raw_at for one in messages],
         "digest": [one.digest for one in messages],

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
-from messaging.models import Lane
+from messaging.models import Queue
 from messaging.models.statement import change, fetch
 from messaging.queues import destinations
 from messaging.rules.ids import uuid7
@@ -32,7 +32,7 @@ class HeldAttempt:
     status: Status | None
     segments: int | None
     code: str
-    connection_id: int
+    account_id: int
     answer: SendResult | None = None  # to be written
 
     @property
@@ -63,8 +63,8 @@ class HeldMessage:
     segments: int
     due_at: datetime
     final_at: datetime | None
-    connection_id: int
-    lane_id: int  # its account's queue as it is now
+    account_id: int
+    queue_id: int  # its account's queue as it is now
     send_from: str
     attempts: dict[UUID, HeldAttempt] = field(default_factory=dict)
     changed: bool = False
@@ -103,30 +103,30 @@ class Owed:
 
 
 LOCK_MESSAGES = """
-SELECT m.id, m.tenant_id, m.channel, m.sender, m.recipient, m.send_from, m.connection_id, n.lane_id,
+SELECT m.id, m.tenant_id, m.channel, m.sender, m.recipient, m.send_from, m.account_id, n.queue_id,
        m.send_as, m.segments, m.state, m.error_code, m.due_at, m.final_at,
        m.expires_at, m.attempts, m.created_at, c.callback_url, c.fallback_text, n.report_deadline,
        n.fail_unconfirmed, t.report_sent, clock_timestamp() AS now
 FROM messaging_message m
 JOIN messaging_content c ON c.message_id = m.id AND c.created_at = m.created_at
-JOIN messaging_connection n ON n.id = m.connection_id
+JOIN messaging_provideraccount n ON n.id = m.account_id
 JOIN accounts_tenant t ON t.id = m.tenant_id
 WHERE m.id = ANY(%(ids)s) ORDER BY m.id FOR NO KEY UPDATE OF m
 """
 
 READ_ATTEMPTS = """
-SELECT id, message_id, n, send_as, outcome, status, segments, code, connection_id
+SELECT id, message_id, n, send_as, outcome, status, segments, code, account_id
 FROM messaging_attempt WHERE message_id = ANY(%(ids)s)
 """
 
 WRITE_MESSAGES = """
 UPDATE messaging_message m SET state = v.state, lease = NULL, due_at = v.due_at, final_at = v.final_at,
-       error_code = v.error_code, send_as = v.send_as, segments = v.segments, connection_id = v.connection_id,
-       lane_id = v.lane_id, send_from = v.send_from
+       error_code = v.error_code, send_as = v.send_as, segments = v.segments, account_id = v.account_id,
+       queue_id = v.queue_id, send_from = v.send_from
 FROM unnest(%(id)s::uuid[], %(state)s::int2[], %(due_at)s::timestamptz[], %(final_at)s::timestamptz[],
-            %(error_code)s::text[], %(send_as)s::text[], %(segments)s::int2[], %(connection_id)s::int8[],
-            %(lane_id)s::int8[], %(send_from)s::text[])
-     AS v(id, state, due_at, final_at, error_code, send_as, segments, connection_id, lane_id, send_from)
+            %(error_code)s::text[], %(send_as)s::text[], %(segments)s::int2[], %(account_id)s::int8[],
+            %(queue_id)s::int8[], %(send_from)s::text[])
+     AS v(id, state, due_at, final_at, error_code, send_as, segments, account_id, queue_id, send_from)
 WHERE m.id = v.id
 """
 
@@ -141,11 +141,11 @@ WHERE a.id = v.id
 """
 
 WRITE_PARTS = """
-INSERT INTO messaging_attemptpart (connection_id, vendor_id, attempt_id, part)
-SELECT a.connection_id, v.vendor_id, v.attempt_id, v.part
+INSERT INTO messaging_attemptpart (account_id, vendor_id, attempt_id, part)
+SELECT a.account_id, v.vendor_id, v.attempt_id, v.part
 FROM unnest(%(attempt_id)s::uuid[], %(vendor_id)s::text[], %(part)s::int2[]) AS v(attempt_id, vendor_id, part)
 JOIN messaging_attempt a ON a.id = v.attempt_id
-ON CONFLICT (connection_id, vendor_id) DO NOTHING
+ON CONFLICT (account_id, vendor_id) DO NOTHING
 """
 
 WRITE_WORDS = """
@@ -158,14 +158,14 @@ WHERE a.id = v.id
 # applying reports holds their rows and wants our messages.
 WAKE_REPORTS = """
 UPDATE messaging_report SET due_at = clock_timestamp() WHERE id IN (
-  SELECT r.id FROM messaging_report r JOIN messaging_attempt a ON a.connection_id = r.connection_id
+  SELECT r.id FROM messaging_report r JOIN messaging_attempt a ON a.account_id = r.account_id
   WHERE a.id = ANY(%(ids)s) AND r.effect = 'unmatched' AND (r.vendor_id = a.vendor_id
     OR r.vendor_id IN (SELECT p.vendor_id FROM messaging_attemptpart p WHERE p.attempt_id = a.id))
   FOR NO KEY UPDATE OF r SKIP LOCKED)
 """
 
 OWE = """
-INSERT INTO messaging_event (id, lane_id, destination_id, message_id, kind, generation, url, status, occurred_at, error,
+INSERT INTO messaging_event (id, queue_id, destination_id, message_id, kind, generation, url, status, occurred_at, error,
                              segments, sent_as, due_at)
 SELECT v.id, l.id,
        /* known */, v.message_id, v.kind,
@@ -176,10 +176,10 @@ FROM unnest(%(id)s::uuid[], %(tenant_id)s::text[], %(message_id)s::uuid[], %(kin
             %(follows_final)s::bool[], %(url)s::text[], %(status)s::text[], %(occurred_at)s::timestamptz[],
             %(error)s::jsonb[], %(segments)s::int2[], %(sent_as)s::text[])
      AS v(id, tenant_id, message_id, kind, follows_final, url, status, occurred_at, error, segments, sent_as)
-JOIN messaging_lane l ON l.kind = 1 AND l.key = v.tenant_id
+JOIN messaging_queue l ON l.kind = 1 AND l.key = v.tenant_id
 ON CONFLICT (message_id, kind, generation) DO NOTHING
 """.replace(
-    "/* known */", destinations.KNOWN.format(lane="l.id", kind=int(DestinationKind.CALLBACK), url="v.url")
+    "/* known */", destinations.KNOWN.format(queue="l.id", kind=int(DestinationKind.CALLBACK), url="v.url")
 )
 
 
@@ -194,8 +194,8 @@ def lock(ids: set[UUID]) -> dict[UUID, HeldMessage]:
             segments=row.segments,
             due_at=row.due_at,
             final_at=row.final_at,
-            connection_id=row.connection_id,
-            lane_id=row.lane_id,
+            account_id=row.account_id,
+            queue_id=row.queue_id,
             send_from=row.send_from,
         )
         for row in fetch(LOCK_MESSAGES, {"ids": list(ids)})
@@ -204,7 +204,7 @@ def lock(ids: set[UUID]) -> dict[UUID, HeldMessage]:
         outcome = Outcome(row.outcome) if row.outcome else None
         status = Status(row.status) if row.status else None
         attempt = HeldAttempt(
-            row.id, row.n, row.send_as, outcome, status, row.segments, row.code, row.connection_id
+            row.id, row.n, row.send_as, outcome, status, row.segments, row.code, row.account_id
         )
         messages[row.message_id].attempts[row.id] = attempt
     return messages
@@ -220,8 +220,8 @@ def write_messages(changed: Sequence[HeldMessage]) -> None:
         "error_code": [message.error_code for message in changed],
         "send_as": [str(message.send_as) for message in changed],
         "segments": [message.segments for message in changed],
-        "connection_id": [message.connection_id for message in changed],
-        "lane_id": [message.lane_id for message in changed],
+        "account_id": [message.account_id for message in changed],
+        "queue_id": [message.queue_id for message in changed],
         "send_from": [message.send_from for message in changed],
     }
     change(WRITE_MESSAGES, columns)
@@ -271,7 +271,7 @@ def owe(owed: Sequence[Owed]) -> None:
     """Inserts events. A test message without a callback URL is owed nothing."""
     if not owed:
         return
-    Lane.objects.ensure_callbacks({item.message.row.tenant_id for item in owed})
+    Queue.objects.ensure_callbacks({item.message.row.tenant_id for item in owed})
     change(
         OWE,
         {

@@ -29,19 +29,19 @@ BEFORE = """
 SELECT v.n, p.received_at, p.raw_id AS before_id, p.digest,
        EXISTS (SELECT FROM messaging_inboundmessage o WHERE o.tenant_id = v.tenant_id AND o.received_at = v.raw_at
                AND o.raw_id = v.raw_id AND o.digest = '') AS is_old
-FROM unnest(%(n)s::int4[], %(tenant_id)s::int8[], %(connection_id)s::int8[], %(sender)s::text[], %(raw_id)s::uuid[],
-            %(raw_at)s::timestamptz[]) AS v(n, tenant_id, connection_id, sender, raw_id, raw_at)
+FROM unnest(%(n)s::int4[], %(tenant_id)s::int8[], %(account_id)s::int8[], %(sender)s::text[], %(raw_id)s::uuid[],
+            %(raw_at)s::timestamptz[]) AS v(n, tenant_id, account_id, sender, raw_id, raw_at)
 LEFT JOIN LATERAL (
   SELECT i.received_at, i.raw_id, i.digest FROM messaging_inboundmessage i
   WHERE i.tenant_id = v.tenant_id AND i.received_at > v.raw_at - %(window)s AND i.received_at <= v.raw_at
-    AND i.connection_id = v.connection_id AND i.sender = v.sender AND i.raw_id <> v.raw_id
+    AND i.account_id = v.account_id AND i.sender = v.sender AND i.raw_id <> v.raw_id
   ORDER BY i.received_at DESC, i.id DESC LIMIT 1) p ON true
 """
 
 # A call between the two that nobody has read yet may be of the same handset.
 UNREAD = """
 SELECT 1 AS found FROM messaging_inbox
-WHERE connection_id = %(connection_id)s AND raw_at BETWEEN %(since)s AND %(until)s AND raw_id <> ALL(%(reading)s)
+WHERE account_id = %(account_id)s AND raw_at BETWEEN %(since)s AND %(until)s AND raw_id <> ALL(%(reading)s)
 LIMIT 1
 """
 
@@ -51,7 +51,7 @@ class Candidate:
     """An inbound message that is about to be stored."""
 
     tenant_id: int
-    connection_id: int
+    account_id: int
     sender: str  # as it is stored
     raw_id: UUID
     raw_at: datetime
@@ -71,14 +71,14 @@ def first_times(candidates: Sequence[Candidate], *, reading: Sequence[UUID]) -> 
     nameless = {n: one for n, one in enumerate(candidates) if not one.has_id}
     if not nameless:
         return [True] * len(candidates)
-    fetch(LOCK, {"names": [f"inbound {one.connection_id} {one.sender}" for one in nameless.values()]})
+    fetch(LOCK, {"names": [f"inbound {one.account_id} {one.sender}" for one in nameless.values()]})
     before = {row.n: row for row in fetch(BEFORE, _columns(nameless))}
     latest: dict[tuple[int, str], Candidate] = {}
     verdicts: dict[tuple[int, str, UUID], bool] = {}  # one for all that a handset says in one call
     new = [True] * len(candidates)
     for n in sorted(range(len(candidates)), key=lambda n: candidates[n].raw_at):
         one = candidates[n]
-        handset = one.connection_id, one.sender
+        handset = one.account_id, one.sender
         if n in nameless:
             key = (*handset, one.raw_id)
             if key not in verdicts:
@@ -98,11 +98,11 @@ def _is_new(one: Candidate, row: Any, taken: Candidate | None, reading: Sequence
         previous = _Call(taken.raw_at, taken.raw_id, taken.digest)
     if previous is None or previous.digest != one.digest or one.raw_at - previous.at >= WINDOW:
         return True
-    between = {"connection_id": one.connection_id, "since": previous.at, "until": one.raw_at}
+    between = {"account_id": one.account_id, "since": previous.at, "until": one.raw_at}
     return bool(fetch(UNREAD, {**between, "reading": [*reading, one.raw_id, previous.raw_id]}))
 
 
 def _columns(nameless: dict[int, Candidate]) -> dict[str, Any]:
-    names = ("tenant_id", "connection_id", "sender", "raw_id", "raw_at")
+    names = ("tenant_id", "account_id", "sender", "raw_id", "raw_at")
     columns = {name: [getattr(one, name) for one in nameless.values()] for name in names}
     return {**columns, "n": list(nameless), "window": WINDOW}

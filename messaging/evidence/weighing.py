@@ -179,9 +179,9 @@ def _move(
         message.send_as, message.due_at = Channel.SMS, now
         message.segments = segments.count(message.row.fallback_text).parts
     elif verdict.moves and other:
-        message.connection_id, message.lane_id, message.due_at = (
-            other.way.connection_id,
-            other.way.lane_id,
+        message.account_id, message.queue_id, message.due_at = (
+            other.way.account_id,
+            other.way.queue_id,
             now,
         )
         message.send_from = "" if other.sender == message.row.sender else other.sender

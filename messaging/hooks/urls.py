@@ -1,4 +1,4 @@
-"""The addresses that vendors call; an adapter may want more path below its connection's."""
+"""The addresses that vendors call; an adapter may want more path below its account's."""
 
 from django.urls import re_path
 

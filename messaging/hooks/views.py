@@ -55,7 +55,7 @@ def hook(request: HttpRequest, vendor: str, public_id: str, path: str = "") -> H
         return _refuse(503, "database_unavailable", "Try again.", _retry(DATABASE_RETRY_SECONDS))
     except SealError:
         told = {"cause": public_id, "vendor": vendor}
-        logger.error("hook not stored: the connection's secrets cannot be opened", extra=told)
+        logger.error("hook not stored: the account's secrets cannot be opened", extra=told)
         return _refuse(503, "credentials_unreadable", "Try again.", _retry(RETRY_SECONDS))
 
 

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from django.core.management.base import CommandError
 
 from accounts.models import Tenant
-from messaging.models import Connection
+from messaging.models import ProviderAccount
 
 
-def accounts(names: Sequence[str]) -> list[Connection]:
+def accounts(names: Sequence[str]) -> list[ProviderAccount]:
     """The provider accounts written TENANT/NAME, in order. Raises CommandError naming those that do not exist."""
-    by_name = {str(one): one for one in Connection.objects.select_related("tenant")} if names else {}
+    by_name = {str(one): one for one in ProviderAccount.objects.select_related("tenant")} if names else {}
     if unknown := [name for name in names if name not in by_name]:
         raise CommandError(f"no provider account named {', '.join(unknown)} (write it TENANT/NAME)")
     return [by_name[name] for name in names]

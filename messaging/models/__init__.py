@@ -1,12 +1,12 @@
 """Tables of the pipeline. Slim rows that change, wide rows that never do, queues that stay tiny."""
 
 from messaging.models.attempt import Attempt, AttemptPart
-from messaging.models.connection import Connection
 from messaging.models.destination import Destination
 from messaging.models.event import Event
 from messaging.models.inbound import InboundMessage
-from messaging.models.lane import Lane
 from messaging.models.message import Content, Message
+from messaging.models.provider_account import ProviderAccount
+from messaging.models.queue import Queue
 from messaging.models.raw import Inbox, Raw
 from messaging.models.replay import Replay
 from messaging.models.report import Report
@@ -18,14 +18,14 @@ from messaging.models.wire_shape import WireShape
 __all__ = [
     "Attempt",
     "AttemptPart",
-    "Connection",
     "Content",
     "Destination",
     "Event",
     "InboundMessage",
     "Inbox",
-    "Lane",
     "Message",
+    "ProviderAccount",
+    "Queue",
     "Raw",
     "Replay",
     "Report",

@@ -7,8 +7,8 @@ from typing import ClassVar
 from django.db import models
 
 from accounts.crypto import SealedTextField
-from messaging.models.connection import Connection
 from messaging.models.message import Message
+from messaging.models.provider_account import ProviderAccount
 from messaging.rules.ids import uuid7
 from vendors.values import Outcome, Status
 
@@ -19,7 +19,7 @@ class Attempt(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     message = models.ForeignKey(Message, on_delete=models.CASCADE, related_name="tries", db_index=False)
     n = models.SmallIntegerField()  # 1 is the first
-    connection = models.ForeignKey(Connection, on_delete=models.PROTECT, db_index=False)
+    account = models.ForeignKey(ProviderAccount, on_delete=models.PROTECT, db_index=False)
     send_as = models.CharField(max_length=3)
     sender = models.CharField(max_length=20, blank=True, db_default="")  # as it went out
     created_at = models.DateTimeField()
@@ -48,7 +48,7 @@ class Attempt(models.Model):
         indexes: ClassVar[list[models.Index]] = [
             models.Index(  # a report that names the vendor's id
                 name="attempt_vendor_id",
-                fields=["connection", "vendor_id"],
+                fields=["account", "vendor_id"],
                 condition=~models.Q(vendor_id=""),
             ),
             models.Index(name="attempt_poll", fields=["poll_at"], condition=models.Q(poll_at__isnull=False)),
@@ -61,14 +61,14 @@ class Attempt(models.Model):
 class AttemptPart(models.Model):
     """The vendor's id of a second or later part of a long message."""
 
-    connection = models.ForeignKey(Connection, on_delete=models.CASCADE, db_index=False)
+    account = models.ForeignKey(ProviderAccount, on_delete=models.CASCADE, db_index=False)
     vendor_id = models.CharField(max_length=120)
     attempt = models.ForeignKey(Attempt, on_delete=models.CASCADE)
     part = models.SmallIntegerField()
 
     class Meta:
         constraints: ClassVar[list[models.BaseConstraint]] = [
-            models.UniqueConstraint(name="attempt_part_vendor_id", fields=["connection", "vendor_id"]),
+            models.UniqueConstraint(name="attempt_part_vendor_id", fields=["account", "vendor_id"]),
         ]
 
     def __str__(self) -> str:

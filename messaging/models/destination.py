@@ -11,7 +11,7 @@ from django.db import models
 from django.db.models.functions import Now
 
 from messaging.models.circuit import LONG_AGO, Circuit
-from messaging.models.lane import Lane
+from messaging.models.queue import Queue
 from messaging.rules.values import DestinationKind
 
 
@@ -21,7 +21,7 @@ class Destination(Circuit):
     A queue has a bounded number of them: what is beyond shares one per host, then one for all (queues/destinations.py).
     """
 
-    lane = models.ForeignKey(Lane, on_delete=models.CASCADE, db_index=False, verbose_name="queue")
+    queue = models.ForeignKey(Queue, on_delete=models.CASCADE, db_index=False, verbose_name="queue")
     kind = models.SmallIntegerField(choices=[(kind.value, kind.name.lower()) for kind in DestinationKind])
     key = models.CharField(max_length=32)  # md5 of the address: it may be longer than an index takes
     address = models.TextField()  # without the query, which may hold a secret
@@ -33,7 +33,7 @@ class Destination(Circuit):
         verbose_name_plural = "callback addresses"
         constraints: ClassVar[list[models.BaseConstraint]] = [
             # Also finds the addresses of a queue: the claim.
-            models.UniqueConstraint(name="destination_once", fields=["lane", "kind", "key"]),
+            models.UniqueConstraint(name="destination_once", fields=["queue", "kind", "key"]),
             models.CheckConstraint(
                 name="destination_kind_known", condition=models.Q(kind__in=[k.value for k in DestinationKind])
             ),

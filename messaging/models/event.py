@@ -9,8 +9,8 @@ from django.db.models.functions import Now
 
 from messaging.models.destination import Destination
 from messaging.models.inbound import InboundMessage
-from messaging.models.lane import Lane
 from messaging.models.message import Message
+from messaging.models.queue import Queue
 from messaging.rules.ids import uuid7
 from messaging.rules.values import EventKind, EventState
 
@@ -21,7 +21,7 @@ class Event(models.Model):
     """One thing to tell. Its id is the same on every try, so that the receiver can recognise it."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    lane = models.ForeignKey(Lane, on_delete=models.PROTECT, db_index=False, verbose_name="queue")
+    queue = models.ForeignKey(Queue, on_delete=models.PROTECT, db_index=False, verbose_name="queue")
     message = models.ForeignKey(
         Message, null=True, on_delete=models.CASCADE, related_name="events", db_index=False
     )
@@ -83,21 +83,21 @@ class Event(models.Model):
                 condition=models.Q(state=EventState.DUE.value),
             ),
             models.Index(  # the age of a queue's backlog, for people
-                name="event_due", fields=["lane", "due_at"], condition=models.Q(state=EventState.DUE.value)
+                name="event_due", fields=["queue", "due_at"], condition=models.Q(state=EventState.DUE.value)
             ),
             models.Index(  # an event waits for its message's older open event
                 name="event_open",
                 fields=["message"],
                 condition=models.Q(state__in=[EventState.DUE.value, EventState.LEASED.value]),
             ),
-            models.Index(  # posts in flight per lane, and leases that ran out
+            models.Index(  # posts in flight per queue, and leases that ran out
                 name="event_leased",
-                fields=["lane", "lease_until"],
+                fields=["queue", "lease_until"],
                 condition=models.Q(state=EventState.LEASED.value),
             ),
             models.Index(  # undeliverable callbacks, for people
                 name="event_dead",
-                fields=["lane", "created_at"],
+                fields=["queue", "created_at"],
                 condition=models.Q(state=EventState.DEAD.value),
             ),
         ]

@@ -7,7 +7,7 @@ from typing import ClassVar
 from django.db import models
 
 from accounts.models import Tenant
-from messaging.models.connection import Connection
+from messaging.models.provider_account import ProviderAccount
 from messaging.rules.ids import uuid7
 from vendors.values import Channel
 
@@ -17,7 +17,7 @@ class InboundMessage(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, db_index=False)
-    connection = models.ForeignKey(Connection, on_delete=models.PROTECT, db_index=False)
+    account = models.ForeignKey(ProviderAccount, on_delete=models.PROTECT, db_index=False)
     channel = models.CharField(max_length=3, choices=[(c.value, c.value.upper()) for c in Channel])
     vendor_id = models.CharField(max_length=120)
     part = models.SmallIntegerField(default=1, db_default=1)
@@ -36,7 +36,7 @@ class InboundMessage(models.Model):
     class Meta:
         verbose_name = "inbound message"
         constraints: ClassVar[list[models.BaseConstraint]] = [
-            models.UniqueConstraint(name="inbound_once", fields=["connection", "vendor_id", "part"]),
+            models.UniqueConstraint(name="inbound_once", fields=["account", "vendor_id", "part"]),
         ]
         indexes: ClassVar[list[models.Index]] = [
             models.Index(name="inbound_list", fields=["tenant", "-received_at"]),

@@ -7,8 +7,8 @@ from typing import ClassVar
 from django.db import models
 
 from accounts.models import Tenant
-from messaging.models.connection import Connection
-from messaging.models.lane import Lane
+from messaging.models.provider_account import ProviderAccount
+from messaging.models.queue import Queue
 from messaging.rules.ids import uuid7
 from messaging.rules.values import MessageState
 from vendors.values import Channel
@@ -38,8 +38,8 @@ class Message(models.Model):
     channel = models.CharField(max_length=3, choices=[(c.value, c.value.upper()) for c in Channel])
     dedupe_key = models.CharField(max_length=200, null=True)  # the request id; null: a test or a clone
     request_id = models.CharField(max_length=200, blank=True)
-    connection = models.ForeignKey(Connection, on_delete=models.PROTECT, db_index=False)
-    lane = models.ForeignKey(Lane, on_delete=models.PROTECT, db_index=False, verbose_name="queue")
+    account = models.ForeignKey(ProviderAccount, on_delete=models.PROTECT, db_index=False)
+    queue = models.ForeignKey(Queue, on_delete=models.PROTECT, db_index=False, verbose_name="queue")
     sender = models.CharField(max_length=20)
     recipient = models.CharField(max_length=20)
     send_from = models.CharField(
@@ -87,7 +87,7 @@ class Message(models.Model):
         indexes: ClassVar[list[models.Index]] = [
             models.Index(  # the claim
                 name="message_due",
-                fields=["lane", "due_at"],
+                fields=["queue", "due_at"],
                 condition=models.Q(state__in=[MessageState.ACCEPTED.value, MessageState.RETRYING.value]),
             ),
             models.Index(  # the sweep: leases, resolutions, report deadlines
@@ -101,8 +101,8 @@ class Message(models.Model):
                     ]
                 ),
             ),
-            models.Index(  # calls in flight per lane, under the lane's lock
-                name="message_flying", fields=["lane"], condition=models.Q(state=MessageState.SENDING.value)
+            models.Index(  # calls in flight per queue, under the queue's lock
+                name="message_flying", fields=["queue"], condition=models.Q(state=MessageState.SENDING.value)
             ),
             models.Index(name="message_list", fields=["tenant", "-created_at"]),
             models.Index(  # whether a message was resent

@@ -8,7 +8,7 @@ from django.db import models
 from django.db.models.functions import Now
 
 from accounts.crypto import SealedTextField
-from messaging.models.connection import Connection
+from messaging.models.provider_account import ProviderAccount
 from messaging.rules.ids import uuid7
 
 
@@ -31,7 +31,7 @@ class Raw(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     at = models.DateTimeField()
     kind = models.CharField(max_length=8, choices=RawKind.choices)
-    connection = models.ForeignKey(Connection, null=True, on_delete=models.DO_NOTHING, db_constraint=False)
+    account = models.ForeignKey(ProviderAccount, null=True, on_delete=models.DO_NOTHING, db_constraint=False)
     owner = models.UUIDField(null=True)  # the attempt, for calls and look-ups
     request = models.TextField(blank=True)
     response = models.TextField(blank=True)
@@ -51,7 +51,7 @@ class Inbox(models.Model):
 
     raw_id = models.UUIDField(primary_key=True)
     raw_at = models.DateTimeField()
-    connection = models.ForeignKey(Connection, on_delete=models.CASCADE)
+    account = models.ForeignKey(ProviderAccount, on_delete=models.CASCADE)
     due_at = models.DateTimeField(db_default=Now())
     tries = models.SmallIntegerField(default=0, db_default=0)
     parked_at = models.DateTimeField(null=True)  # could not be read: kept for a person and a replay

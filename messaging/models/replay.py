@@ -28,7 +28,7 @@ class Replay(models.Model):
     """What to replay, why, for whom, and how far it is."""
 
     kind = models.CharField(max_length=10, choices=ReplayKind.choices)
-    filter = models.JSONField(default=dict)  # tenant, connection, status, since, until, ids
+    filter = models.JSONField(default=dict)  # tenant, account, status, since, until, ids
     may_duplicate = models.BooleanField(
         default=False, help_text="Also resend messages that may have been sent already."
     )

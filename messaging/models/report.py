@@ -7,7 +7,7 @@ from typing import ClassVar
 from django.db import models
 
 from messaging.models.attempt import Attempt
-from messaging.models.connection import Connection
+from messaging.models.provider_account import ProviderAccount
 from messaging.rules.values import Effect
 from vendors.values import Status
 
@@ -17,7 +17,7 @@ class Report(models.Model):
 
     raw_id = models.UUIDField()
     raw_at = models.DateTimeField()
-    connection = models.ForeignKey(Connection, on_delete=models.CASCADE, db_index=False)
+    account = models.ForeignKey(ProviderAccount, on_delete=models.CASCADE, db_index=False)
     attempt = models.ForeignKey(Attempt, null=True, on_delete=models.CASCADE, related_name="reports")
     vendor_id = models.CharField(max_length=120, blank=True, db_default="")
     reference = models.CharField(max_length=60, blank=True, db_default="")
@@ -40,7 +40,7 @@ class Report(models.Model):
 
     class Meta:
         constraints: ClassVar[list[models.BaseConstraint]] = [
-            models.UniqueConstraint(name="report_once", fields=["connection", "digest"]),
+            models.UniqueConstraint(name="report_once", fields=["account", "digest"]),
         ]
         indexes: ClassVar[list[models.Index]] = [
             models.Index(
@@ -53,7 +53,7 @@ class Report(models.Model):
             ),
             models.Index(  # a new vendor id looks for reports that came before it
                 name="report_waiting",
-                fields=["connection", "vendor_id"],
+                fields=["account", "vendor_id"],
                 condition=models.Q(effect=Effect.UNMATCHED.value),
             ),
         ]

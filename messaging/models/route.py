@@ -10,7 +10,7 @@ from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
 
 from accounts.models import Tenant
-from messaging.models.connection import PREFIX, Connection
+from messaging.models.provider_account import PREFIX, ProviderAccount
 from phone.numbers import NumberError, parse_sender
 from vendors.values import Channel
 
@@ -23,8 +23,8 @@ class Route(models.Model):
     """One row of a tenant's routing table. A tenant without an active route uses its accounts in their order."""
 
     tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="routes")
-    connection = models.ForeignKey(
-        Connection, on_delete=models.CASCADE, related_name="routes", verbose_name="provider account"
+    account = models.ForeignKey(
+        ProviderAccount, on_delete=models.CASCADE, related_name="routes", verbose_name="provider account"
     )
     position = models.PositiveSmallIntegerField(
         default=0,
@@ -73,12 +73,12 @@ class Route(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.tenant.slug}: {self.position} to {self.connection.name}"
+        return f"{self.tenant.slug}: {self.position} to {self.account.name}"
 
     def clean(self) -> None:
         """The account is the tenant's own; senders are kept in their canonical writing."""
-        if self.connection_id and self.tenant_id and self.connection.tenant_id != self.tenant_id:
-            raise ValidationError({"connection": "This provider account belongs to another tenant."})
+        if self.account_id and self.tenant_id and self.account.tenant_id != self.tenant_id:
+            raise ValidationError({"account": "This provider account belongs to another tenant."})
         senders: list[str] = []
         for raw in self.senders:
             try:

@@ -8,16 +8,16 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator
 from django.db import models
 
-from messaging.models.lane import LONG_AGO, Lane
-from messaging.rules.values import LaneKind
+from messaging.models.queue import LONG_AGO, Queue
+from messaging.rules.values import QueueKind
 from phone.numbers import NumberError, parse_sender
 
 
 class SenderRate(models.Model):
-    """Segments per second that one sender may use. Read and written under its lane's lock, by claims only."""
+    """Segments per second that one sender may use. Read and written under its queue's lock, by claims only."""
 
-    lane = models.ForeignKey(
-        Lane, on_delete=models.CASCADE, related_name="sender_rates", verbose_name="queue"
+    queue = models.ForeignKey(
+        Queue, on_delete=models.CASCADE, related_name="sender_rates", verbose_name="queue"
     )
     sender = models.CharField(max_length=20, help_text="A number, short code or name, as it goes out.")
     rate = models.FloatField("segments per second", validators=[MinValueValidator(0.01)])
@@ -28,7 +28,7 @@ class SenderRate(models.Model):
     class Meta:
         verbose_name = "sender's limit"
         constraints: ClassVar[list[models.BaseConstraint]] = [
-            models.UniqueConstraint(name="sender_rate_once", fields=["lane", "sender"]),
+            models.UniqueConstraint(name="sender_rate_once", fields=["queue", "sender"]),
             models.CheckConstraint(name="sender_rate_positive", condition=models.Q(rate__gt=0)),
         ]
 
@@ -41,5 +41,5 @@ class SenderRate(models.Model):
             self.sender = parse_sender(self.sender).value
         except NumberError as error:
             raise ValidationError({"sender": f"The sender {error}."}) from None
-        if self.lane_id and self.lane.kind != LaneKind.DISPATCH:
+        if self.queue_id and self.queue.kind != QueueKind.DISPATCH:
             raise ValidationError("Only a queue to a vendor has senders.")

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from django.db import models
 
-from messaging.models.lane import LONG_AGO
+from messaging.models.queue import LONG_AGO
 
 
 class Slot(models.Model):

@@ -16,9 +16,9 @@ from accounts import callback_secret as callback_secrets
 from accounts.models import DEFAULT_HEADER, ApiToken, Tenant
 from messaging.contract.wire_profile import ACTIONS
 from messaging.dialling import guards
-from messaging.models import Connection, Lane, Message
-from messaging.models.lane import DEFAULT_CALLBACK_CAP
-from messaging.rules.values import LaneKind, MessageState
+from messaging.models import Message, ProviderAccount, Queue
+from messaging.models.queue import DEFAULT_CALLBACK_CAP
+from messaging.rules.values import MessageState, QueueKind
 from outbound.addresses import undialable
 from vendors import registry
 from vendors.base import Adapter, SettingsError
@@ -133,7 +133,7 @@ def onboard(*, tenant: Tenant, **token_fields: Any) -> Onboarded:
     tenant.full_clean()
     tenant.save()
     token, secret = issue_token(tenant=tenant, **token_fields)
-    Lane.objects.towards(LaneKind.CALLBACKS, str(tenant.pk), cap=DEFAULT_CALLBACK_CAP)
+    Queue.objects.towards(QueueKind.CALLBACKS, str(tenant.pk), cap=DEFAULT_CALLBACK_CAP)
     return Onboarded(tenant, token, secret, tenant.callback_secret.reveal())
 
 
@@ -152,76 +152,76 @@ def connect(
     channels: Iterable[str] | None = None,
     cap: int | None = None,
     rate: float | None = None,
-    shares: Connection | None = None,
+    shares: ProviderAccount | None = None,
     **fields: Any,
-) -> Connection:
+) -> ProviderAccount:
     """A new provider account with a queue of its own, or on that of `shares`; `channels` None: all that it can carry.
 
     `values` are the vendor's settings and secrets together; `cap` and `rate` (segments/s) are the queue's.
     Raises registry.UnknownVendor, SettingsError and ValidationError: nothing was made.
     """
-    connection = Connection(tenant=tenant, vendor=vendor, name=name, **fields)
-    store_settings(connection, values)
-    offered = sorted(registry.adapter(vendor).carries(connection.settings))
-    connection.channels = [str(channel) for channel in (offered if channels is None else channels)]
-    connection.full_clean(exclude=["lane", "public_id", "secrets"])
-    choose_queue(connection, shares)
-    refuse_channels(connection, connection.channels)
+    account = ProviderAccount(tenant=tenant, vendor=vendor, name=name, **fields)
+    store_settings(account, values)
+    offered = sorted(registry.adapter(vendor).carries(account.settings))
+    account.channels = [str(channel) for channel in (offered if channels is None else channels)]
+    account.full_clean(exclude=["queue", "public_id", "secrets"])
+    choose_queue(account, shares)
+    refuse_channels(account, account.channels)
     with transaction.atomic():
-        connection.save()
+        account.save()
         limits = {"cap": cap, "rate": rate}
-        Lane.objects.filter(pk=connection.lane_id).update(
+        Queue.objects.filter(pk=account.queue_id).update(
             **{name: value for name, value in limits.items() if value is not None}
         )
-    return connection
+    return account
 
 
-def choose_queue(connection: Connection, shares: Connection | None) -> None:
+def choose_queue(account: ProviderAccount, shares: ProviderAccount | None) -> None:
     """Puts the account on the queue of another one, or on its own (None), unsaved: one vendor account, one limit.
 
     Raises ValidationError on `shares`: not the same tenant and vendor, or messages wait in the present queue.
     """
-    if shares is not None and (shares.tenant_id, shares.vendor) != (connection.tenant_id, connection.vendor):
+    if shares is not None and (shares.tenant_id, shares.vendor) != (account.tenant_id, account.vendor):
         raise ValidationError(
             {"shares": "Only accounts of the same tenant at the same vendor share a queue."}
         )
-    if shares is None and _has_own_queue(connection):
+    if shares is None and _has_own_queue(account):
         return
-    lane_id = shares.lane_id if shares else None  # None: it gets its own as it is saved
-    if lane_id == connection.lane_id:
+    queue_id = shares.queue_id if shares else None  # None: it gets its own as it is saved
+    if queue_id == account.queue_id:
         return
-    if _has_work(connection):
+    if _has_work(account):
         text = "Messages of this account wait in its present queue. Change it when they have been sent."
         raise ValidationError({"shares": text})
-    connection.lane_id = lane_id  # type: ignore[assignment]
+    account.queue_id = queue_id  # type: ignore[assignment]
 
 
-def partner(connection: Connection) -> Connection | None:
+def partner(account: ProviderAccount) -> ProviderAccount | None:
     """The account whose queue this one shares; None: it has its own."""
-    if _has_own_queue(connection):
+    if _has_own_queue(account):
         return None
-    others = Connection.objects.filter(lane_id=connection.lane_id).exclude(pk=connection.pk)
-    return others.filter(public_id=connection.lane.key).first() or others.order_by("pk").first()
+    others = ProviderAccount.objects.filter(queue_id=account.queue_id).exclude(pk=account.pk)
+    return others.filter(public_id=account.queue.key).first() or others.order_by("pk").first()
 
 
-def _has_own_queue(connection: Connection) -> bool:
-    if connection.lane_id is None or connection.lane.key == connection.public_id:
+def _has_own_queue(account: ProviderAccount) -> bool:
+    if account.queue_id is None or account.queue.key == account.public_id:
         return True
-    return not Connection.objects.filter(lane_id=connection.lane_id).exclude(pk=connection.pk).exists()
+    return not ProviderAccount.objects.filter(queue_id=account.queue_id).exclude(pk=account.pk).exists()
 
 
-def _has_work(connection: Connection) -> bool:
+def _has_work(account: ProviderAccount) -> bool:
     """Two questions, since each has an index of its own."""
-    if connection.lane_id is None:
+    if account.queue_id is None:
         return False
-    mine = Message.objects.filter(lane_id=connection.lane_id, connection=connection)
+    mine = Message.objects.filter(queue_id=account.queue_id, account=account)
     waiting = mine.filter(state__in=[MessageState.ACCEPTED.value, MessageState.RETRYING.value])
     return waiting.exists() or mine.filter(state=MessageState.SENDING.value).exists()
 
 
-def store_settings(connection: Connection, values: Mapping[str, str]) -> None:
-    """Puts the vendor's settings on the connection, secrets apart, unsaved. Raises SettingsError."""
-    adapter = registry.adapter(connection.vendor)
+def store_settings(account: ProviderAccount, values: Mapping[str, str]) -> None:
+    """Puts the vendor's settings on the account, secrets apart, unsaved. Raises SettingsError."""
+    adapter = registry.adapter(account.vendor)
     problems = _wrong_addresses(adapter, values)
     try:
         cleaned = adapter.clean(values)
@@ -230,8 +230,8 @@ def store_settings(connection: Connection, values: Mapping[str, str]) -> None:
     if problems:
         raise SettingsError(problems)
     hidden = {setting.name for setting in adapter.settings if setting.secret}
-    connection.settings = {name: value for name, value in cleaned.items() if name not in hidden}
-    connection.secrets = {name: value for name, value in cleaned.items() if name in hidden}
+    account.settings = {name: value for name, value in cleaned.items() if name not in hidden}
+    account.secrets = {name: value for name, value in cleaned.items() if name in hidden}
 
 
 def _wrong_addresses(adapter: Adapter, values: Mapping[str, str]) -> dict[str, str]:
@@ -246,15 +246,15 @@ def _wrong_addresses(adapter: Adapter, values: Mapping[str, str]) -> dict[str, s
     return problems
 
 
-def refuse_channels(connection: Connection, channels: Iterable[str]) -> None:
+def refuse_channels(account: ProviderAccount, channels: Iterable[str]) -> None:
     """Raises ValidationError on `channels` unless the account, as set up, carries each, and there is one at least."""
-    adapter = registry.adapter(connection.vendor)
+    adapter = registry.adapter(account.vendor)
     chosen = set(channels)
     if not chosen:
         raise ValidationError({"channels": "Choose at least one channel."})
     if missing := chosen - {str(channel) for channel in adapter.channels}:
         words = ", ".join(channel.upper() for channel in sorted(missing))
         raise ValidationError({"channels": f"{adapter.label} does not carry {words}."})
-    if missing := chosen - {str(channel) for channel in adapter.carries(connection.settings)}:
+    if missing := chosen - {str(channel) for channel in adapter.carries(account.settings)}:
         words = ", ".join(channel.upper() for channel in sorted(missing))
         raise ValidationError({"channels": f"{adapter.label} carries {words} only with {adapter.mms_needs}."})

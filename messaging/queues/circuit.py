@@ -1,4 +1,4 @@
-"""Circuits: many faults in a row stop the calls to a destination, probes start them again (architecture "Lanes").
+"""Circuits: many faults in a row stop the calls to a destination, probes start them again (architecture "Queues").
 
 A fault counts by what it is about (its witness): one message that fails again and again says nothing about its
 destination. A destination that answers is probed with several at once, new and retried ones in turn; only silence is
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 TRIP = 10  # faults in a row, of as many witnesses, that open the circuit
 
 # Codes of errors that lie with the destination and not with the message: who waited for them is due when it recovers.
-LANE_WIDE = (
+QUEUE_WIDE = (
     "throttled",
     "unreachable",
     "dns",
@@ -40,7 +40,7 @@ LANE_WIDE = (
 class Of(StrEnum):
     """Whose circuit: queues towards vendors, or the addresses that callbacks go to. The value is the table."""
 
-    LANE = "messaging_lane"
+    QUEUE = "messaging_queue"
     DESTINATION = "messaging_destination"
 
 
@@ -116,23 +116,23 @@ FROM said WHERE c.id = said.id AND c.open_until <= clock_timestamp()
 RETURNING c.faults, c.open_for
 """
 
-# What logs call it: never the lane's key, which is the secret part of an account's hook address.
+# What logs call it: never the queue's key, which is the secret part of an account's hook address.
 NAMES: Final[Mapping[Of, str]] = {
-    Of.LANE: """
+    Of.QUEUE: """
 SELECT coalesce(string_agg(t.slug || '/' || n.name, ', ' ORDER BY n.id), 'queue ' || %(id)s) AS name
-FROM messaging_connection n JOIN accounts_tenant t ON t.id = n.tenant_id WHERE n.lane_id = %(id)s
+FROM messaging_provideraccount n JOIN accounts_tenant t ON t.id = n.tenant_id WHERE n.queue_id = %(id)s
 """,
     Of.DESTINATION: "SELECT address AS name FROM messaging_destination WHERE id = %(id)s",
 }
 
-# SKIP LOCKED: who holds a message is about to write about this lane.
+# SKIP LOCKED: who holds a message is about to write about this queue.
 WAKE_MESSAGES = """
 UPDATE messaging_message SET due_at = clock_timestamp() WHERE id IN (
   SELECT id FROM messaging_message
-  WHERE lane_id = ANY(%(ids)s) AND state = 2 AND due_at > clock_timestamp() AND error_code = ANY(%(codes)s)
+  WHERE queue_id = ANY(%(ids)s) AND state = 2 AND due_at > clock_timestamp() AND error_code = ANY(%(codes)s)
   FOR NO KEY UPDATE SKIP LOCKED)
 """
-# The try that is thrown in costs nothing: where one URL of a lane works and another does not, the circuit may close
+# The try that is thrown in costs nothing: where one URL of a queue works and another does not, the circuit may close
 # every minute, and three days of tries would be used up in one hour.
 WAKE_EVENTS = """
 UPDATE messaging_event SET due_at = clock_timestamp(), tries = greatest(tries - 1, 0)
@@ -142,15 +142,15 @@ RESUME = """
 UPDATE {table} SET open_until = timestamptz '2000-01-01 00:00+00', open_for = 0, faults = 0, witnesses = '{{}}'
 WHERE id = ANY(%(ids)s)
 """
-UNPAUSE = "UPDATE messaging_lane SET paused_at = NULL, paused_why = '' WHERE id = ANY(%(ids)s)"
-OF_LANES = "SELECT id FROM messaging_destination WHERE lane_id = ANY(%(ids)s) ORDER BY id FOR NO KEY UPDATE"
+UNPAUSE = "UPDATE messaging_queue SET paused_at = NULL, paused_why = '' WHERE id = ANY(%(ids)s)"
+OF_QUEUES = "SELECT id FROM messaging_destination WHERE queue_id = ANY(%(ids)s) ORDER BY id FOR NO KEY UPDATE"
 PAUSE = """
-UPDATE messaging_lane SET paused_at = clock_timestamp(), paused_why = %(why)s
+UPDATE messaging_queue SET paused_at = clock_timestamp(), paused_why = %(why)s
 WHERE id = %(id)s AND paused_at IS NULL RETURNING id
 """
 
 
-def note(notes: Mapping[int, Sequence[Note]], *, of: Of = Of.LANE) -> None:
+def note(notes: Mapping[int, Sequence[Note]], *, of: Of = Of.QUEUE) -> None:
     """Takes in what the exchanges of a batch said about their destinations, oldest first.
 
     In the caller's transaction.
@@ -167,20 +167,20 @@ def note(notes: Mapping[int, Sequence[Note]], *, of: Of = Of.LANE) -> None:
         _fault(id_, trailing[id_], of)
 
 
-def pause(lane_id: int, *, why: str) -> None:
-    """Stops a lane until a person resumes it: credentials refused, secrets that do not open."""
-    for row in fetch(PAUSE, {"id": lane_id, "why": why[:300]}):
-        log.error("queue paused", extra={"lane": name(row.id, Of.LANE), "why": why})
+def pause(queue_id: int, *, why: str) -> None:
+    """Stops a queue until a person resumes it: credentials refused, secrets that do not open."""
+    for row in fetch(PAUSE, {"id": queue_id, "why": why[:300]}):
+        log.error("queue paused", extra={"queue": name(row.id, Of.QUEUE), "why": why})
 
 
-def resume(lane_ids: Sequence[int]) -> None:
+def resume(queue_ids: Sequence[int]) -> None:
     """A person ends a pause and closes the circuits: what waited for the destinations is due at once."""
-    ids = list(lane_ids)
+    ids = list(queue_ids)
     with transaction.atomic():
         change(UNPAUSE, {"ids": ids})
-        change(_on(Of.LANE, RESUME), {"ids": ids})
-        _wake(ids, Of.LANE)
-        try_now([row.id for row in fetch(OF_LANES, {"ids": ids})])
+        change(_on(Of.QUEUE, RESUME), {"ids": ids})
+        _wake(ids, Of.QUEUE)
+        try_now([row.id for row in fetch(OF_QUEUES, {"ids": ids})])
 
 
 def try_now(destination_ids: Sequence[int]) -> None:
@@ -209,15 +209,15 @@ def _on(of: Of, statement: str) -> str:
     return statement.format(table=of.value)
 
 
-def name(id_: int, of: Of = Of.LANE) -> str:
+def name(id_: int, of: Of = Of.QUEUE) -> str:
     """What logs call a destination: its accounts, or its address without the query."""
     rows = fetch(NAMES[of], {"id": id_})
     return str(rows[0].name) if rows else ""
 
 
 def _wake(ids: list[int], of: Of) -> None:
-    if of is Of.LANE:
-        change(WAKE_MESSAGES, {"ids": ids, "codes": list(LANE_WIDE)})
+    if of is Of.QUEUE:
+        change(WAKE_MESSAGES, {"ids": ids, "codes": list(QUEUE_WIDE)})
     else:
         change(WAKE_EVENTS, {"ids": ids})
 
@@ -235,7 +235,7 @@ def _close(ids: list[int], of: Of) -> None:
         return
     _wake([row.id for row in tripped], of)
     for row in tripped:
-        log.warning("circuit closed", extra={"lane": name(row.id, of)})
+        log.warning("circuit closed", extra={"queue": name(row.id, of)})
 
 
 def _fault(id_: int, faults: Sequence[Note], of: Of) -> None:
@@ -253,5 +253,5 @@ def _fault(id_: int, faults: Sequence[Note], of: Of) -> None:
     }
     for row in fetch(_on(of, FAULT), params):
         if row.faults >= TRIP:
-            told = {"lane": name(id_, of), "faults": row.faults, "seconds": row.open_for}
+            told = {"queue": name(id_, of), "faults": row.faults, "seconds": row.open_for}
             log.warning("circuit open", extra=told)

@@ -25,9 +25,9 @@ IDLE: Final = timedelta(
     days=1
 )  # an address that nothing was told for so long is forgotten, unless it refuses
 
-# What an event is inserted with: the row of its address, or null. {url}, {lane} and {kind} are expressions.
+# What an event is inserted with: the row of its address, or null. {url}, {queue} and {kind} are expressions.
 KNOWN: Final = """(SELECT o.id FROM messaging_destination o
-          WHERE o.lane_id = {lane} AND o.kind = {kind} AND o.key = md5(regexp_replace({url}, '[?#].*$', '')))"""
+          WHERE o.queue_id = {queue} AND o.kind = {kind} AND o.key = md5(regexp_replace({url}, '[?#].*$', '')))"""
 
 # Addresses that have events waiting, one step of the index each: however many addresses there are, those without
 # events cost nothing. A null stands for events without an address.
@@ -38,38 +38,38 @@ _WAITING: Final = """
   FROM w WHERE w.id IS NOT NULL
 """
 
-# `lanes`: queues with something to post now. `gone`: deleted addresses that events still name. `nameless`: whether
+# `queues`: queues with something to post now. `gone`: deleted addresses that events still name. `nameless`: whether
 # there are events without an address.
 DUE: Final = """
 WITH RECURSIVE w AS (/* waiting */)
 SELECT coalesce(array_agg(DISTINCT l.id) FILTER (WHERE
          d.open_until <= clock_timestamp() AND l.paused_at IS NULL AND (
            SELECT min(e.due_at) FROM messaging_event e WHERE e.destination_id = w.id AND e.state = 0)
-         <= clock_timestamp()), '{}') AS lanes,
+         <= clock_timestamp()), '{}') AS queues,
        coalesce(array_agg(w.id) FILTER (WHERE d.id IS NULL), '{}') AS gone,
        (SELECT min(due_at) FROM messaging_event WHERE state = 0 AND destination_id IS NULL) IS NOT NULL AS nameless
-FROM w LEFT JOIN messaging_destination d ON d.id = w.id LEFT JOIN messaging_lane l ON l.id = d.lane_id
+FROM w LEFT JOIN messaging_destination d ON d.id = w.id LEFT JOIN messaging_queue l ON l.id = d.queue_id
 WHERE w.id IS NOT NULL
 """.replace("/* waiting */", _WAITING)
 
 UNPLACED: Final = """
-SELECT id, lane_id, inbound_id IS NOT NULL AS is_inbound, url FROM messaging_event
+SELECT id, queue_id, inbound_id IS NOT NULL AS is_inbound, url FROM messaging_event
 WHERE state = 0 AND (destination_id IS NULL OR destination_id = ANY(%(gone)s))
 ORDER BY destination_id, due_at LIMIT %(limit)s FOR NO KEY UPDATE SKIP LOCKED
 """
 
-HELD: Final = "SELECT id, lane_id, kind, key FROM messaging_destination WHERE lane_id = ANY(%(lanes)s)"
+HELD: Final = "SELECT id, queue_id, kind, key FROM messaging_destination WHERE queue_id = ANY(%(queues)s)"
 
 MAKE: Final = """
-INSERT INTO messaging_destination (lane_id, kind, key, address)
-SELECT * FROM unnest(%(lane)s::int8[], %(kind)s::int2[], %(key)s::text[], %(address)s::text[])
-ON CONFLICT (lane_id, kind, key) DO NOTHING
+INSERT INTO messaging_destination (queue_id, kind, key, address)
+SELECT * FROM unnest(%(queue)s::int8[], %(kind)s::int2[], %(key)s::text[], %(address)s::text[])
+ON CONFLICT (queue_id, kind, key) DO NOTHING
 """
 
 PLACE: Final = """
 UPDATE messaging_event e SET destination_id = d.id
-FROM unnest(%(id)s::uuid[], %(lane)s::int8[], %(kind)s::int2[], %(key)s::text[]) AS v(id, lane, kind, key)
-JOIN messaging_destination d ON d.lane_id = v.lane AND d.kind = v.kind AND d.key = v.key
+FROM unnest(%(id)s::uuid[], %(queue)s::int8[], %(kind)s::int2[], %(key)s::text[]) AS v(id, queue, kind, key)
+JOIN messaging_destination d ON d.queue_id = v.queue AND d.kind = v.kind AND d.key = v.key
 WHERE e.id = v.id AND e.state = 0
 """
 
@@ -82,11 +82,11 @@ DELETE FROM messaging_destination WHERE id IN (
   LIMIT 1000 FOR UPDATE SKIP LOCKED)
 """
 
-Name = tuple[int, int, str]  # lane, kind, key
+Name = tuple[int, int, str]  # queue, kind, key
 
 
 def due() -> Any:
-    """`lanes` that have something to post now; first, events without an address are given one."""
+    """`queues` that have something to post now; first, events without an address are given one."""
     (row,) = fetch(DUE)
     if not (row.nameless or row.gone):
         return row
@@ -103,7 +103,7 @@ def place(gone: Sequence[int] = ()) -> int:
         names = _names(rows)
         columns = {
             "id": [row.id for row in rows],
-            "lane": [lane for lane, _, _ in names],
+            "queue": [queue for queue, _, _ in names],
             "kind": [kind for _, kind, _ in names],
             "key": [key for _, _, key in names],
         }
@@ -123,18 +123,18 @@ def address_of(url: str) -> str:
 def _names(rows: Iterable[Any]) -> list[Name]:
     """The destination of each event; new ones are made, within the bounds."""
     rows = list(rows)
-    held: dict[int, set[tuple[int, str]]] = {row.lane_id: set() for row in rows}
-    for row in fetch(HELD, {"lanes": list(held)}):
-        held[row.lane_id].add((row.kind, row.key))
+    held: dict[int, set[tuple[int, str]]] = {row.queue_id: set() for row in rows}
+    for row in fetch(HELD, {"queues": list(held)}):
+        held[row.queue_id].add((row.kind, row.key))
     made: dict[Name, str] = {}
     names = []
     for row in rows:
         kind = int(DestinationKind.INBOUND if row.is_inbound else DestinationKind.CALLBACK)
-        key, address = _choose(kind, row.url, held[row.lane_id])
-        if (kind, key) not in held[row.lane_id]:
-            held[row.lane_id].add((kind, key))
-            made[row.lane_id, kind, key] = address
-        names.append((row.lane_id, kind, key))
+        key, address = _choose(kind, row.url, held[row.queue_id])
+        if (kind, key) not in held[row.queue_id]:
+            held[row.queue_id].add((kind, key))
+            made[row.queue_id, kind, key] = address
+        names.append((row.queue_id, kind, key))
     _make(made)
     return names
 
@@ -157,7 +157,7 @@ def _make(made: dict[Name, str]) -> None:
     if made:
         names = sorted(made)  # one order: no deadlock
         columns = {
-            "lane": [lane for lane, _, _ in names],
+            "queue": [queue for queue, _, _ in names],
             "kind": [kind for _, kind, _ in names],
             "key": [key for _, _, key in names],
             "address": [made[name] for name in names],

@@ -19,14 +19,14 @@ from vendors.values import Channel
 TABLE = """
 WITH own AS (SELECT * FROM messaging_route WHERE tenant_id = %(tenant)s),
 chosen AS (SELECT count(*) FILTER (WHERE is_active) > 0 AS routed FROM own)
-SELECT n.id AS connection_id, n.lane_id, n.name, n.vendor, n.settings, n.channels, n.senders AS own, n.sender_map,
+SELECT n.id AS account_id, n.queue_id, n.name, n.vendor, n.settings, n.channels, n.senders AS own, n.sender_map,
        n.validity, n.is_active,
        r.id AS route_id, r.channel, r.prefixes, r.senders, r.weight, r.is_active AS route_is_active, chosen.routed,
        coalesce(r.position, row_number() OVER (ORDER BY n.position, n.id)) AS position,
        l.paused_at, l.paused_why, l.open_until > clock_timestamp() AS is_open
-FROM messaging_connection n CROSS JOIN chosen
-JOIN messaging_lane l ON l.id = n.lane_id
-LEFT JOIN own r ON r.connection_id = n.id AND chosen.routed
+FROM messaging_provideraccount n CROSS JOIN chosen
+JOIN messaging_queue l ON l.id = n.queue_id
+LEFT JOIN own r ON r.account_id = n.id AND chosen.routed
 WHERE n.tenant_id = %(tenant)s
 ORDER BY position, r.id, n.id
 """
@@ -59,15 +59,15 @@ def load(tenant_id: int) -> Table:
     rows = fetch(TABLE, {"tenant": tenant_id})
     return Table(
         ways=tuple(_way(row) for row in rows),
-        held={row.lane_id: why for row in rows if (why := _held(row))},
-        validity={row.connection_id: row.validity for row in rows},
+        held={row.queue_id: why for row in rows if (why := _held(row))},
+        validity={row.account_id: row.validity for row in rows},
     )
 
 
 def _way(row: Any) -> Way:
     return Way(
-        connection_id=row.connection_id,
-        lane_id=row.lane_id,
+        account_id=row.account_id,
+        queue_id=row.queue_id,
         name=row.name,
         position=row.position,
         channels=tuple(row.channels),

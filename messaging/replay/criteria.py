@@ -11,7 +11,7 @@ from uuid import UUID
 from django.utils.dateparse import parse_datetime
 
 from accounts.models import Tenant
-from messaging.models import Connection
+from messaging.models import ProviderAccount
 from messaging.models.replay import ReplayKind
 from messaging.models.statement import fetch
 from messaging.rules.values import MessageState
@@ -39,7 +39,7 @@ class ReplayFilter:
     """
 
     tenant: str = ""  # slug
-    connection: str = ""  # public id, or name
+    account: str = ""  # public id, or name
     status: str = ""
     since: datetime | None = None
     until: datetime | None = None
@@ -53,7 +53,7 @@ class Selection:
     kind: ReplayKind
     filter: ReplayFilter
     tenant_id: int | None = None
-    connection_id: int | None = None
+    account_id: int | None = None
     may_duplicate: bool = False
     corrections: bool = False
 
@@ -63,8 +63,8 @@ class Selection:
         return {
             "tenant": asked.tenant,
             "tenant_id": self.tenant_id,
-            "connection": asked.connection,
-            "connection_id": self.connection_id,
+            "account": asked.account,
+            "account_id": self.account_id,
             "status": asked.status,
             "since": asked.since and asked.since.isoformat(),
             "until": asked.until and asked.until.isoformat(),
@@ -78,15 +78,13 @@ class Selection:
         """The selection of a Replay row."""
         asked = ReplayFilter(
             tenant=kept["tenant"],
-            connection=kept["connection"],
+            account=kept["account"],
             status=kept["status"],
             since=parse_datetime(kept["since"] or ""),
             until=parse_datetime(kept["until"] or ""),
             ids=tuple(UUID(one) for one in kept["ids"]),
         )
-        return cls(
-            ReplayKind(kind), asked, kept["tenant_id"], kept["connection_id"], may_duplicate, corrections
-        )
+        return cls(ReplayKind(kind), asked, kept["tenant_id"], kept["account_id"], may_duplicate, corrections)
 
 
 def select(
@@ -103,8 +101,8 @@ def select(
     _check_status(chosen, asked.status, corrections=corrections)
     _check_bounds(asked)
     tenant_id = _tenant(asked.tenant)
-    connection_id = _connection(asked.connection, tenant_id)
-    return Selection(chosen, asked, tenant_id, connection_id, may_duplicate, corrections)
+    account_id = _account(asked.account, tenant_id)
+    return Selection(chosen, asked, tenant_id, account_id, may_duplicate, corrections)
 
 
 def until_now(selection: Selection) -> Selection:
@@ -142,10 +140,14 @@ def _tenant(slug: str) -> int | None:
     return tenant_id
 
 
-def _connection(name: str, tenant_id: int | None) -> int | None:
+def _account(name: str, tenant_id: int | None) -> int | None:
     if not name:
         return None
-    known = Connection.objects.all() if tenant_id is None else Connection.objects.filter(tenant_id=tenant_id)
+    known = (
+        ProviderAccount.objects.all()
+        if tenant_id is None
+        else ProviderAccount.objects.filter(tenant_id=tenant_id)
+    )
     by_public_id = known.filter(public_id=name).values_list("id", flat=True).first()
     if by_public_id is not None:
         return by_public_id

@@ -27,7 +27,7 @@ WHY: Final[Mapping[str, str]] = {
     "resent": "resent before: resend its latest copy instead",
     "delivered": "delivered (only with status delivered and the duplicate flag)",
     "suspended": "the tenant is suspended",
-    "no_connection": "no active provider account can take it",
+    "no_account": "no active provider account can take it",
     "no_content": "its content is past retention",
     "may_have_been_sent": "may have been sent already (the duplicate flag resends it)",
     "waiting": "waits in the inbox already",
@@ -47,7 +47,7 @@ class _Source:
     ids: str
     at: str
     tenant: str
-    connection: str
+    account: str
     state: str = ""
 
     @property
@@ -55,7 +55,7 @@ class _Source:
         """The condition that each parameter stands for."""
         return {
             "tenant": f"{self.tenant} = %(tenant)s",
-            "connection": f"{self.connection} = %(connection)s",
+            "account": f"{self.account} = %(account)s",
             "since": f"{self.at} >= %(since)s",
             "until": f"{self.at} < %(until)s",
             "ids": f"{self.ids} = ANY(%(ids)s)",
@@ -81,16 +81,16 @@ CALLBACKS = _Source(
     ids="e.id",
     at="e.created_at",
     tenant="coalesce(m.tenant_id, i.tenant_id)",
-    connection="coalesce(m.connection_id, i.connection_id)",
+    account="coalesce(m.account_id, i.account_id)",
     state="e.state",
 )
 
 # The account that a copy goes through: its own while that serves the channel, else the first with the sender.
 WAY = """
-    SELECT s.id, s.lane_id, s.validity FROM messaging_connection s
+    SELECT s.id, s.queue_id, s.validity FROM messaging_provideraccount s
     WHERE s.tenant_id = m.tenant_id AND s.is_active AND m.channel = ANY(s.channels)
-      AND (s.id = m.connection_id OR s.senders = '{}' AND s.sender_map = '{}' OR m.sender = ANY(s.senders))
-    ORDER BY s.id <> m.connection_id, s.position, s.id LIMIT 1
+      AND (s.id = m.account_id OR s.senders = '{}' AND s.sender_map = '{}' OR m.sender = ANY(s.senders))
+    ORDER BY s.id <> m.account_id, s.position, s.id LIMIT 1
 """
 
 # `line`: the message and those that it is a copy of. Harmless attempts: surely not taken, nothing reported;
@@ -106,7 +106,7 @@ MESSAGES = _Source(
         WHEN EXISTS (SELECT FROM messaging_message x WHERE x.replay_of = m.id) THEN 'resent'
         WHEN m.state = 10 AND NOT (%(may_duplicate)s AND %(delivered)s) THEN 'delivered'
         WHEN t.status = 'suspended' THEN 'suspended'
-        WHEN way.id IS NULL THEN 'no_connection'
+        WHEN way.id IS NULL THEN 'no_account'
         WHEN c.message_id IS NULL THEN 'no_content'
         WHEN risk.risky AND NOT %(may_duplicate)s THEN 'may_have_been_sent'
         ELSE '' END AS why
@@ -131,7 +131,7 @@ MESSAGES = _Source(
     ids="m.id",
     at="m.created_at",
     tenant="m.tenant_id",
-    connection="m.connection_id",
+    account="m.account_id",
     state="m.state",
 )
 
@@ -141,7 +141,7 @@ REPORTS = _Source(
         WHEN n.id IS NULL THEN 'account_gone'
         WHEN i.raw_id IS NOT NULL AND i.parked_at IS NULL THEN 'waiting' ELSE '' END AS why
     FROM messaging_raw r
-    LEFT JOIN messaging_connection n ON n.id = r.connection_id
+    LEFT JOIN messaging_provideraccount n ON n.id = r.account_id
     LEFT JOIN messaging_inbox i ON i.raw_id = r.id
     WHERE r.kind = 'hook' AND {where}
     """,
@@ -149,7 +149,7 @@ REPORTS = _Source(
     ids="r.id",
     at="r.at",
     tenant="n.tenant_id",
-    connection="r.connection_id",
+    account="r.account_id",
 )
 
 # The last word of a message's vendor on a part counts; one that says what Bloomreach heard last is no news.
@@ -176,7 +176,7 @@ CORRECTIONS = _Source(
     ids="m.id",
     at="r.received_at",
     tenant="m.tenant_id",
-    connection="m.connection_id",
+    account="m.account_id",
 )
 
 _SOURCES = {
@@ -218,7 +218,7 @@ def _ask(question: str, selection: Selection, **more: Any) -> list[Any]:
     asked = selection.filter
     params: dict[str, Any] = {
         "tenant": selection.tenant_id,
-        "connection": selection.connection_id,
+        "account": selection.account_id,
         "since": asked.since,
         "until": asked.until,
         "ids": list(asked.ids) or None,

@@ -33,11 +33,11 @@ WHERE e.id = v.id
 CLONE = """
 WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
 copy AS (
-    INSERT INTO messaging_message (id, tenant_id, channel, dedupe_key, request_id, connection_id, lane_id,
+    INSERT INTO messaging_message (id, tenant_id, channel, dedupe_key, request_id, account_id, queue_id,
         sender, send_from, recipient, send_as, is_test, segments, country, state, due_at, expires_at, created_at,
         replay_of)
-    SELECT v.copy, m.tenant_id, m.channel, NULL, m.request_id, way.id, way.lane_id,
-        m.sender, CASE WHEN way.id = m.connection_id THEN m.send_from ELSE '' END, m.recipient, m.channel, false,
+    SELECT v.copy, m.tenant_id, m.channel, NULL, m.request_id, way.id, way.queue_id,
+        m.sender, CASE WHEN way.id = m.account_id THEN m.send_from ELSE '' END, m.recipient, m.channel, false,
         m.segments, m.country, 0,
         clock.now + make_interval(secs => v.wait), clock.now + make_interval(secs => v.wait) + way.validity,
         clock.now, m.id
@@ -55,17 +55,17 @@ JOIN messaging_content c ON c.message_id = m.id AND c.created_at = m.created_at
 """.replace("/* way */", statements.WAY)
 
 READ_AGAIN = """
-INSERT INTO messaging_inbox (raw_id, raw_at, connection_id, due_at)
-SELECT r.id, r.at, r.connection_id, clock_timestamp() + make_interval(secs => v.wait)
+INSERT INTO messaging_inbox (raw_id, raw_at, account_id, due_at)
+SELECT r.id, r.at, r.account_id, clock_timestamp() + make_interval(secs => v.wait)
 FROM unnest(%(keys)s::uuid[], %(waits)s::float8[]) AS v(id, wait) JOIN messaging_raw r ON r.id = v.id
 ON CONFLICT (raw_id) DO UPDATE SET parked_at = NULL, parked_why = '', tries = 0, due_at = excluded.due_at
 WHERE messaging_inbox.parked_at IS NOT NULL
 """
 
 CORRECT = """
-INSERT INTO messaging_event (id, lane_id, destination_id, message_id, kind, generation, url, status, occurred_at, error,
+INSERT INTO messaging_event (id, queue_id, destination_id, message_id, kind, generation, url, status, occurred_at, error,
                              segments, sent_as, due_at)
-SELECT v.event, told.lane_id, told.destination_id, a.message_id, 2, coalesce(told.corrections, 0), told.url,
+SELECT v.event, told.queue_id, told.destination_id, a.message_id, 2, coalesce(told.corrections, 0), told.url,
        CASE r.status WHEN 'delivered' THEN 'delivered' ELSE 'failed' END,
        coalesce(r.occurred_at, r.received_at),
        CASE WHEN r.status <> 'delivered' THEN jsonb_build_object(
@@ -76,7 +76,7 @@ FROM unnest(%(keys)s::bigint[], %(fresh)s::uuid[], %(waits)s::float8[]) AS v(id,
 JOIN messaging_report r ON r.id = v.id
 JOIN messaging_attempt a ON a.id = r.attempt_id
 CROSS JOIN LATERAL (
-    SELECT e.lane_id, e.destination_id, e.url, e.segments, (SELECT max(k.generation) + 1 FROM messaging_event k
+    SELECT e.queue_id, e.destination_id, e.url, e.segments, (SELECT max(k.generation) + 1 FROM messaging_event k
                                           WHERE k.message_id = e.message_id AND k.kind = 2) AS corrections
     FROM messaging_event e WHERE e.message_id = a.message_id AND e.kind = 1
     ORDER BY e.generation DESC LIMIT 1) told

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from accounts.remembered import Remembered
-from messaging.models import Connection
+from messaging.models import ProviderAccount
 from messaging.models.raw import RawKind
 from messaging.models.statement import change
 from messaging.reports import stored_calls
@@ -17,23 +17,23 @@ from vendors.values import Credentials, HookReply, HookRequest
 
 STORE = """
 WITH r AS (
-  INSERT INTO messaging_raw (id, at, kind, connection_id, call)
-  VALUES (%(id)s, clock_timestamp(), %(kind)s, %(connection_id)s, %(call)s)
+  INSERT INTO messaging_raw (id, at, kind, account_id, call)
+  VALUES (%(id)s, clock_timestamp(), %(kind)s, %(account_id)s, %(call)s)
   RETURNING id, at)
-INSERT INTO messaging_inbox (raw_id, raw_at, connection_id, due_at)
-SELECT r.id, r.at, %(connection_id)s, r.at FROM r
+INSERT INTO messaging_inbox (raw_id, raw_at, account_id, due_at)
+SELECT r.id, r.at, %(account_id)s, r.at FROM r
 """
 
 
 class UnknownHook(LookupError):
-    """No connection of that vendor has that public id."""
+    """No account of that vendor has that public id."""
 
 
 @dataclass(frozen=True, slots=True)
 class Receiver:
-    """The connection that a hook URL belongs to."""
+    """The account that a hook URL belongs to."""
 
-    connection_id: int
+    account_id: int
     adapter: Adapter
     account: Credentials = field(repr=False)
 
@@ -62,7 +62,7 @@ def store(*, receiver: Receiver, hook: HookRequest) -> HookReply:
         {
             "id": uuid7(),
             "kind": RawKind.HOOK.value,
-            "connection_id": receiver.connection_id,
+            "account_id": receiver.account_id,
             "call": stored_calls.sealed(hook),
         },
     )
@@ -77,7 +77,7 @@ def forget_receivers() -> None:
 def _load(vendor: str, public_id: str) -> Receiver | None:
     if vendor not in registry.ADAPTERS:
         return None
-    connection = Connection.objects.filter(vendor=vendor, public_id=public_id).first()
-    if connection is None:
+    account = ProviderAccount.objects.filter(vendor=vendor, public_id=public_id).first()
+    if account is None:
         return None
-    return Receiver(connection.pk, registry.adapter(vendor), connection.credentials())
+    return Receiver(account.pk, registry.adapter(vendor), account.credentials())

@@ -15,7 +15,7 @@ from typing import Any
 from django.db import DataError, IntegrityError, transaction
 
 from messaging.evidence import inbound, locking
-from messaging.models import Connection
+from messaging.models import ProviderAccount
 from messaging.models.statement import change, fetch
 from messaging.reports import stored_calls
 from messaging.watch import counters, seldom
@@ -34,9 +34,9 @@ SMALLINT = 32767
 
 
 TAKE_CALLS = """
-SELECT i.raw_id, i.raw_at, i.connection_id, n.vendor, n.tenant_id, w.request, w.call
+SELECT i.raw_id, i.raw_at, i.account_id, n.vendor, n.tenant_id, w.request, w.call
 FROM messaging_inbox i
-JOIN messaging_connection n ON n.id = i.connection_id
+JOIN messaging_provideraccount n ON n.id = i.account_id
 JOIN messaging_raw w ON w.id = i.raw_id AND w.at = i.raw_at
 WHERE i.parked_at IS NULL AND i.due_at <= clock_timestamp()
 ORDER BY i.due_at LIMIT %(limit)s FOR UPDATE OF i SKIP LOCKED
@@ -48,16 +48,16 @@ UPDATE messaging_inbox SET parked_at = clock_timestamp(), parked_why = %(why)s, 
 
 # The digest recognises what a vendor says twice: same ids, status, error, part and (where it is told) time.
 STORE = """
-INSERT INTO messaging_report (raw_id, raw_at, connection_id, vendor_id, reference, status, vendor_status, part, parts,
+INSERT INTO messaging_report (raw_id, raw_at, account_id, vendor_id, reference, status, vendor_status, part, parts,
     code, vendor_code, text, segments, mms_unsupported, sent_as, occurred_at, digest, received_at, effect, due_at)
 SELECT v.*, v.raw_at, 'unmatched', clock_timestamp()
-FROM unnest(%(raw_id)s::uuid[], %(raw_at)s::timestamptz[], %(connection_id)s::int8[], %(vendor_id)s::text[],
+FROM unnest(%(raw_id)s::uuid[], %(raw_at)s::timestamptz[], %(account_id)s::int8[], %(vendor_id)s::text[],
     %(reference)s::text[], %(status)s::text[], %(vendor_status)s::text[], %(part)s::int2[], %(parts)s::int2[],
     %(code)s::text[], %(vendor_code)s::text[], %(text)s::text[], %(segments)s::int2[], %(mms_unsupported)s::bool[],
     %(sent_as)s::text[], %(occurred_at)s::timestamptz[], %(digest)s::bytea[])
-  AS v(raw_id, raw_at, connection_id, vendor_id, reference, status, vendor_status, part, parts, code, vendor_code,
+  AS v(raw_id, raw_at, account_id, vendor_id, reference, status, vendor_status, part, parts, code, vendor_code,
        text, segments, mms_unsupported, sent_as, occurred_at, digest)
-ON CONFLICT (connection_id, digest) DO NOTHING
+ON CONFLICT (account_id, digest) DO NOTHING
 """
 
 
@@ -106,8 +106,8 @@ def _read_one() -> int:
 
 def _take(limit: int) -> list[_Call]:
     rows = fetch(TAKE_CALLS, {"limit": limit})
-    connections = Connection.objects.in_bulk({row.connection_id for row in rows})
-    return [_read(row, connections[row.connection_id].credentials_without_secrets()) for row in rows]
+    accounts = ProviderAccount.objects.in_bulk({row.account_id for row in rows})
+    return [_read(row, accounts[row.account_id].credentials_without_secrets()) for row in rows]
 
 
 def _read(row: Any, credentials: Credentials) -> _Call:
@@ -147,7 +147,7 @@ def _tell_guesses(row: Any, fields: Sequence[str], said: Sequence[Said]) -> None
 
 
 def _about(row: Any, **told: Any) -> dict[str, Any]:
-    return {"cause": row.connection_id, "vendor": row.vendor, **told}
+    return {"cause": row.account_id, "vendor": row.vendor, **told}
 
 
 def _wrong(one: Said) -> str:
@@ -193,7 +193,7 @@ def _store_reports(reports: Sequence[tuple[Any, Report]]) -> None:
         {
             "raw_id": [row.raw_id for row, _ in reports],
             "raw_at": [row.raw_at for row, _ in reports],
-            "connection_id": [row.connection_id for row, _ in reports],
+            "account_id": [row.account_id for row, _ in reports],
             "digest": [_digest(report) for _, report in reports],
             **_columns([report for _, report in reports]),
         },

@@ -30,28 +30,28 @@ BATCH = 200
 SMALLINT = 32767
 
 TAKE_REPORTS = """
-SELECT r.*, n.vendor FROM messaging_report r JOIN messaging_connection n ON n.id = r.connection_id
+SELECT r.*, n.vendor FROM messaging_report r JOIN messaging_provideraccount n ON n.id = r.account_id
 WHERE r.effect = 'unmatched' AND r.due_at <= clock_timestamp()
 ORDER BY r.due_at LIMIT %(limit)s FOR NO KEY UPDATE OF r SKIP LOCKED
 """
 
-# A report belongs to the connection whose hook it came through: another tenant's ids match nothing.
+# A report belongs to the account whose hook it came through: another tenant's ids match nothing.
 # By our reference first, then by the vendor's id, then by the id of a later part.
 MATCH = """
 SELECT v.id, a.id AS attempt_id, a.message_id, a.outcome, a.parts, a.part FROM unnest(
-  %(id)s::int8[], %(connection_id)s::int8[], %(reference)s::uuid[], %(vendor_id)s::text[])
-  AS v(id, connection_id, reference, vendor_id)
+  %(id)s::int8[], %(account_id)s::int8[], %(reference)s::uuid[], %(vendor_id)s::text[])
+  AS v(id, account_id, reference, vendor_id)
 CROSS JOIN LATERAL (
-  (SELECT a.*, (SELECT p.part FROM messaging_attemptpart p WHERE p.connection_id = v.connection_id
+  (SELECT a.*, (SELECT p.part FROM messaging_attemptpart p WHERE p.account_id = v.account_id
                 AND p.vendor_id = v.vendor_id AND p.attempt_id = a.id) AS part
-   FROM messaging_attempt a WHERE a.id = v.reference AND a.connection_id = v.connection_id)
+   FROM messaging_attempt a WHERE a.id = v.reference AND a.account_id = v.account_id)
   UNION ALL
   (SELECT a.*, NULL::int2 FROM messaging_attempt a
-   WHERE v.vendor_id <> '' AND a.connection_id = v.connection_id AND a.vendor_id = v.vendor_id
+   WHERE v.vendor_id <> '' AND a.account_id = v.account_id AND a.vendor_id = v.vendor_id
    ORDER BY a.created_at DESC LIMIT 1)
   UNION ALL
   (SELECT a.*, p.part FROM messaging_attemptpart p JOIN messaging_attempt a ON a.id = p.attempt_id
-   WHERE v.vendor_id <> '' AND p.connection_id = v.connection_id AND p.vendor_id = v.vendor_id)
+   WHERE v.vendor_id <> '' AND p.account_id = v.account_id AND p.vendor_id = v.vendor_id)
   LIMIT 1) a
 """
 
@@ -102,7 +102,7 @@ def apply(*, limit: int = BATCH) -> int:
 def _match(rows: Sequence[Any]) -> list[_Match]:
     params = {
         "id": [row.id for row in rows],
-        "connection_id": [row.connection_id for row in rows],
+        "account_id": [row.account_id for row in rows],
         "reference": [_uuid(row.reference) for row in rows],
         "vendor_id": [row.vendor_id for row in rows],
     }

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from accounts.crypto import SealError, open_once, seal
-from messaging.models import Connection, Raw
+from messaging.models import ProviderAccount, Raw
 from outbound import redaction
 from vendors import registry
 from vendors.values import HookRequest
@@ -54,7 +54,7 @@ def shown(raw: Raw) -> str:
         return raw.request
     try:
         hook = opened(raw.call.ciphertext)
-        secrets, names = _secrets(raw.connection)
+        secrets, names = _secrets(raw.account)
     except SealError as error:
         return UNREADABLE.format(why=error)
     return json.dumps(_masked(hook, secrets, names), ensure_ascii=False)
@@ -72,12 +72,12 @@ def _older(kept: Mapping[str, Any]) -> HookRequest:
     )
 
 
-def _secrets(connection: Connection | None) -> tuple[tuple[str, ...], frozenset[str]]:
+def _secrets(account: ProviderAccount | None) -> tuple[tuple[str, ...], frozenset[str]]:
     """The account's secrets, and the fields in which its vendor's calls prove themselves."""
-    if connection is None or connection.vendor not in registry.ADAPTERS:
+    if account is None or account.vendor not in registry.ADAPTERS:
         return (), frozenset()
-    credentials = connection.credentials()
-    names = registry.adapter(connection.vendor).proof_fields(credentials)
+    credentials = account.credentials()
+    names = registry.adapter(account.vendor).proof_fields(credentials)
     return tuple(map(str, credentials.secrets.values())), frozenset(name.lower() for name in names)
 
 

@@ -49,8 +49,8 @@ class Facts:
 class Way:
     """One account as a route leads to it, or the account alone where the tenant has no routes."""
 
-    connection_id: int
-    lane_id: int
+    account_id: int
+    queue_id: int
     name: str
     position: int
     channels: tuple[str, ...]  # those of the account
@@ -83,7 +83,7 @@ def rank(
     held: Mapping[int, str] | None = None,
     tried: AbstractSet[int] = frozenset(),
 ) -> tuple[Choice, ...]:
-    """Every way in the order in which it would be tried. `held`: lane -> why it stands still; `tried`: accounts."""
+    """Every way in the order in which it would be tried. `held`: queue -> why it stands still; `tried`: accounts."""
     by_position: defaultdict[int, list[Way]] = defaultdict(list)
     for way in ways:
         by_position[way.position].append(way)
@@ -141,9 +141,9 @@ def _judge(facts: Facts, way: Way, held: Mapping[int, str], tried: AbstractSet[i
     limits = dict(way.limits).get(facts.channel)
     if limits and (wrong := objection(limits, sender=sender, content=facts.content)):
         return Choice(way, Fit.CONTENT, f"the account {why}, but the message's {wrong}", sender, wrong)
-    if way.connection_id in tried:
+    if way.account_id in tried:
         return Choice(way, Fit.TRIED, "the account has refused this message already", sender)
-    if reason := held.get(way.lane_id):
+    if reason := held.get(way.queue_id):
         return Choice(way, Fit.HELD, f"the account {why}, but {reason}", sender)
     return Choice(way, Fit.USABLE, f"the account {why}", sender)
 
@@ -169,5 +169,5 @@ def _is_one_of(senders: tuple[str, ...], sender: str) -> bool:
 
 def _draw(key: str, way: Way) -> float:
     """Weighted rendezvous: the highest draw goes first. A way that comes or goes moves only its own share."""
-    digest = blake2b(f"{key}|{way.connection_id}".encode(), digest_size=8).digest()
+    digest = blake2b(f"{key}|{way.account_id}".encode(), digest_size=8).digest()
     return -way.weight / math.log((int.from_bytes(digest, "big") + 0.5) / 2**64)

@@ -18,7 +18,7 @@ class MessageState(IntEnum):
     EXPIRED = 12  # validity used up, at the vendor or here
     REJECTED = 13  # the vendor or carrier refused it after taking it
     FAILED = 14  # refused by the vendor, or given up by us: error_code says which
-    UNCONFIRMED = 15  # taken, but no report by the connection's deadline
+    UNCONFIRMED = 15  # taken, but no report by the account's deadline
     CANCELLED = 16  # withdrawn by an operator before it was sent
     REFUSED = 17  # a test message that the vendor refused while the caller waited: no event is owed
 
@@ -34,11 +34,11 @@ class UnknownPolicy(StrEnum):
     AT_LEAST_ONCE = "at_least_once"  # send once more
 
 
-class LaneKind(IntEnum):
-    """Which way the work of a lane flows."""
+class QueueKind(IntEnum):
+    """Which way the work of a queue flows."""
 
-    DISPATCH = 0  # to a vendor, one lane per provider account
-    CALLBACKS = 1  # to Bloomreach, one lane per tenant
+    DISPATCH = 0  # to a vendor, one queue per provider account
+    CALLBACKS = 1  # to Bloomreach, one queue per tenant
 
 
 class DestinationKind(IntEnum):

@@ -16,7 +16,7 @@ from django.db import transaction
 from accounts.crypto import SealError, seal
 from messaging.dialling import exchanges
 from messaging.evidence import weighing
-from messaging.models import Connection
+from messaging.models import ProviderAccount
 from messaging.models.raw import RawKind
 from messaging.models.statement import fetch
 from messaging.queues import circuit
@@ -47,7 +47,7 @@ UNFIT = {"text": "content_refused", "from": "invalid_sender", "media": "media_re
 class Call:
     """One call to a vendor, ready to be dialled. `results` is set when there is nothing to dial."""
 
-    connection: Connection
+    account: ProviderAccount
     adapter: Adapter | None  # None: there is nothing to dial
     batch: tuple[Claimed, ...]
     credentials: Credentials | None = None
@@ -70,37 +70,33 @@ def prepare(claimed: Sequence[Claimed]) -> list[Call]:
 
     A call that cannot be built, or whose message was taken back meanwhile, carries its results instead of a request.
     """
-    by_connection: defaultdict[int, list[Claimed]] = defaultdict(list)
+    by_account: defaultdict[int, list[Claimed]] = defaultdict(list)
     for item in claimed:
-        by_connection[item.connection_id].append(item)
-    connections = Connection.objects.select_related("tenant").in_bulk(by_connection)
-    calls = [
-        call
-        for connection_id, items in by_connection.items()
-        for call in _calls(connections[connection_id], items)
-    ]
+        by_account[item.account_id].append(item)
+    accounts = ProviderAccount.objects.select_related("tenant").in_bulk(by_account)
+    calls = [call for account_id, items in by_account.items() for call in _calls(accounts[account_id], items)]
     return _about_to_dial(calls)
 
 
-def _calls(connection: Connection, items: Sequence[Claimed]) -> Iterable[Call]:
+def _calls(account: ProviderAccount, items: Sequence[Claimed]) -> Iterable[Call]:
     try:
-        adapter = registry.adapter(connection.vendor)
-        credentials = connection.credentials()
+        adapter = registry.adapter(account.vendor)
+        credentials = account.credentials()
     except (SealError, registry.UnknownVendor) as error:  # an operator can repair both: the messages wait
         refused = SendResult(
             Outcome.CONFIGURATION, code="credentials_refused", text=str(error), route_fault=True
         )
-        yield Call(connection, None, tuple(items), results=(refused,) * len(items))
+        yield Call(account, None, tuple(items), results=(refused,) * len(items))
         return
     unfit = {item.attempt_id: result for item in items if (result := _unfit(adapter, credentials, item))}
     for item in items:
         if result := unfit.get(item.attempt_id):
-            yield Call(connection, adapter, (item,), credentials, results=(result,))
+            yield Call(account, adapter, (item,), credentials, results=(result,))
     fitting = [item for item in items if item.attempt_id not in unfit]
     for batch in _batches(fitting, adapter.batch_size):
-        call = _build(connection, adapter, batch, credentials)
+        call = _build(account, adapter, batch, credentials)
         if call.results and len(batch) > 1:  # one message that cannot be built must not take the others along
-            yield from (_build(connection, adapter, (item,), credentials) for item in batch)
+            yield from (_build(account, adapter, (item,), credentials) for item in batch)
         else:
             yield call
 
@@ -126,7 +122,7 @@ def _batches(items: Sequence[Claimed], size: int) -> Iterable[tuple[Claimed, ...
 
 
 def _build(
-    connection: Connection, adapter: Adapter, batch: tuple[Claimed, ...], credentials: Credentials
+    account: ProviderAccount, adapter: Adapter, batch: tuple[Claimed, ...], credentials: Credentials
 ) -> Call:
     try:
         request = adapter.build([item.outgoing for item in batch], credentials)
@@ -138,8 +134,8 @@ def _build(
         failed = SendResult(
             Outcome.PERMANENT, code="build_error", text=text, mms_unsupported=is_mms, route_fault=True
         )
-        return Call(connection, adapter, batch, credentials, results=(failed,) * len(batch))
-    return Call(connection, adapter, batch, credentials, request)
+        return Call(account, adapter, batch, credentials, results=(failed,) * len(batch))
+    return Call(account, adapter, batch, credentials, request)
 
 
 def _about_to_dial(calls: Sequence[Call]) -> list[Call]:
@@ -199,12 +195,12 @@ def _exchange(call: Call, answer: HttpResponse | CallFailure) -> exchanges.Excha
     secrets = [str(secret) for secret in call.credentials.secrets.values()]
     owners = [item.attempt_id for item in call.batch]
     return exchanges.exchange(
-        RawKind.CALL, call.request, answer, secrets=secrets, connection_id=call.connection.pk, owners=owners
+        RawKind.CALL, call.request, answer, secrets=secrets, account_id=call.account.pk, owners=owners
     )
 
 
 def record(dialled: Sequence[Dialled]) -> None:
-    """Writes what the calls said: raw, attempts, messages, events and lanes, in one transaction."""
+    """Writes what the calls said: raw, attempts, messages, events and queues, in one transaction."""
     late = [one for one in dialled if one.results[0].outcome is Outcome.NOT_DIALLED]
     said = [one for one in dialled if one.results[0].outcome is not Outcome.NOT_DIALLED]
     with transaction.atomic():
@@ -218,17 +214,17 @@ def record(dialled: Sequence[Dialled]) -> None:
                 for item, result in zip(one.call.batch, one.results, strict=True)
             ]
         )
-        _note_lanes(said)
+        _note_queues(said)
 
 
-def _note_lanes(said: Sequence[Dialled]) -> None:
+def _note_queues(said: Sequence[Dialled]) -> None:
     notes: defaultdict[int, list[circuit.Note]] = defaultdict(list)
     for one in said:
         for item, result in zip(one.call.batch, one.results, strict=True):
             if result.outcome is Outcome.CONFIGURATION:
-                circuit.pause(item.lane_id, why=result.text or "the vendor refuses the credentials")
+                circuit.pause(item.queue_id, why=result.text or "the vendor refuses the credentials")
             elif one.exchange is not None:  # else the vendor was not asked
-                notes[item.lane_id].append(_note(one, item, result))
+                notes[item.queue_id].append(_note(one, item, result))
     circuit.note(notes)
 
 

@@ -15,7 +15,7 @@ from django.db import transaction
 from accounts.crypto import SealError
 from messaging.dialling import exchanges
 from messaging.evidence import weighing
-from messaging.models import Connection
+from messaging.models import ProviderAccount
 from messaging.models.raw import RawKind
 from messaging.models.statement import change, fetch
 from messaging.rules.values import MessageState
@@ -38,7 +38,7 @@ WITH d AS (
 u AS (
   UPDATE messaging_attempt a SET poll_at = clock_timestamp() + make_interval(secs => %(row_lease)s)
   FROM d WHERE a.id = d.id RETURNING a.*)
-SELECT u.id AS attempt_id, u.message_id, u.connection_id, u.vendor_id, u.send_as, u.created_at, m.recipient,
+SELECT u.id AS attempt_id, u.message_id, u.account_id, u.vendor_id, u.send_as, u.created_at, m.recipient,
        m.state = %(sent)s AND m.attempts = u.n AS waits, m.state < %(final)s AND m.attempts = u.n AS may_wait,
        extract(epoch FROM clock_timestamp() - u.created_at)::float8 AS age
 FROM u JOIN messaging_message m ON m.id = u.message_id
@@ -52,7 +52,7 @@ FROM unnest(%(id)s::uuid[], %(wait)s::float8[]) AS v(id, wait) WHERE a.id = v.id
 ASK_NOW = """
 UPDATE messaging_attempt a SET poll_at = clock_timestamp()
 FROM messaging_message m
-WHERE m.state = %(sent)s AND a.message_id = m.id AND a.n = m.attempts AND a.connection_id = %(connection)s
+WHERE m.state = %(sent)s AND a.message_id = m.id AND a.n = m.attempts AND a.account_id = %(account)s
   AND a.created_at <= clock_timestamp() - %(older_than)s
 """
 
@@ -62,7 +62,7 @@ class Question:
     """One sent message without a report. `request` None: there is nothing to ask, or nothing to ask about."""
 
     row: Any
-    connection: Connection
+    account: ProviderAccount
     adapter: Adapter | None = None
     credentials: Credentials | None = None
     sent: Sent | None = None
@@ -77,9 +77,9 @@ class Asked:
     answer: HttpResponse | CallFailure
 
 
-def ask_now(connection: Connection, *, older_than: timedelta) -> int:
+def ask_now(account: ProviderAccount, *, older_than: timedelta) -> int:
     """Makes every sent message of the account that has no report due for a question. Returns how many."""
-    params = {"sent": int(MessageState.SENT), "connection": connection.pk, "older_than": older_than}
+    params = {"sent": int(MessageState.SENT), "account": account.pk, "older_than": older_than}
     return change(ASK_NOW, params)
 
 
@@ -92,23 +92,23 @@ def claim(*, free: int) -> list[Question]:
         "final": int(MessageState.DELIVERED),
     }
     rows = fetch(CLAIM, params)
-    connections = Connection.objects.in_bulk({row.connection_id for row in rows})
-    return [_question(row, connections[row.connection_id]) for row in rows]
+    accounts = ProviderAccount.objects.in_bulk({row.account_id for row in rows})
+    return [_question(row, accounts[row.account_id]) for row in rows]
 
 
-def _question(row: Any, connection: Connection) -> Question:
+def _question(row: Any, account: ProviderAccount) -> Question:
     if not row.waits:
-        return Question(row, connection)
+        return Question(row, account)
     sent = Sent(str(row.attempt_id), row.vendor_id, Channel(row.send_as), row.recipient, row.created_at)
     try:
-        adapter = registry.adapter(connection.vendor)
-        credentials = connection.credentials()
-        return Question(row, connection, adapter, credentials, sent, adapter.poll(sent, credentials))
+        adapter = registry.adapter(account.vendor)
+        credentials = account.credentials()
+        return Question(row, account, adapter, credentials, sent, adapter.poll(sent, credentials))
     except (SealError, registry.UnknownVendor):
-        log.error("a report cannot be asked for", extra={"vendor": connection.vendor})
+        log.error("a report cannot be asked for", extra={"vendor": account.vendor})
     except Exception:  # an adapter's bug must not keep the others from being asked about
-        log.exception("the question for a report could not be built", extra={"vendor": connection.vendor})
-    return Question(row, connection)
+        log.exception("the question for a report could not be built", extra={"vendor": account.vendor})
+    return Question(row, account)
 
 
 def let_go(questions: Sequence[Question]) -> None:
@@ -176,6 +176,6 @@ def _exchange(one: Asked) -> exchanges.Exchange:
         question.request,
         one.answer,
         secrets=[str(secret) for secret in question.credentials.secrets.values()],
-        connection_id=question.connection.pk,
+        account_id=question.account.pk,
         owners=[question.row.attempt_id],
     )

@@ -15,7 +15,7 @@ from django.db import transaction
 from accounts.crypto import SealError, open_
 from messaging.dialling import exchanges
 from messaging.evidence import weighing
-from messaging.models import Connection
+from messaging.models import ProviderAccount
 from messaging.models.raw import RawKind
 from messaging.models.statement import change, fetch
 from messaging.rules import states
@@ -40,13 +40,13 @@ WITH d AS (
 u AS (
   UPDATE messaging_message m SET due_at = clock_timestamp() + make_interval(secs => %(row_lease)s)
   FROM d WHERE m.id = d.id RETURNING m.*)
-SELECT u.id AS message_id, u.connection_id, u.channel, u.send_as, u.recipient,
+SELECT u.id AS message_id, u.account_id, u.channel, u.send_as, u.recipient,
        a.id AS attempt_id, a.created_at AS sent_at, a.frozen, a.dialled, a.code,
        coalesce(nullif(a.sender, ''), u.sender) AS sender,
        l.paused_at IS NOT NULL OR l.open_until > clock_timestamp() AS is_held,
        a.absences, extract(epoch FROM clock_timestamp() - a.created_at)::float8 AS age,
        (SELECT count(*) FROM messaging_attempt x WHERE x.message_id = u.id AND x.outcome = 'unknown') AS unknowns
-FROM u JOIN messaging_attempt a ON a.message_id = u.id AND a.n = u.attempts JOIN messaging_lane l ON l.id = u.lane_id
+FROM u JOIN messaging_attempt a ON a.message_id = u.id AND a.n = u.attempts JOIN messaging_queue l ON l.id = u.queue_id
 """
 
 WAIT = """
@@ -62,7 +62,7 @@ class Doubt:
     """One message of unknown outcome, and what can be done about it. `request` None: there is nothing to ask."""
 
     row: Any
-    connection: Connection
+    account: ProviderAccount
     adapter: Adapter | None = None
     credentials: Credentials | None = None
     request: HttpRequest | None = field(default=None, repr=False)
@@ -73,7 +73,7 @@ class Doubt:
     @property
     def deadline_in(self) -> float:
         """Seconds until no report is waited for any more."""
-        return float(self.connection.report_deadline.total_seconds() - self.row.age)
+        return float(self.account.report_deadline.total_seconds() - self.row.age)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,47 +87,47 @@ class Asked:
 def claim(*, free: int) -> list[Doubt]:
     """Takes up to `free` messages whose outcome should be asked about now."""
     rows = fetch(CLAIM, {"free": free, "row_lease": settings.ROW_LEASE})
-    connections = Connection.objects.in_bulk({row.connection_id for row in rows})
-    return [_doubt(row, connections[row.connection_id]) for row in rows]
+    accounts = ProviderAccount.objects.in_bulk({row.account_id for row in rows})
+    return [_doubt(row, accounts[row.account_id]) for row in rows]
 
 
-def _doubt(row: Any, connection: Connection) -> Doubt:
+def _doubt(row: Any, account: ProviderAccount) -> Doubt:
     if row.dialled is False:
-        return Doubt(row, connection, undialled=True)
+        return Doubt(row, account, undialled=True)
     if row.is_held:  # nobody calls a vendor whose queue stands still, not even to ask
-        return Doubt(row, connection, blocked=True)
+        return Doubt(row, account, blocked=True)
     try:
-        adapter = registry.adapter(connection.vendor)
-        credentials = connection.credentials()
+        adapter = registry.adapter(account.vendor)
+        credentials = account.credentials()
         stored = json.loads(open_(row.frozen)) if row.frozen else None
     except (SealError, registry.UnknownVendor) as error:
         log.error(
-            "unknown outcome cannot be asked about", extra={"vendor": connection.vendor, "why": str(error)}
+            "unknown outcome cannot be asked about", extra={"vendor": account.vendor, "why": str(error)}
         )
-        return Doubt(row, connection, blocked=True)
+        return Doubt(row, account, blocked=True)
     try:
         window = adapter.resend_window(credentials)
-        if window and _stored_nothing(row, connection):
-            return Doubt(row, connection, undialled=True)
+        if window and _stored_nothing(row, account):
+            return Doubt(row, account, undialled=True)
         resend = bool(window and stored and row.age < window.total_seconds() - 2 * settings.CALL_DEADLINE)
         # Asking changes nothing, so it comes first; but an answer that never tells must not use up the window.
         asked = row.absences >= ABSENCES or (resend and row.age > ASK_FIRST * settings.LOOKUP_GAP)
         question = None if asked else adapter.look_up(_sent(row), credentials)
         if question is None and resend and stored:
-            return Doubt(row, connection, adapter, credentials, exchanges.thawed(stored), resend=True)
-        return Doubt(row, connection, adapter, credentials, question)
+            return Doubt(row, account, adapter, credentials, exchanges.thawed(stored), resend=True)
+        return Doubt(row, account, adapter, credentials, question)
     except Exception:  # an adapter's bug must not keep the other doubts from being asked about
-        log.exception("look-up could not be built", extra={"vendor": connection.vendor})
-        return Doubt(row, connection, adapter, credentials, blocked=True)
+        log.exception("look-up could not be built", extra={"vendor": account.vendor})
+        return Doubt(row, account, adapter, credentials, blocked=True)
 
 
-def _stored_nothing(row: Any, connection: Connection) -> bool:
+def _stored_nothing(row: Any, account: ProviderAccount) -> bool:
     """Whether a lost call had not even stored its bytes, which its account does before it sends one.
 
     Only of calls by an older version, which left no mark, and only while the account is what it was then.
     """
     lost = row.dialled is None and row.code == states.WORKER_LOST and not row.frozen
-    return lost and connection.updated_at < row.sent_at
+    return lost and account.updated_at < row.sent_at
 
 
 def _sent(row: Any) -> Sent:
@@ -158,7 +158,7 @@ def _patience(doubt: Doubt) -> float:
 
 
 def _sends_once_more(doubt: Doubt) -> bool:
-    policy = UnknownPolicy(doubt.connection.unknown_policy)
+    policy = UnknownPolicy(doubt.account.unknown_policy)
     return policy is UnknownPolicy.AT_LEAST_ONCE and doubt.row.unknowns < UNKNOWNS
 
 
@@ -252,7 +252,7 @@ def _exchange(one: Asked) -> exchanges.Exchange:
         one.doubt.request,
         one.answer,
         secrets=[str(secret) for secret in one.doubt.credentials.secrets.values()],
-        connection_id=one.doubt.connection.pk,
+        account_id=one.doubt.account.pk,
         owners=[one.doubt.row.attempt_id],
     )
 

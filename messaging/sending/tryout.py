@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from django.conf import settings
 from django.utils import timezone
 
-from messaging.models import Connection
+from messaging.models import ProviderAccount
 from messaging.rules.ids import uuid7
 from messaging.sending import answers, calls
 from outbound.values import HttpResponse
@@ -29,7 +29,7 @@ class Step:
 
 
 def send(
-    connection: Connection,
+    account: ProviderAccount,
     *,
     sender: str,
     recipient: str,
@@ -38,7 +38,7 @@ def send(
     sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[Step]:
     """Sends one SMS through an account and follows it for so many seconds. `sender` and `recipient` are canonical."""
-    adapter, credentials = registry.adapter(connection.vendor), connection.credentials()
+    adapter, credentials = registry.adapter(account.vendor), account.credentials()
     message = Outgoing(
         reference=str(uuid7()),
         message_id=str(uuid7()),
@@ -46,7 +46,7 @@ def send(
         sender=sender,
         recipient=recipient,
         text=text,
-        validity=connection.validity.total_seconds(),
+        validity=account.validity.total_seconds(),
     )
     request = adapter.build([message], credentials)
     answer = calls.call(adapter, credentials, request, deadline=settings.CALL_DEADLINE)

@@ -19,7 +19,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, close_old_connections
-from django.db import connection as database
+from django.db import account as database
 from django.utils import timezone
 from django_q.brokers.orm import ORM
 from django_q.models import OrmQ

@@ -1,4 +1,4 @@
-"""A pump: serves all lanes for a while, as a rolling window (architecture "Claim, call, record").
+"""A pump: serves all queues for a while, as a rolling window (architecture "Claim, call, record").
 
 Threads hold the calls and touch no database; the pump's own thread claims and records. What is in doubt after a kill
 is the calls that were really in flight.
@@ -16,10 +16,10 @@ from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
-from django.db import connection as database
+from django.db import account as database
 
 from messaging.callbacks import posting
-from messaging.models import Connection
+from messaging.models import ProviderAccount
 from messaging.models.statement import fetch
 from messaging.queues import destinations
 from messaging.replay import orders
@@ -37,14 +37,14 @@ BUSY = 0.01  # seconds in which finished calls gather, so that they are recorded
 CAREFUL = 64  # claims, after something went wrong that should not
 OUTAGE = 0.5  # seconds between two tries while the database is away
 
-# What could be done now, in one round trip. An open circuit or a pause leaves a lane out. min() reads one row of the
-# index whatever the statistics say; EXISTS would scan the table for an idle lane when they are stale.
+# What could be done now, in one round trip. An open circuit or a pause leaves a queue out. min() reads one row of the
+# index whatever the statistics say; EXISTS would scan the table for an idle queue when they are stale.
 PEEK = """
 SELECT
-  EXISTS (SELECT 1 FROM messaging_lane l WHERE l.kind = 0 AND l.paused_at IS NULL AND l.open_until <= clock_timestamp()
+  EXISTS (SELECT 1 FROM messaging_queue l WHERE l.kind = 0 AND l.paused_at IS NULL AND l.open_until <= clock_timestamp()
           AND (SELECT min(m.due_at) FROM messaging_message m
-               WHERE m.lane_id = l.id AND m.state IN (0, 2)) <= clock_timestamp()) AS messages,
-  (SELECT d.nameless OR d.gone <> '{}' OR d.lanes <> '{}' FROM (/* due */) d) AS events,
+               WHERE m.queue_id = l.id AND m.state IN (0, 2)) <= clock_timestamp()) AS messages,
+  (SELECT d.nameless OR d.gone <> '{}' OR d.queues <> '{}' FROM (/* due */) d) AS events,
   EXISTS (SELECT 1 FROM messaging_inbox i WHERE i.parked_at IS NULL AND i.due_at <= clock_timestamp()) AS inbox,
   EXISTS (SELECT 1 FROM messaging_report r WHERE r.effect = 'unmatched' AND r.due_at <= clock_timestamp()) AS reports,
   EXISTS (SELECT 1 FROM messaging_message m WHERE m.state = 3 AND m.due_at <= clock_timestamp()) AS doubts,
@@ -63,7 +63,7 @@ def warm_up() -> None:
     """Loads what this process's first calls need, so that no claim waits for it: vendors' modules, authorities."""
     known = set(registry.ADAPTERS)
     for vendor in known.intersection(
-        Connection.objects.filter(is_active=True).values_list("vendor", flat=True)
+        ProviderAccount.objects.filter(is_active=True).values_list("vendor", flat=True)
     ):
         registry.adapter(vendor)
     http.warm_up()
@@ -174,7 +174,7 @@ class Pump:
         self.calls.start(polling.dial, [question for question in questions if question.request is not None])
 
     def post(self) -> None:
-        """Claims one POST per lane that has events due and room."""
+        """Claims one POST per queue that has events due and room."""
         leases = [uuid4() for _ in range(self.posts.free)]
         self.claiming = ("events", leases)
         posts = posting.claim(leases=leases)

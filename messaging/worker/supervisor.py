@@ -15,7 +15,7 @@ from uuid import uuid4
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
-from django.db import connection as database
+from django.db import account as database
 
 from messaging.evidence import failover
 from messaging.queues import destinations

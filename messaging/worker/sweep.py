@@ -34,14 +34,14 @@ OVERDUE = """
 SELECT id FROM messaging_message WHERE state = 4 AND due_at <= clock_timestamp()
 ORDER BY due_at LIMIT %(limit)s FOR NO KEY UPDATE SKIP LOCKED
 """
-# A message is due before it expires, so the expired ones stand at the front of their lane. The limit on attempts
+# A message is due before it expires, so the expired ones stand at the front of their queue. The limit on attempts
 # catches what makes its worker crash: nothing else hands back so often.
 STALE = """
 SELECT m.id, m.expires_at <= clock_timestamp() AS expired
-FROM messaging_lane lane CROSS JOIN LATERAL (
-  SELECT id, expires_at, attempts FROM messaging_message WHERE lane_id = lane.id AND state IN (0, 2)
+FROM messaging_queue queue CROSS JOIN LATERAL (
+  SELECT id, expires_at, attempts FROM messaging_message WHERE queue_id = queue.id AND state IN (0, 2)
   ORDER BY due_at LIMIT 50 FOR NO KEY UPDATE SKIP LOCKED) m
-WHERE lane.kind = 0 AND (m.expires_at <= clock_timestamp() OR m.attempts >= %(most)s) LIMIT %(limit)s
+WHERE queue.kind = 0 AND (m.expires_at <= clock_timestamp() OR m.attempts >= %(most)s) LIMIT %(limit)s
 """
 UNLEASE_EVENTS = """
 UPDATE messaging_event SET state = 0, lease = NULL, lease_until = NULL, due_at = clock_timestamp()
@@ -77,7 +77,7 @@ def lost_posts() -> int:
 
 
 def overdue_reports() -> int:
-    """Sent messages for which no report came by the connection's deadline."""
+    """Sent messages for which no report came by the account's deadline."""
     text = "no delivery report by the deadline"
     with transaction.atomic():
         rows = fetch(OVERDUE, {"limit": BATCH})

@@ -23,7 +23,7 @@ S = MessageState
 
 
 def make_test(vendor: Vendor, **overrides: Any) -> Message:
-    return factories.make_message(connection=account_at(vendor), request_id="", **overrides)
+    return factories.make_message(account=account_at(vendor), request_id="", **overrides)
 
 
 def test_taken(vendor: Vendor) -> None:

@@ -12,11 +12,11 @@ from accounts.models import ApiToken, Tenant
 from messaging.models import (
     Attempt,
     AttemptPart,
-    Connection,
     Event,
     InboundMessage,
     Inbox,
     Message,
+    ProviderAccount,
     Raw,
     Replay,
     Report,
@@ -27,8 +27,8 @@ from messaging.models.raw import RawKind
 from messaging.rules.ids import uuid7
 from messaging.rules.values import Effect, EventState, MessageState
 from tests.factories import (
+    make_account,
     make_attempt,
-    make_connection,
     make_event,
     make_inbound,
     make_message,
@@ -45,7 +45,7 @@ class Desk:
     tenant: Tenant
     token: ApiToken
     token_secret: str
-    connection: Connection
+    account: ProviderAccount
     message: Message
     attempt: Attempt
     report: Report
@@ -63,14 +63,14 @@ class Desk:
 def desk(db: None) -> Desk:
     tenant = make_tenant(slug="acme", name="Acme", callback_secret_previous="older-callback-secret")
     token, token_secret = make_token(tenant)
-    connection = make_connection(tenant, name="main", secrets={"api_key": "key-of-the-carrier"})
+    account = make_account(tenant, name="main", secrets={"api_key": "key-of-the-carrier"})
     start = datetime.now(UTC) - timedelta(minutes=10)
 
     def at(seconds: float) -> datetime:
         return start + timedelta(seconds=seconds)
 
     message = make_message(
-        connection=connection,
+        account=account,
         state=MessageState.DELIVERED,
         created_at=start,
         final_at=at(6),
@@ -86,16 +86,14 @@ def desk(db: None) -> Desk:
         parts=2,
         frozen="frozen-call-bytes",
     )
-    AttemptPart.objects.create(connection=connection, vendor_id="vendor-8", attempt=attempt, part=2)
+    AttemptPart.objects.create(account=account, vendor_id="vendor-8", attempt=attempt, part=2)
     call = {"request": '{"method": "POST"}', "response": '{"status": 202}'}
-    Raw.objects.create(at=at(2.5), kind=RawKind.CALL, connection=connection, owner=attempt.pk, **call)
-    hook = Raw.objects.create(
-        at=at(5), kind=RawKind.HOOK, connection=connection, request='{"said": "DELIVRD"}'
-    )
+    Raw.objects.create(at=at(2.5), kind=RawKind.CALL, account=account, owner=attempt.pk, **call)
+    hook = Raw.objects.create(at=at(5), kind=RawKind.HOOK, account=account, request='{"said": "DELIVRD"}')
     report = Report.objects.create(
         raw_id=hook.pk,
         raw_at=hook.at,
-        connection=connection,
+        account=account,
         attempt=attempt,
         status=Status.DELIVERED,
         vendor_status="DELIVRD",
@@ -106,22 +104,22 @@ def desk(db: None) -> Desk:
     post = Raw.objects.create(at=at(7), kind=RawKind.POST, request="{}", response=json.dumps({"status": 200}))
     told = {"created_at": at(6), "acked_at": at(7), "last_post": post.pk, "tries": 1}
     event = make_event(message, state=EventState.ACKED, **told)
-    gone = make_message(connection=connection, state=MessageState.UNDELIVERED, request_id="campaign-1:43")
+    gone = make_message(account=account, state=MessageState.UNDELIVERED, request_id="campaign-1:43")
     dead = make_event(gone, state=EventState.DEAD, status="failed", tries=12, last_error="HTTP 404")
     inbox = Inbox.objects.create(
-        raw_id=hook.pk, raw_at=hook.at, connection=connection, parked_at=at(8), parked_why="no JSON"
+        raw_id=hook.pk, raw_at=hook.at, account=account, parked_at=at(8), parked_why="no JSON"
     )
     return Desk(
         tenant=tenant,
         token=token,
         token_secret=token_secret,
-        connection=connection,
+        account=account,
         message=message,
         attempt=attempt,
         report=report,
         event=event,
         dead=dead,
-        inbound=make_inbound(connection, received_at=at(20)),
+        inbound=make_inbound(account, received_at=at(20)),
         inbox=inbox,
         raw=hook,
         replay=Replay.objects.create(kind="callbacks", filter={"tenant": "acme"}, reason="a test", total=3),

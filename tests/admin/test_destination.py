@@ -12,7 +12,7 @@ from django.urls import reverse
 
 from messaging.admin import destination as desk
 from messaging.models import Destination, Event
-from tests.factories import callback_lane, make_event, make_tenant
+from tests.factories import callback_queue, make_event, make_tenant
 
 pytestmark = pytest.mark.django_db
 
@@ -40,11 +40,11 @@ def test_the_last_answer_in_words(fields: dict[str, Any], words: str) -> None:
 
 
 def refusing() -> Event:
-    lane = callback_lane(make_tenant(slug="acme"))
-    make_event(lane=lane, url="https://good.bloomreach.com/hook")
+    queue = callback_queue(make_tenant(slug="acme"))
+    make_event(queue=queue, url="https://good.bloomreach.com/hook")
     later = datetime.now(UTC) + timedelta(hours=1)
     url = "https://dead.bloomreach.com/hook?token=a-secret"
-    events = [make_event(lane=lane, url=url, due_at=later) for _ in range(3)]
+    events = [make_event(queue=queue, url=url, due_at=later) for _ in range(3)]
     Destination.objects.filter(pk=events[0].destination_id).update(
         faults=11, open_for=300, open_until=later, **FAILED
     )
@@ -71,9 +71,9 @@ def test_the_list_names_each_address_with_its_last_answer(
 
 def test_the_queue_leads_to_its_addresses(admin_client: Client) -> None:
     event = refusing()
-    text = admin_client.get(reverse("admin:messaging_lane_changelist")).content.decode()
-    assert f'<a href="{reverse(LIST)}?tenant={event.lane.key}">1 of 2 addresses refuse</a>' in text
-    other = callback_lane(make_tenant())
+    text = admin_client.get(reverse("admin:messaging_queue_changelist")).content.decode()
+    assert f'<a href="{reverse(LIST)}?tenant={event.queue.key}">1 of 2 addresses refuse</a>' in text
+    other = callback_queue(make_tenant())
     found = admin_client.get(reverse(LIST), {"tenant": other.key}).context["cl"].result_list
     assert found == []
 

@@ -17,7 +17,7 @@ from django.urls import reverse
 from accounts.lists import StrictList
 from accounts.models import Tenant, TenantStatus
 from connector import urls
-from messaging.models import Lane
+from messaging.models import Queue
 from tests.admin.conftest import Desk
 
 pytestmark = pytest.mark.django_db
@@ -106,15 +106,15 @@ def test_an_action_on_a_row_that_cannot_be_is_no_crash(
 
 
 def test_an_action_on_an_unreadable_choice_of_rows_changes_nothing(desk: Desk, admin_client: Client) -> None:
-    tenants, lanes = reverse("admin:accounts_tenant_changelist"), reverse("admin:messaging_lane_changelist")
+    tenants, queues = reverse("admin:accounts_tenant_changelist"), reverse("admin:messaging_queue_changelist")
     suspend = {"action": "suspend", ACTION_CHECKBOX_NAME: desk.tenant.pk, "select_across": "1"}
     assert admin_client.post(f"{tenants}?status__exact=gone", suspend).status_code == 400
     answer = admin_client.post(tenants, suspend | {ACTION_CHECKBOX_NAME: [desk.tenant.pk, "nobody"]})
     assert (answer.status_code, "no row of this list" in answer.content.decode()) == (400, True)
-    pause = {"action": "pause", "reason": "a test", ACTION_CHECKBOX_NAME: desk.connection.lane_id}
-    assert admin_client.post(f"{lanes}?p=7", pause).status_code == 400
+    pause = {"action": "pause", "reason": "a test", ACTION_CHECKBOX_NAME: desk.account.queue_id}
+    assert admin_client.post(f"{queues}?p=7", pause).status_code == 400
     assert Tenant.objects.get(pk=desk.tenant.pk).status == TenantStatus.ACTIVE
-    assert not Lane.objects.filter(paused_at__isnull=False).exists()
+    assert not Queue.objects.filter(paused_at__isnull=False).exists()
 
 
 @pytest.mark.parametrize(
@@ -138,8 +138,8 @@ def test_an_action_on_an_unreadable_choice_of_rows_changes_nothing(desk: Desk, a
         pytest.param("messaging_message", f"p={'9' * 5000}", "no page of this number", id="a huge page"),
         pytest.param("messaging_inbox", "parked=2", "It knows parked=1 (", id="a state of the inbox"),
         pytest.param("messaging_slot", "q=w-1", "no search", id="a search where there is none"),
-        pytest.param("messaging_lane", "kind__exact=x", "kind__exact=", id="a kind of queue"),
-        pytest.param("messaging_lane", "p=2", "no page of this number", id="a page of queues"),
+        pytest.param("messaging_queue", "kind__exact=x", "kind__exact=", id="a kind of queue"),
+        pytest.param("messaging_queue", "p=2", "no page of this number", id="a page of queues"),
         pytest.param("accounts_tenant", "status__exact=gone", "It knows status__exact=", id="a status"),
         pytest.param("accounts_apitoken", "tenant__id__exact=77", "such tenant", id="no tenant of tokens"),
         pytest.param(
@@ -235,7 +235,7 @@ def test_an_unreadable_form_is_no_crash(
             "/admin/autocomplete/?app_label=x&model_name=y&field_name=z&page=" + "9" * 5000, id="many"
         ),
         pytest.param(
-            "/admin/messaging/connection/add/?vendor=nobody&tenant=99999999999999999999", id="a form"
+            "/admin/messaging/provideraccount/add/?vendor=nobody&tenant=99999999999999999999", id="a form"
         ),
         pytest.param("/admin/accounts/apitoken/add/?tenant=%27&label=" + "9" * 5000, id="a form filled in"),
         pytest.param("/admin/messaging/message/?_changelist_filters=%2500", id="where one came from"),
@@ -263,11 +263,11 @@ def test_json_that_cannot_be_kept_is_refused_at_its_field(
     desk: Desk, admin_client: Client, entered: str
 ) -> None:
     admin_client.raise_request_exception = False
-    page = reverse("admin:messaging_connection_change", args=[desk.connection.pk])
+    page = reverse("admin:messaging_provideraccount_change", args=[desk.account.pk])
     answer = admin_client.post(page, {"sender_map": entered})
     assert (answer.status_code, "sender_map" in answer.context["adminform"].form.errors) == (200, True)
-    desk.connection.refresh_from_db()
-    assert desk.connection.sender_map == {}
+    desk.account.refresh_from_db()
+    assert desk.account.sender_map == {}
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:

@@ -12,9 +12,9 @@ from django.test import Client
 from django.urls import reverse
 
 from accounts.models import ApiToken, Tenant, TenantStatus, digest
-from messaging.models import Lane, Message
-from messaging.rules.values import LaneKind
-from tests.factories import make_connection, make_message, make_tenant, make_token
+from messaging.models import Message, Queue
+from messaging.rules.values import QueueKind
+from tests.factories import make_account, make_message, make_tenant, make_token
 
 pytestmark = pytest.mark.django_db
 
@@ -59,7 +59,7 @@ def test_one_step_makes_tenant_token_and_queue_and_shows_the_secrets_once(admin_
     html = page.content.decode()
     assert html.count(sheet.fields[0].value) == html.count(sheet.callback_secret) == 1
     assert "https://connector.example/sms/send" in html
-    assert Lane.objects.filter(kind=LaneKind.CALLBACKS, key=str(tenant.pk)).count() == 1
+    assert Queue.objects.filter(kind=QueueKind.CALLBACKS, key=str(tenant.pk)).count() == 1
 
     kept = everything_kept_on_the_way(admin_client)
     for secret in (sheet.fields[0].value, sheet.callback_secret):
@@ -106,7 +106,7 @@ def test_a_wrong_form_names_its_field_and_makes_nothing(
     )
     assert list(page.context["adminform"].form.errors) == [field]
     assert "typed-secret" not in page.content.decode()
-    assert (Tenant.objects.count(), ApiToken.objects.count(), Lane.objects.count()) == (1, 0, 0)
+    assert (Tenant.objects.count(), ApiToken.objects.count(), Queue.objects.count()) == (1, 0, 0)
 
 
 def test_an_empty_secret_keeps_the_stored_one(admin_client: Client) -> None:
@@ -244,8 +244,8 @@ def test_a_tenant_with_messages_is_not_deleted(admin_client: Client) -> None:
 
 
 def test_a_tenant_with_accounts_is_not_deleted(admin_client: Client) -> None:
-    connection = make_connection()
-    url = reverse(f"{TENANTS}_delete", args=[connection.tenant_id])
+    account = make_account()
+    url = reverse(f"{TENANTS}_delete", args=[account.tenant_id])
     page = admin_client.post(url, {"post": "yes"}, follow=True)
     assert "it still has provider accounts" in page.content.decode()
     assert Tenant.objects.count() == 1
@@ -254,7 +254,7 @@ def test_a_tenant_with_accounts_is_not_deleted(admin_client: Client) -> None:
 def test_an_unused_tenant_is_deleted_with_its_tokens_and_queue(admin_client: Client) -> None:
     admin_client.post(reverse(f"{TENANTS}_add"), new_tenant())
     admin_client.post(reverse(f"{TENANTS}_delete", args=[Tenant.objects.get().pk]), {"post": "yes"})
-    assert (Tenant.objects.count(), ApiToken.objects.count(), Lane.objects.count()) == (0, 0, 0)
+    assert (Tenant.objects.count(), ApiToken.objects.count(), Queue.objects.count()) == (0, 0, 0)
 
 
 def test_a_token_is_issued_and_shown_once(admin_client: Client) -> None:

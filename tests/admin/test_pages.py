@@ -10,7 +10,7 @@ import pytest
 from django.apps import apps
 from django.contrib import admin
 from django.contrib.contenttypes.models import ContentType
-from django.db import connection as database
+from django.db import account as database
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -19,7 +19,7 @@ import connector.urls  # noqa: F401  (registers the desks)
 from connector.middleware import CONTENT_POLICY
 from messaging.models import Event, Message
 from tests.admin.conftest import SECRETS, Desk
-from tests.factories import make_connection, make_event, make_message, make_tenant
+from tests.factories import make_account, make_event, make_message, make_tenant
 
 OURS = sorted(
     model._meta.label_lower
@@ -35,8 +35,8 @@ def rows(desk: Desk) -> dict[str, object]:
     return {
         "accounts.tenant": desk.tenant.pk,
         "accounts.apitoken": desk.token.pk,
-        "messaging.connection": desk.connection.pk,
-        "messaging.lane": desk.connection.lane_id,
+        "messaging.provideraccount": desk.account.pk,
+        "messaging.queue": desk.account.queue_id,
         "messaging.message": desk.message.pk,
         "messaging.attempt": desk.attempt.pk,
         "messaging.report": desk.report.pk,
@@ -62,7 +62,7 @@ def every_page(desk: Desk) -> Iterator[str]:
         yield address(label, "history", pk)
     yield address("accounts.tenant", "add")
     yield address("accounts.apitoken", "add")
-    yield address("messaging.connection", "add")
+    yield address("messaging.provideraccount", "add")
 
 
 def test_all_models_are_at_the_desk() -> None:
@@ -82,7 +82,7 @@ def test_pages_open_and_show_no_secret(
     desk: Desk, admin_client: Client, settings: object, demo: bool
 ) -> None:
     settings.DEMO = demo  # type: ignore[attr-defined]
-    sealed = [desk.tenant.callback_secret, desk.tenant.callback_secret_previous, desk.connection.secrets]
+    sealed = [desk.tenant.callback_secret, desk.tenant.callback_secret_previous, desk.account.secrets]
     forbidden = [
         *SECRETS,
         desk.token_secret,
@@ -135,8 +135,8 @@ def test_nobody_enters_without_logging_in(desk: Desk, client: Client) -> None:
 LISTS = {
     "accounts.tenant": 2,
     "accounts.apitoken": 2,
-    "messaging.connection": 2,
-    "messaging.lane": 2,
+    "messaging.provideraccount": 2,
+    "messaging.queue": 2,
     "messaging.message": 3,
     "messaging.attempt": 2,
     "messaging.report": 2,
@@ -154,8 +154,8 @@ def test_lists_cost_few_queries_whatever_their_length_and_count_nothing(
     desk: Desk, admin_client: Client, label: str, most: int
 ) -> None:
     for _ in range(3):
-        extra = make_connection()
-        make_event(make_message(connection=extra))
+        extra = make_account()
+        make_event(make_message(account=extra))
     with CaptureQueriesContext(database) as queries:
         assert admin_client.get(address(label, "changelist")).status_code == 200
     ours = [q["sql"] for q in queries if '"django_session"' not in q["sql"] and '"auth_user"' not in q["sql"]]
@@ -168,7 +168,7 @@ def test_lists_cost_few_queries_whatever_their_length_and_count_nothing(
 def test_a_list_is_read_page_by_page(desk: Desk, admin_client: Client) -> None:
     Event.objects.all().delete()
     for _ in range(51):
-        make_message(connection=desk.connection)
+        make_message(account=desk.account)
     url = address("messaging.message", "changelist")
 
     first = admin_client.get(url).context["cl"]
@@ -222,7 +222,7 @@ def test_only_whole_values_are_found(desk: Desk, admin_client: Client, term: str
 def test_messages_are_filtered_by(
     desk: Desk, admin_client: Client, query: dict[str, str], found: bool
 ) -> None:
-    values = {"tenant": desk.tenant.pk, "account": desk.connection.pk, "other": make_tenant(slug="other").pk}
+    values = {"tenant": desk.tenant.pk, "account": desk.account.pk, "other": make_tenant(slug="other").pk}
     query = {name: value.format(**values) for name, value in query.items()}
     page = admin_client.get(address("messaging.message", "changelist"), query)
     assert (desk.message in page.context["cl"].result_list) is found

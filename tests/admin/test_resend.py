@@ -31,7 +31,7 @@ def choose(client: Client, page: str, action: str, *ids: Any, **more: Any) -> An
 @pytest.fixture
 def refused(desk: Desk) -> Message:
     """Surely never taken."""
-    message = make_message(connection=desk.connection, state=MessageState.FAILED, attempts=1)
+    message = make_message(account=desk.account, state=MessageState.FAILED, attempts=1)
     make_attempt(message, outcome=Outcome.PERMANENT)
     return message
 
@@ -40,7 +40,7 @@ def refused(desk: Desk) -> Message:
 def doubtful(desk: Desk) -> Message:
     """May have been sent."""
     message = make_message(
-        connection=desk.connection, state=MessageState.FAILED, error_code="uncertain", attempts=1
+        account=desk.account, state=MessageState.FAILED, error_code="uncertain", attempts=1
     )
     make_attempt(message, outcome=Outcome.UNKNOWN)
     return message
@@ -105,7 +105,7 @@ def test_a_wrong_form_orders_nothing(
 
 
 def test_nothing_to_do_has_no_button(desk: Desk, admin_client: Client) -> None:
-    page = choose(admin_client, MESSAGES, "resend", make_message(connection=desk.connection).pk)
+    page = choose(admin_client, MESSAGES, "resend", make_message(account=desk.account).pk)
     html = page.content.decode()
     assert "1: still in progress" in html
     assert 'type="submit" value="Resend messages"' not in html

@@ -185,7 +185,7 @@ def test_trying_finds_the_shape_and_is_logged(
     admin_client: Client, tenant: Tenant, bloomreach: Listener
 ) -> None:
     factories.make_message(
-        connection=factories.make_connection(tenant),
+        account=factories.make_account(tenant),
         state=MessageState.DELIVERED,
         request_id="",
         content={"callback_url": bloomreach.url()},

@@ -11,9 +11,9 @@ from django.test import Client
 from accounts import authentication, limits
 from accounts.models import Tenant
 from messaging.accept import wire_recorder
-from messaging.models import Connection
+from messaging.models import ProviderAccount
 from messaging.queues import routes
-from tests.factories import CALLBACK_URL, make_connection, make_tenant, make_token
+from tests.factories import CALLBACK_URL, make_account, make_tenant, make_token
 
 SMS = {
     "from": "Acme",
@@ -32,7 +32,7 @@ class Caller:
     """Bloomreach's side of one tenant."""
 
     tenant: Tenant
-    connection: Connection
+    account: ProviderAccount
     secret: str
     client: Client
 
@@ -66,6 +66,6 @@ def caller(db: None, client: Client) -> Caller:
 
 
 def make_caller(client: Client, **tenant: Any) -> Caller:
-    """A tenant with a token and a connection for both channels."""
+    """A tenant with a token and an account for both channels."""
     made = make_tenant(**tenant)
-    return Caller(made, make_connection(made), make_token(made)[1], client)
+    return Caller(made, make_account(made), make_token(made)[1], client)

@@ -29,15 +29,13 @@ def post_at_once(live_server: Any, client: Any) -> Any:
         gate = Barrier(len(bodies))
 
         def post(body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-            connection = http.client.HTTPConnection(
-                live_server.thread.host, live_server.thread.port, timeout=60
-            )
-            connection.connect()
+            account = http.client.HTTPConnection(live_server.thread.host, live_server.thread.port, timeout=60)
+            account.connect()
             gate.wait(60)
-            connection.request("POST", "/sms/send", json.dumps(body), headers)
-            response = connection.getresponse()
+            account.request("POST", "/sms/send", json.dumps(body), headers)
+            response = account.getresponse()
             answer = response.status, json.loads(response.read())
-            connection.close()
+            account.close()
             return answer
 
         with ThreadPoolExecutor(len(bodies)) as threads:

@@ -7,10 +7,10 @@ from uuid import uuid4
 
 import pytest
 
-from messaging.models import Connection, Message
+from messaging.models import Message, ProviderAccount
 from messaging.sending import claims
 from tests.api.conftest import MMS, SMS, Caller
-from tests.factories import make_connection
+from tests.factories import make_account
 from vendors import registry
 
 pytestmark = pytest.mark.django_db
@@ -40,24 +40,24 @@ LINK = {
 }
 
 
-def become(connection: Connection, vendor: str, values: dict[str, str], **overrides: Any) -> None:
+def become(account: ProviderAccount, vendor: str, values: dict[str, str], **overrides: Any) -> None:
     """The account is one of that vendor's, as saving its form makes it."""
     adapter = registry.adapter(vendor)
     secret = {setting.name for setting in adapter.settings if setting.secret}
     cleaned = adapter.clean(values)
-    connection.vendor = vendor
-    connection.settings = {name: value for name, value in cleaned.items() if name not in secret}
-    connection.secrets = {name: value for name, value in cleaned.items() if name in secret and value}
-    connection.channels = sorted(adapter.carries(connection.settings))
+    account.vendor = vendor
+    account.settings = {name: value for name, value in cleaned.items() if name not in secret}
+    account.secrets = {name: value for name, value in cleaned.items() if name in secret and value}
+    account.channels = sorted(adapter.carries(account.settings))
     for name, value in overrides.items():
-        setattr(connection, name, value)
-    connection.save()
+        setattr(account, name, value)
+    account.save()
 
 
-def other(caller: Caller, vendor: str, values: dict[str, str], **overrides: Any) -> Connection:
-    connection = make_connection(caller.tenant, position=9)
-    become(connection, vendor, values, **overrides)
-    return connection
+def other(caller: Caller, vendor: str, values: dict[str, str], **overrides: Any) -> ProviderAccount:
+    account = make_account(caller.tenant, position=9)
+    become(account, vendor, values, **overrides)
+    return account
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def other(caller: Caller, vendor: str, values: dict[str, str], **overrides: Any)
 def test_the_only_account_cannot_carry_it(
     caller: Caller, vendor: str, values: dict[str, str], channel: str, changed: dict[str, Any], field: str
 ) -> None:
-    become(caller.connection, vendor, values)
+    become(caller.account, vendor, values)
     body = {**(MMS if channel == "mms" else SMS), "from": FROM, **changed}
     answer = caller.post(f"/{channel}/send", body)
     error = answer.json()["error"]
@@ -108,25 +108,25 @@ def test_the_only_account_cannot_carry_it(
 
 
 def test_the_choice_of_api_decides(caller: Caller) -> None:
-    become(caller.connection, "sinch", SINCH_MMS)
+    become(caller.account, "sinch", SINCH_MMS)
     answer = caller.post("/mms/send", {**MMS, "from": FROM, "media": TWO_FILES})
     message = Message.objects.get(pk=answer.json()["message_id"])
     assert (answer.status_code, message.send_as) == (200, "mms")
 
 
 def test_an_account_that_can_carry_it_does(caller: Caller) -> None:
-    become(caller.connection, "sinch", SINCH)
+    become(caller.account, "sinch", SINCH)
     able = other(caller, "twilio", TWILIO)
     body = {**MMS, "from": FROM, "media": TWO_FILES, "fallback_text": "See https://files.example"}
     answer = caller.post("/mms/send", body)
     message = Message.objects.get(pk=answer.json()["message_id"])
-    assert (answer.status_code, message.connection_id, message.send_as) == (200, able.pk, "mms")
+    assert (answer.status_code, message.account_id, message.send_as) == (200, able.pk, "mms")
     one = caller.post("/mms/send", {**MMS, "from": FROM, "request_id": "r-2"})
-    assert Message.objects.get(pk=one.json()["message_id"]).connection_id == caller.connection.pk
+    assert Message.objects.get(pk=one.json()["message_id"]).account_id == caller.account.pk
 
 
 def test_a_fallback_text_goes_instead(caller: Caller) -> None:
-    become(caller.connection, "sinch", SINCH)
+    become(caller.account, "sinch", SINCH)
     fallback = "ž" * 71
     answer = caller.post("/mms/send", {**MMS, "from": FROM, "media": TWO_FILES, "fallback_text": fallback})
     message = Message.objects.get(pk=answer.json()["message_id"])
@@ -138,22 +138,22 @@ def test_a_fallback_text_goes_instead(caller: Caller) -> None:
 
 
 def test_a_fallback_text_takes_the_way_of_an_sms(caller: Caller) -> None:
-    become(caller.connection, "sinch", SINCH, channels=["mms"])
+    become(caller.account, "sinch", SINCH, channels=["mms"])
     texts = other(caller, "twilio", TWILIO, channels=["sms"])
     answer = caller.post("/mms/send", {**MMS, "from": FROM, "media": TWO_FILES, "fallback_text": "See"})
     message = Message.objects.get(pk=answer.json()["message_id"])
-    assert (message.connection_id, message.send_as) == (texts.pk, "sms")
+    assert (message.account_id, message.send_as) == (texts.pk, "sms")
 
 
 def test_without_such_a_way_it_stays_with_its_account(caller: Caller) -> None:
-    become(caller.connection, "sinch", SINCH, channels=["mms"])
+    become(caller.account, "sinch", SINCH, channels=["mms"])
     answer = caller.post("/mms/send", {**MMS, "from": FROM, "media": TWO_FILES, "fallback_text": "See"})
     message = Message.objects.get(pk=answer.json()["message_id"])
-    assert (message.connection_id, message.send_as) == (caller.connection.pk, "sms")
+    assert (message.account_id, message.send_as) == (caller.account.pk, "sms")
 
 
 def test_a_fallback_text_that_cannot_go_either_is_no_way_out(caller: Caller) -> None:
-    become(caller.connection, "sinch", SINCH)
+    become(caller.account, "sinch", SINCH)
     body = {**MMS, "from": FROM, "media": TWO_FILES, "fallback_text": "a" * 2001}
     answer = caller.post("/mms/send", body)
     assert (answer.status_code, list(answer.json()["error"]["fields"])) == (400, ["media"])

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 import responses
-from django.db import connection as database
+from django.db import account as database
 from django.utils import timezone
 
 from accounts.models import TenantStatus
@@ -14,7 +14,7 @@ from messaging.accept import inline
 from messaging.models import Attempt, Content, Event, Message
 from messaging.rules.values import MessageState
 from tests.api.conftest import MMS, SMS, Caller, make_caller
-from tests.factories import SENDER, make_connection, make_message
+from tests.factories import SENDER, make_account, make_message
 
 TEST = {"from": "Acme", "to": "00421900000123", "text": "Hello", "metadata": {}}
 CARRIER = "http://127.0.0.1:8001/accounts/demo/messages"
@@ -37,14 +37,14 @@ def test_an_accepted_message_is_committed_with_all_that_was_asked(caller: Caller
         "duplicate": False,
     }
     assert message.pk.version == 7
-    assert (message.tenant, message.connection) == (caller.tenant, caller.connection)
-    assert message.lane_id == caller.connection.lane_id
+    assert (message.tenant, message.account) == (caller.tenant, caller.account)
+    assert message.queue_id == caller.account.queue_id
     assert (message.sender, message.recipient) == ("+421900000001", "+421900000123")
     assert (message.channel, message.send_as, message.country) == ("sms", "sms", "SK")
     assert (message.request_id, message.dedupe_key, message.is_test) == ("request-1", "request-1", False)
     assert (message.state, message.segments, message.attempts) == (MessageState.ACCEPTED, 2, 0)
     assert message.due_at == message.created_at
-    assert message.expires_at - message.created_at == caller.connection.validity
+    assert message.expires_at - message.created_at == caller.account.validity
     assert abs(message.created_at - timezone.now()) < timedelta(seconds=5)
     content = Content.objects.get()
     assert (content.message_id, content.created_at) == (message.pk, message.created_at)
@@ -89,7 +89,7 @@ def test_a_duplicate_gets_the_first_answer_again(caller: Caller):
 
 
 def test_a_duplicate_is_answered_when_the_first_is_long_final(caller: Caller):
-    final = make_message(connection=caller.connection, request_id="request-1", state=MessageState.FAILED)
+    final = make_message(account=caller.account, request_id="request-1", state=MessageState.FAILED)
     answer = caller.post("/sms/send", SMS)
     assert (answer.status_code, answer.json()["message_id"]) == (200, str(final.pk))
     assert answer.json()["duplicate"] is True
@@ -120,25 +120,25 @@ def test_a_paused_tenant_and_a_paused_queue_are_accepted_and_held(db: None, clie
     paused = make_caller(client, status=TenantStatus.PAUSED)
     assert paused.post("/sms/send", SMS).status_code == 200
     held = make_caller(client)
-    held.connection.lane.paused_at = timezone.now()
-    held.connection.lane.save()
+    held.account.queue.paused_at = timezone.now()
+    held.account.queue.save()
     assert held.post("/sms/send", SMS).status_code == 200
     assert set(Message.objects.values_list("state", flat=True)) == {MessageState.ACCEPTED}
 
 
 def test_without_a_connection_bloomreach_tries_again_later(caller: Caller):
-    caller.connection.is_active = False
-    caller.connection.save()
+    caller.account.is_active = False
+    caller.account.save()
     answer = caller.post("/sms/send", SMS)
     assert (answer.status_code, answer["Retry-After"]) == (503, "30")
-    assert answer.json()["error"]["code"] == "no_connection"
+    assert answer.json()["error"]["code"] == "no_account"
     assert answer.json()["request_id"] == "request-1"
     assert nothing_stored()
 
 
 def test_a_connection_of_the_other_channel_does_not_serve(caller: Caller):
-    caller.connection.channels = ["sms"]
-    caller.connection.save()
+    caller.account.channels = ["sms"]
+    caller.account.save()
     assert caller.post("/mms/send", MMS).status_code == 503
     assert caller.post("/sms/send", SMS).status_code == 200
 
@@ -155,8 +155,8 @@ def test_a_connection_of_the_other_channel_does_not_serve(caller: Caller):
     ],
 )
 def test_only_the_accounts_own_senders(caller: Caller, senders: list[str], sender: str, status: int):
-    caller.connection.senders = senders
-    caller.connection.save()
+    caller.account.senders = senders
+    caller.account.save()
     answer = caller.post("/sms/send", {**SMS, "from": sender})
     assert answer.status_code == status
     if status == 400:
@@ -168,13 +168,13 @@ def test_only_the_accounts_own_senders(caller: Caller, senders: list[str], sende
 
 
 def test_the_first_account_that_owns_the_sender_takes_it(caller: Caller):
-    caller.connection.senders = [SENDER]
-    caller.connection.save()
-    second = make_connection(caller.tenant, position=1)
+    caller.account.senders = [SENDER]
+    caller.account.save()
+    second = make_account(caller.tenant, position=1)
     caller.post("/sms/send", {**SMS, "request_id": "a", "from": SENDER})
     caller.post("/sms/send", {**SMS, "request_id": "b", "from": "Acme"})
-    found = dict(Message.objects.values_list("request_id", "connection"))
-    assert found == {"a": caller.connection.pk, "b": second.pk}
+    found = dict(Message.objects.values_list("request_id", "account"))
+    assert found == {"a": caller.account.pk, "b": second.pk}
 
 
 class TestInline:
@@ -231,15 +231,15 @@ class TestInline:
 
     @pytest.mark.parametrize("why", ["paused queue", "open circuit", "paused tenant"])
     def test_held_is_accepted_and_not_dialled(self, caller: Caller, why: str):
-        lane = caller.connection.lane
+        queue = caller.account.queue
         if why == "paused queue":
-            lane.paused_at = timezone.now()
+            queue.paused_at = timezone.now()
         elif why == "open circuit":
-            lane.open_until = timezone.now() + timedelta(minutes=1)
+            queue.open_until = timezone.now() + timedelta(minutes=1)
         else:
             caller.tenant.status = TenantStatus.PAUSED
             caller.tenant.save()
-        lane.save()
+        queue.save()
         answer = caller.post("/sms/send", TEST)
         assert answer.status_code == 200
         message = Message.objects.get()

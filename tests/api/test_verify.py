@@ -13,10 +13,10 @@ from django.utils import timezone
 
 from accounts.models import TenantStatus
 from messaging.accept import verify
-from messaging.models import Connection
+from messaging.models import ProviderAccount
 from simulator.adapter import Simulator
 from tests.api.conftest import Caller
-from tests.factories import make_connection
+from tests.factories import make_account
 from vendors.values import CredentialCheck
 
 ACCOUNT = "http://127.0.0.1:8001/accounts/demo"
@@ -29,10 +29,10 @@ def vendor() -> Iterator[responses.RequestsMock]:
 
 
 def kept(caller: Caller) -> tuple[bool | None, str]:
-    connection = Connection.objects.get(pk=caller.connection.pk)
-    assert connection.checked_at is not None
-    assert abs(connection.checked_at - timezone.now()) < timedelta(seconds=5)
-    return connection.check_ok, connection.check_text
+    account = ProviderAccount.objects.get(pk=caller.account.pk)
+    assert account.checked_at is not None
+    assert abs(account.checked_at - timezone.now()) < timedelta(seconds=5)
+    return account.check_ok, account.check_text
 
 
 @pytest.mark.parametrize("path", ["/sms/verify", "/sms/verify/", "/mms/verify"])
@@ -82,7 +82,7 @@ def test_an_answer_of_the_vendor_serves_for_a_minute(
     caller: Caller, vendor: responses.RequestsMock, age: int, calls: int
 ):
     vendor.get(ACCOUNT, status=200)
-    Connection.objects.update(
+    ProviderAccount.objects.update(
         checked_at=timezone.now() - timedelta(seconds=age), check_ok=False, check_text="It refuses"
     )
     answer = caller.get("/sms/verify")
@@ -91,11 +91,11 @@ def test_an_answer_of_the_vendor_serves_for_a_minute(
 
 
 def test_without_a_connection_for_the_channel(caller: Caller):
-    caller.connection.channels = ["sms"]
-    caller.connection.save()
+    caller.account.channels = ["sms"]
+    caller.account.save()
     answer = caller.get("/mms/verify")
     assert answer.status_code == 503
-    assert answer.json()["error"]["code"] == "no_connection"
+    assert answer.json()["error"]["code"] == "no_account"
     assert answer.json()["message"] == "No active provider account serves MMS for this account yet."
 
 
@@ -123,7 +123,7 @@ def test_secrets_that_cannot_be_opened(caller: Caller, settings: Any):
 
 
 def test_settings_that_the_adapter_cannot_work_with(db: None):
-    check = verify.check_connection(make_connection(secrets={}))
+    check = verify.check_account(make_account(secrets={}))
     assert check == CredentialCheck(None, "the credential check could not be built (KeyError)")
 
 
@@ -141,7 +141,7 @@ def test_an_answer_that_the_adapter_cannot_read(
 
 
 def test_a_vendor_of_another_version(db: None):
-    check = verify.check_connection(make_connection(vendor="telegraph"))
+    check = verify.check_account(make_account(vendor="telegraph"))
     assert check.ok is False
     assert "no vendor named 'telegraph'" in check.text
 

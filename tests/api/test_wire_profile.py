@@ -10,7 +10,7 @@ import responses
 from django.test import Client
 
 from messaging.accept import wire_paths
-from messaging.models import Connection, Content, Message
+from messaging.models import Content, Message, ProviderAccount
 from tests.api.conftest import MMS, SMS, Caller, make_caller
 from tests.factories import make_tenant, make_token
 from vendors.values import Channel
@@ -146,9 +146,9 @@ def test_verify_below_the_base_asks_the_channel_that_there_is(
     caller: Caller, vendor: responses.RequestsMock
 ) -> None:
     assert caller.get("/verify/").json()["status"] == "ok"
-    Connection.objects.update(channels=[Channel.MMS])
+    ProviderAccount.objects.update(channels=[Channel.MMS])
     assert caller.get("/verify").status_code == 200
-    Connection.objects.update(is_active=False)
+    ProviderAccount.objects.update(is_active=False)
     answer = caller.get("/verify")
     assert answer.status_code == 503
     assert "serves SMS" in answer.json()["message"]

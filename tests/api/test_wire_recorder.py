@@ -11,7 +11,7 @@ from django.test import Client
 
 from accounts.models import TenantStatus
 from messaging.accept import wire_recorder
-from messaging.models import Connection, Message, WireShape
+from messaging.models import Message, ProviderAccount, WireShape
 from tests.api.conftest import MMS, SMS, Caller, make_caller
 from tests.factories import make_tenant, make_token
 from vendors.values import Channel
@@ -79,12 +79,12 @@ def test_verifications_and_how_they_failed(client: Client) -> None:
     with responses.RequestsMock() as vendor:
         vendor.get("http://127.0.0.1:8001/accounts/demo")
         assert caller.get("/sms/verify").status_code == 200
-    Connection.objects.update(is_active=False)
+    ProviderAccount.objects.update(is_active=False)
     assert caller.get("/mms/verify").status_code == 503
     assert client.get("/verify", headers={"Chan-Other": second}).status_code == 401
     assert recorded(tenant=caller.tenant) == [
         ("sms_verify", "", ["Chan-Token"], {}),
-        ("mms_verify", "no_connection", ["Chan-Token"], {}),
+        ("mms_verify", "no_account", ["Chan-Token"], {}),
         ("verify", "second_header_missing", ["Chan-Other"], {}),
     ]
 
@@ -165,6 +165,6 @@ def test_a_tenants_shapes_go_with_it() -> None:
 
 
 def test_both_channels(caller: Caller) -> None:
-    assert Channel.MMS in caller.connection.channels
+    assert Channel.MMS in caller.account.channels
     caller.post("/mms/send", MMS)
     assert recorded()[0][3]["media"] == "object of url: string"

@@ -8,11 +8,11 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from django.db import connection as database
+from django.db import account as database
 
 from messaging.books import reconcile as module
 from messaging.books.reconcile import WHY, reconcile
-from messaging.models import Attempt, Connection, Content, Event, Inbox, Message, Report
+from messaging.models import Attempt, Content, Event, Inbox, Message, ProviderAccount, Report
 from messaging.rules.ids import uuid7
 from messaging.rules.values import Effect, EventKind, EventState, MessageState
 from tests import factories
@@ -147,8 +147,8 @@ def forget_the_state(message: Message) -> None:
 
 def tell_twice(message: Message) -> None:
     break_rows(
-        "INSERT INTO messaging_event (id, lane_id, message_id, kind, generation, url, status, occurred_at)"
-        " SELECT %(new)s, lane_id, message_id, kind, generation, url, status, occurred_at FROM messaging_event"
+        "INSERT INTO messaging_event (id, queue_id, message_id, kind, generation, url, status, occurred_at)"
+        " SELECT %(new)s, queue_id, message_id, kind, generation, url, status, occurred_at FROM messaging_event"
         " WHERE message_id = %(id)s",
         without="event.event_once",
         id=message.pk,
@@ -201,8 +201,8 @@ def test_owing_follows_the_contract() -> None:
     sound(S.REFUSED, request_id="")
     sound(S.UNCONFIRMED)
     assert found() == []
-    loud = factories.make_connection(fail_unconfirmed=True)
-    message = sound(S.UNCONFIRMED, connection=loud, created_at=datetime.now(UTC))
+    loud = factories.make_account(fail_unconfirmed=True)
+    message = sound(S.UNCONFIRMED, account=loud, created_at=datetime.now(UTC))
     assert found() == [("message", message.pk, "final_not_told")]
     factories.make_event(message, status="failed")
     assert found() == []
@@ -210,7 +210,7 @@ def test_owing_follows_the_contract() -> None:
 
 def test_a_setting_that_changed_since_says_nothing_about_the_past() -> None:
     message = sound(S.UNCONFIRMED)
-    books = Connection.objects.get(pk=message.connection_id)
+    books = ProviderAccount.objects.get(pk=message.account_id)
     books.fail_unconfirmed = True
     books.save()
     assert found() == []
@@ -292,7 +292,7 @@ def test_what_may_have_been_sent_twice(
 def test_the_rest_is_counted() -> None:
     message = sound(S.DELIVERED)
     sound(S.ACCEPTED, replay_of=message.pk)
-    common = {"raw_at": NOW, "connection": message.connection}
+    common = {"raw_at": NOW, "account": message.account}
     Inbox.objects.create(raw_id=uuid7(), **common)
     Inbox.objects.create(raw_id=uuid7(), parked_at=NOW, **common)
     Inbox.objects.create(raw_id=uuid7(), parked_at=NOW, **common)
@@ -307,15 +307,15 @@ def test_the_rest_is_counted() -> None:
 
 def test_one_tenant_and_one_period() -> None:
     old, new = datetime.now(UTC) - timedelta(days=2), datetime.now(UTC)
-    mine = factories.make_connection()
-    for books in (mine, factories.make_connection()):
+    mine = factories.make_account()
+    for books in (mine, factories.make_account()):
         for at in (old, new):
-            message = sound(S.DELIVERED, connection=books, created_at=at)
+            message = sound(S.DELIVERED, account=books, created_at=at)
             Event.objects.filter(message=message).update(created_at=at)
             lose_content(message)
-            Inbox.objects.create(raw_id=uuid7(), raw_at=at, connection=books)
+            Inbox.objects.create(raw_id=uuid7(), raw_at=at, account=books)
             fields = {"received_at": at, "effect": Effect.ORPHAN, "digest": message.pk.bytes * 2}
-            Report.objects.create(raw_id=uuid7(), raw_at=at, connection=books, status=Status.SENT, **fields)
+            Report.objects.create(raw_id=uuid7(), raw_at=at, account=books, status=Status.SENT, **fields)
     for scope, n in (({}, 4), ({"tenant": mine.tenant}, 2), ({"since": new}, 2)):
         seen = reconcile(**scope)  # type: ignore[arg-type]
         assert (seen.accepted, seen.unaccounted, len(seen.findings)) == (n, n, n)

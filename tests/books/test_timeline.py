@@ -13,7 +13,7 @@ from messaging.models import Raw, Report
 from messaging.models.raw import RawKind
 from messaging.rules.ids import uuid7
 from messaging.rules.values import Effect, EventKind, EventState, MessageState
-from tests.factories import make_attempt, make_connection, make_event, make_inbound, make_message, make_tenant
+from tests.factories import make_account, make_attempt, make_event, make_inbound, make_message, make_tenant
 from vendors.values import Outcome, Status
 
 pytestmark = pytest.mark.django_db
@@ -33,7 +33,7 @@ def report(attempt: Any, **fields: Any) -> Report:
     raw = Raw.objects.create(at=fields["received_at"], kind=RawKind.HOOK, request='{"status": "word"}')
     return Report.objects.create(
         **{
-            **{"raw_id": raw.pk, "raw_at": raw.at, "connection": attempt.connection, "attempt": attempt},
+            **{"raw_id": raw.pk, "raw_at": raw.at, "account": attempt.account, "attempt": attempt},
             **{"status": Status.DELIVERED, "vendor_status": "DELIVRD", "effect": Effect.APPLIED},
             "digest": raw.pk.bytes,
             **fields,
@@ -42,9 +42,9 @@ def report(attempt: Any, **fields: Any) -> Report:
 
 
 def test_a_time_out_that_was_resolved(django_assert_num_queries: Any) -> None:
-    connection = make_connection(make_tenant(slug="acme"), name="main")
+    account = make_account(make_tenant(slug="acme"), name="main")
     message = make_message(
-        connection=connection,
+        account=account,
         created_at=START,
         state=MessageState.DELIVERED,
         final_at=at(70),
@@ -173,20 +173,20 @@ def test_callbacks_that_are_not_acknowledged(state: EventState, word: str, tone:
 )
 def test_what_the_handset_wrote_back(fields: dict[str, Any], told: bool) -> None:
     message = make_message(created_at=START)
-    make_inbound(message.connection, **{"received_at": at(30), **fields})
+    make_inbound(message.account, **{"received_at": at(30), **fields})
     kinds = [entry.kind for entry in timeline(message)]
     assert kinds == (["accepted", "inbound"] if told else ["accepted"])
 
 
 def test_another_tenants_inbound_is_not_told() -> None:
     message = make_message(created_at=START)
-    make_inbound(make_connection(), received_at=at(30))
+    make_inbound(make_account(), received_at=at(30))
     assert [entry.kind for entry in timeline(message)] == ["accepted"]
 
 
 def test_named_by_request_id_in_every_tenant_and_channel() -> None:
     sms = make_message(request_id="same", created_at=START)
-    mms = make_message(request_id="same", created_at=at(1), channel="mms", connection=sms.connection)
+    mms = make_message(request_id="same", created_at=at(1), channel="mms", account=sms.account)
     other = make_message(request_id="same", created_at=at(2))
     make_message(request_id="another")
     assert [message.pk for message in named("same")] == [sms.pk, mms.pk, other.pk]

@@ -11,14 +11,14 @@ from uuid import UUID
 
 import pytest
 from django.conf import LazySettings
-from django.db import connection as database
+from django.db import account as database
 from django.db.models import F
 from django.utils import timezone
 
 from accounts.models import Tenant
 from messaging.callbacks import posting, signing
-from messaging.models import Content, Destination, Event, InboundMessage, Lane, Message, Raw
-from messaging.models.lane import LONG_AGO
+from messaging.models import Content, Destination, Event, InboundMessage, Message, Queue, Raw
+from messaging.models.queue import LONG_AGO
 from messaging.models.statement import change, fetch
 from messaging.queues import circuit, destinations
 from messaging.rules import backoff
@@ -49,24 +49,24 @@ def make_event(bloomreach: Listener, message: Message | None = None, **overrides
 
 COPIES = """
 WITH m AS (
-  INSERT INTO messaging_message (id, tenant_id, connection_id, lane_id, channel, send_as, request_id, sender, recipient,
+  INSERT INTO messaging_message (id, tenant_id, account_id, queue_id, channel, send_as, request_id, sender, recipient,
       state, due_at, expires_at, created_at, final_at)
-  SELECT gen_random_uuid(), tenant_id, connection_id, lane_id, channel, send_as, 'r' || n, sender, recipient,
+  SELECT gen_random_uuid(), tenant_id, account_id, queue_id, channel, send_as, 'r' || n, sender, recipient,
       state, due_at, expires_at, created_at, final_at
   FROM messaging_message, generate_series(1, %(count)s) n WHERE id = %(message)s RETURNING id, created_at, request_id),
 c AS (
   INSERT INTO messaging_content (message_id, created_at, text, custom_data, callback_url, extra)
   SELECT id, created_at, '', 'c' || substr(request_id, 2), %(url)s, '{"from": "1", "to": "2"}' FROM m)
-INSERT INTO messaging_event (id, lane_id, message_id, kind, url, status, occurred_at, due_at)
-SELECT gen_random_uuid(), %(lane)s, id, 1, %(url)s, 'delivered', created_at, created_at FROM m RETURNING id
+INSERT INTO messaging_event (id, queue_id, message_id, kind, url, status, occurred_at, due_at)
+SELECT gen_random_uuid(), %(queue)s, id, 1, %(url)s, 'delivered', created_at, created_at FROM m RETURNING id
 """
 
 
 def make_events(bloomreach: Listener, count: int) -> list[UUID]:
     """Many finals of one tenant, with custom data c1, c2…; one statement makes them."""
     message = factories.make_message(state=MessageState.DELIVERED)
-    lane = factories.callback_lane(message.tenant)
-    values = {"count": count, "message": message.id, "lane": lane.id, "url": bloomreach.url()}
+    queue = factories.callback_queue(message.tenant)
+    values = {"count": count, "message": message.id, "queue": queue.id, "url": bloomreach.url()}
     ids = [row.id for row in fetch(COPIES, values)]
     while destinations.place():
         pass
@@ -74,7 +74,11 @@ def make_events(bloomreach: Listener, count: int) -> list[UUID]:
 
 
 def make_inbound_event(inbound: InboundMessage, url: str, **overrides: Any) -> Event:
-    fields = {"lane": factories.callback_lane(inbound.tenant), "inbound": inbound, "kind": EventKind.INBOUND}
+    fields = {
+        "queue": factories.callback_queue(inbound.tenant),
+        "inbound": inbound,
+        "kind": EventKind.INBOUND,
+    }
     fields |= {"url": url, "status": "received", "occurred_at": inbound.received_at}
     return Event.objects.create(**(fields | overrides))
 
@@ -177,8 +181,8 @@ def test_custom_data_comes_back_byte_for_byte(bloomreach: Listener, data: str) -
 
 def test_body_of_an_inbound_message(bloomreach: Listener) -> None:
     tenant = factories.make_tenant(wire_profile={"inbound": ""})
-    connection = factories.make_connection(tenant)
-    inbound = factories.make_inbound(connection, text="STOP", media=[{"url": "https://x.example/a"}])
+    account = factories.make_account(tenant)
+    inbound = factories.make_inbound(account, text="STOP", media=[{"url": "https://x.example/a"}])
     event = make_inbound_event(
         inbound, bloomreach.url("/in?project=p"), occurred_at=datetime(2026, 1, 2, tzinfo=UTC)
     )
@@ -216,10 +220,10 @@ def test_events_are_written_as_the_profile_says(bloomreach: Listener) -> None:
         wire_profile={"spelling": "camel", "outbound": "", "inbound": "data", "statuses": {"delivered": "OK"}}
     )
     message = factories.make_message(
-        state=MessageState.DELIVERED, connection=factories.make_connection(tenant), request_id="req-1"
+        state=MessageState.DELIVERED, account=factories.make_account(tenant), request_id="req-1"
     )
     make_event(bloomreach, message)
-    make_inbound_event(factories.make_inbound(message.connection), bloomreach.url("/in"))
+    make_inbound_event(factories.make_inbound(message.account), bloomreach.url("/in"))
 
     tell_until_quiet()
 
@@ -232,11 +236,9 @@ def test_events_are_written_as_the_profile_says(bloomreach: Listener) -> None:
 
 def test_one_address_for_both_gets_each_in_its_own_envelope(bloomreach: Listener) -> None:
     tenant = factories.make_tenant(wire_profile={"inbound": ""})
-    message = factories.make_message(
-        state=MessageState.DELIVERED, connection=factories.make_connection(tenant)
-    )
+    message = factories.make_message(state=MessageState.DELIVERED, account=factories.make_account(tenant))
     make_event(bloomreach, message)
-    make_inbound_event(factories.make_inbound(message.connection), bloomreach.url())
+    make_inbound_event(factories.make_inbound(message.account), bloomreach.url())
 
     tell_until_quiet()
 
@@ -253,7 +255,9 @@ def test_each_attempt_is_signed_anew(
 ) -> None:
     make_event(
         bloomreach,
-        lane=factories.callback_lane(factories.make_tenant(wire_profile={"bearer": True} if bearer else {})),
+        queue=factories.callback_queue(
+            factories.make_tenant(wire_profile={"bearer": True} if bearer else {})
+        ),
     )
     bloomreach.answer = lambda post: 503 if len(bloomreach.posts) == 1 else 200
     real = time.time
@@ -270,7 +274,7 @@ def test_each_attempt_is_signed_anew(
 @pytest.mark.parametrize("status", [401, 403])
 def test_the_previous_secret_is_tried_once(bloomreach: Listener, status: int) -> None:
     tenant = factories.make_tenant(callback_secret="new", callback_secret_previous="old")
-    event = make_event(bloomreach, lane=factories.callback_lane(tenant))
+    event = make_event(bloomreach, queue=factories.callback_queue(tenant))
 
     def answer(post: Received) -> int:
         return 200 if signed_with(post, "old") else status
@@ -285,7 +289,7 @@ def test_the_previous_secret_is_tried_once(bloomreach: Listener, status: int) ->
     assert (event.state, event.tries, tenant.secret_in_use) == (S.ACKED, 1, "previous")
 
     bloomreach.answer = lambda post: 200
-    make_event(bloomreach, lane=event.lane)
+    make_event(bloomreach, queue=event.queue)
     tell()
     tenant.refresh_from_db()
     assert tenant.secret_in_use == "current"
@@ -293,12 +297,12 @@ def test_the_previous_secret_is_tried_once(bloomreach: Listener, status: int) ->
 
 def test_when_a_secret_was_taken_is_noted_once_a_minute(bloomreach: Listener) -> None:
     tenant = factories.make_tenant(secret_in_use="current")
-    lane = factories.callback_lane(tenant)
+    queue = factories.callback_queue(tenant)
     seen = []
     for ago in (None, 30, 90):
         if ago is not None:
             Tenant.objects.update(secret_taken_at=timezone.now() - timedelta(seconds=ago))
-        make_event(bloomreach, lane=lane)
+        make_event(bloomreach, queue=queue)
         tell()
         tenant.refresh_from_db()
         seen.append(round((timezone.now() - tenant.secret_taken_at).total_seconds(), -1))
@@ -308,7 +312,7 @@ def test_when_a_secret_was_taken_is_noted_once_a_minute(bloomreach: Listener) ->
 def test_a_secret_that_was_replaced_meanwhile_is_not_noted(bloomreach: Listener) -> None:
     """What was the current one when the POST was signed is the previous one when it is recorded."""
     tenant = factories.make_tenant(callback_secret="old")
-    make_event(bloomreach, lane=factories.callback_lane(tenant))
+    make_event(bloomreach, queue=factories.callback_queue(tenant))
     posted = [posting.dial(post, deadline=5) for post in posting.claim(leases=[uuid7()])]
     tenant.callback_secret, tenant.callback_secret_previous = "new", tenant.callback_secret
     tenant.save()
@@ -327,7 +331,7 @@ def signed_with(post: Received, secret: str) -> bool:
 @pytest.mark.parametrize("previous", [pytest.param("", id="one secret"), pytest.param("old", id="two")])
 def test_refused_signatures_are_tried_later(bloomreach: Listener, previous: str) -> None:
     tenant = factories.make_tenant(callback_secret_previous=previous)
-    event = make_event(bloomreach, lane=factories.callback_lane(tenant))
+    event = make_event(bloomreach, queue=factories.callback_queue(tenant))
     bloomreach.answer = lambda post: 401
     tell()
 
@@ -348,7 +352,7 @@ def test_a_secret_that_does_not_open_is_a_fault_that_waits(bloomreach: Listener)
 
 
 def test_an_empty_secret_is_a_fault_that_waits(bloomreach: Listener) -> None:
-    event = make_event(bloomreach, lane=factories.callback_lane(factories.make_tenant(callback_secret="")))
+    event = make_event(bloomreach, queue=factories.callback_queue(factories.make_tenant(callback_secret="")))
     tell()
 
     assert 3.5 < wait_of(event) < 6.5
@@ -361,9 +365,9 @@ def test_an_empty_secret_is_a_fault_that_waits(bloomreach: Listener) -> None:
 
 def test_one_post_per_url(bloomreach: Listener) -> None:
     tenant = factories.make_tenant()
-    lane = factories.callback_lane(tenant)
+    queue = factories.callback_queue(tenant)
     for path in ("/a", "/b", "/a"):
-        make_event(bloomreach, lane=lane, path=path)
+        make_event(bloomreach, queue=queue, path=path)
 
     assert [len(one.post.events) for one in tell()] == [2]
     assert [len(one.post.events) for one in tell()] == [1]
@@ -372,9 +376,9 @@ def test_one_post_per_url(bloomreach: Listener) -> None:
 
 
 def test_events_of_another_cap_go_apart(bloomreach: Listener) -> None:
-    lane = factories.callback_lane(factories.make_tenant())
+    queue = factories.callback_queue(factories.make_tenant())
     for cap in (500, 2, 2, 2, 500):
-        make_event(bloomreach, lane=lane, batch_cap=cap)
+        make_event(bloomreach, queue=queue, batch_cap=cap)
 
     tell_until_quiet()
 
@@ -435,7 +439,7 @@ def test_an_event_larger_than_a_post_goes_alone(bloomreach: Listener) -> None:
     assert Event.objects.filter(state=S.ACKED).count() == 3
 
 
-def test_two_posts_in_flight_per_lane(bloomreach: Listener) -> None:
+def test_two_posts_in_flight_per_queue(bloomreach: Listener) -> None:
     make_events(bloomreach, 1400)
     first = posting.claim(leases=[uuid7()])
     second = posting.claim(leases=[uuid7() for _ in range(8)])
@@ -446,12 +450,12 @@ def test_two_posts_in_flight_per_lane(bloomreach: Listener) -> None:
     assert len(posting.claim(leases=[uuid7()])) == 1
 
 
-def test_lanes_at_their_cap_do_not_starve_the_others(bloomreach: Listener) -> None:
+def test_queues_at_their_cap_do_not_starve_the_others(bloomreach: Listener) -> None:
     """Ten destinations hang, each with its two POSTs in flight and more to tell; an eleventh works."""
     hung = [factories.make_tenant() for _ in range(10)]
     for tenant in hung:
         for path in ("/1", "/2", "/3"):
-            make_event(bloomreach, lane=factories.callback_lane(tenant), path=path)
+            make_event(bloomreach, queue=factories.callback_queue(tenant), path=path)
     while posting.claim(leases=[uuid7()]):
         pass
     assert Event.objects.filter(state=S.LEASED).count() == 20
@@ -459,7 +463,7 @@ def test_lanes_at_their_cap_do_not_starve_the_others(bloomreach: Listener) -> No
     tell(1)
     before.refresh_from_db()
     assert before.state == S.ACKED
-    healthy = make_event(bloomreach, lane=before.lane, path="/healthy")
+    healthy = make_event(bloomreach, queue=before.queue, path="/healthy")
 
     turns = 0
     while not posting.claim(leases=[uuid7()]) and turns < 12:
@@ -508,10 +512,10 @@ def test_a_later_generation_waits_for_the_first(bloomreach: Listener) -> None:
 
 def test_other_messages_do_not_wait(bloomreach: Listener) -> None:
     message = factories.make_message(state=MessageState.DELIVERED)
-    lane = factories.callback_lane(message.tenant)
+    queue = factories.callback_queue(message.tenant)
     make_event(bloomreach, message, kind=EventKind.SENT, due_at=timezone.now() + timedelta(hours=1))
     waiting = make_event(bloomreach, message, batch_cap=1, due_at=timezone.now() - timedelta(hours=1))
-    other = make_event(bloomreach, lane=lane)
+    other = make_event(bloomreach, queue=queue)
 
     tell()
 
@@ -603,7 +607,7 @@ def test_nobody_listens(settings: LazySettings) -> None:
 def test_private_addresses_are_refused_when_dialled(host: str) -> None:
     """Even where somebody put the host on the tenant's list."""
     tenant = factories.make_tenant(allowed_hosts=[host])
-    event = factories.make_event(lane=factories.callback_lane(tenant), url=f"https://{host}/hook")
+    event = factories.make_event(queue=factories.callback_queue(tenant), url=f"https://{host}/hook")
     tell()
 
     assert 3.5 < wait_of(event) < 6.5
@@ -676,17 +680,17 @@ def test_what_says_nothing_about_the_events_halves_no_batch(bloomreach: Listener
         assert set(Event.objects.values_list("batch_cap", "state", "tries")) == {(500, S.DUE, tries)}
 
 
-def test_an_event_alone_dies_after_three_tries_when_the_lane_takes_others(bloomreach: Listener) -> None:
+def test_an_event_alone_dies_after_three_tries_when_the_queue_takes_others(bloomreach: Listener) -> None:
     tenant = factories.make_tenant()
-    lane = factories.callback_lane(tenant)
-    poison = make_event(bloomreach, lane=lane)
+    queue = factories.callback_queue(tenant)
+    poison = make_event(bloomreach, queue=queue)
     bloomreach.answer = refuse(poison.id)
     states = []
     for _ in range(3):
         pass_time()
         tell()
-        make_event(bloomreach, lane=lane)
-        Lane.objects.update(ok_at=LONG_AGO)
+        make_event(bloomreach, queue=queue)
+        Queue.objects.update(ok_at=LONG_AGO)
         tell()
         poison.refresh_from_db()
         states.append(EventState(poison.state))
@@ -695,13 +699,13 @@ def test_an_event_alone_dies_after_three_tries_when_the_lane_takes_others(bloomr
 
 
 def test_posts_lost_with_their_worker_and_refused_company_are_no_tries(bloomreach: Listener) -> None:
-    lane = factories.callback_lane(factories.make_tenant())
-    poison = make_event(bloomreach, lane=lane)
+    queue = factories.callback_queue(factories.make_tenant())
+    poison = make_event(bloomreach, queue=queue)
     for _ in range(3):
         assert posting.claim(leases=[uuid7()])
         Event.objects.update(lease_until=LONG_AGO)
         sweep.lost_posts()
-    make_event(bloomreach, lane=lane)
+    make_event(bloomreach, queue=queue)
     bloomreach.answer = refuse(poison.id)
     for _ in range(3):  # both, then one by one
         pass_time()
@@ -714,10 +718,10 @@ def test_posts_lost_with_their_worker_and_refused_company_are_no_tries(bloomreac
 
 def test_a_lost_post_does_not_blame_an_event(bloomreach: Listener) -> None:
     """What the destination took after it says nothing about an event that it had not seen."""
-    lane = factories.callback_lane(factories.make_tenant())
-    event = make_event(bloomreach, lane=lane)
+    queue = factories.callback_queue(factories.make_tenant())
+    event = make_event(bloomreach, queue=queue)
     assert posting.claim(leases=[uuid7()])
-    make_event(bloomreach, lane=lane)
+    make_event(bloomreach, queue=queue)
     tell()
     Event.objects.filter(pk=event.pk).update(lease_until=LONG_AGO)
     assert sweep.lost_posts() == 1
@@ -731,10 +735,10 @@ def test_a_lost_post_does_not_blame_an_event(bloomreach: Listener) -> None:
 
 
 def test_a_destination_that_refuses_everything_is_at_fault_itself(bloomreach: Listener) -> None:
-    lane = factories.callback_lane(factories.make_tenant())
-    make_event(bloomreach, lane=lane)
+    queue = factories.callback_queue(factories.make_tenant())
+    make_event(bloomreach, queue=queue)
     tell()  # it worked once, before
-    event = make_event(bloomreach, lane=lane)
+    event = make_event(bloomreach, queue=queue)
     bloomreach.answer = lambda post: 404
     for _ in range(5):
         pass_time()
@@ -792,7 +796,7 @@ def test_ten_thousand_events_for_a_url_that_answers_404(bloomreach: Listener, se
 
 def analyze() -> None:
     """As the server does by itself a minute after many rows have changed."""
-    for table in ("event", "message", "content", "lane"):
+    for table in ("event", "message", "content", "queue"):
         change(f"ANALYZE messaging_{table}")
 
 
@@ -844,13 +848,13 @@ def test_the_probe_interval_of_a_destination_that_refuses_everything(
 
 def test_flapping_does_not_use_up_the_tries_of_another_url(bloomreach: Listener) -> None:
     """One URL of the tenant works, the other fails: each closing wakes the failing events, but costs them nothing."""
-    lane = factories.callback_lane(factories.make_tenant())
-    failing = [make_event(bloomreach, lane=lane, path=f"/down/{n}") for n in range(circuit.TRIP)]
+    queue = factories.callback_queue(factories.make_tenant())
+    failing = [make_event(bloomreach, queue=queue, path=f"/down/{n}") for n in range(circuit.TRIP)]
     bloomreach.answer = lambda post: 500 if post.path.startswith("/down") else 200
     for _ in range(15):
         for _ in failing:
             tell(1)
-        make_event(bloomreach, lane=lane, path="/up")
+        make_event(bloomreach, queue=queue, path="/up")
         Destination.objects.update(open_until=LONG_AGO)
         tell(1)
 
@@ -892,11 +896,11 @@ def test_a_released_event_is_as_before(bloomreach: Listener) -> None:
     assert posting.release([lease]) == 0
 
 
-def test_paused_lanes_and_open_addresses_are_left_alone(bloomreach: Listener) -> None:
+def test_paused_queues_and_open_addresses_are_left_alone(bloomreach: Listener) -> None:
     event = make_event(bloomreach)
-    Lane.objects.update(paused_at=timezone.now())
+    Queue.objects.update(paused_at=timezone.now())
     assert tell() == []
-    Lane.objects.update(paused_at=None)
+    Queue.objects.update(paused_at=None)
     Destination.objects.update(open_until=timezone.now() + timedelta(minutes=1))
     assert tell() == []
     Destination.objects.update(open_until=LONG_AGO)
@@ -909,8 +913,8 @@ def test_an_event_that_cannot_be_written_dies_alone(
     bloomreach: Listener, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Its content is gone: without care every claim of every pump would stumble over it for ever."""
-    lane = factories.callback_lane(factories.make_tenant())
-    broken, whole = (make_event(bloomreach, lane=lane) for _ in range(2))
+    queue = factories.callback_queue(factories.make_tenant())
+    broken, whole = (make_event(bloomreach, queue=queue) for _ in range(2))
     Content.objects.filter(pk=broken.message_id).delete()
     tell()
 

@@ -12,7 +12,7 @@ from connector import health
 from messaging.models import Destination, Inbox, Slot
 from messaging.rules.ids import uuid7
 from messaging.rules.values import MessageState
-from tests.factories import make_connection, make_event, make_message
+from tests.factories import make_account, make_event, make_message
 
 pytestmark = pytest.mark.django_db
 
@@ -82,9 +82,9 @@ def test_the_oldest_due_work_of_each_kind(client: Client, beating: Slot) -> None
     make_message(due_at=ago(-50))
     make_message(due_at=ago(90), state=MessageState.SENT)
     make_event(due_at=ago(60))
-    Inbox.objects.create(raw_id=uuid7(), raw_at=ago(80), due_at=ago(80), connection=make_connection())
+    Inbox.objects.create(raw_id=uuid7(), raw_at=ago(80), due_at=ago(80), connection=make_account())
     parked = {"raw_at": ago(200), "due_at": ago(200), "parked_at": ago(100)}
-    Inbox.objects.create(raw_id=uuid7(), connection=make_connection(), **parked)
+    Inbox.objects.create(raw_id=uuid7(), connection=make_account(), **parked)
     found = client.get("/readyz").json()
     ages = {kind: round(age, -1) for kind, age in found["oldest_due"].items()}
     assert ages == {"dispatch": 40, "callbacks": 60, "inbox": 80}
@@ -104,8 +104,8 @@ def test_the_oldest_due_work_of_each_kind(client: Client, beating: Slot) -> None
 def test_work_held_on_purpose_does_not_count(client: Client, beating: Slot, field: str) -> None:
     message = make_message(due_at=ago(1000))
     assert client.get("/readyz").status_code == 503
-    setattr(message.lane, field, ago(-60))
-    message.lane.save()
+    setattr(message.queue, field, ago(-60))
+    message.queue.save()
     assert client.get("/readyz").status_code == 200
 
 
@@ -156,8 +156,8 @@ def test_refusing_destinations_are_told_and_do_not_make_us_unready(client: Clien
     message = make_message()
     event = make_event(due_at=ago(1000))
     assert client.get("/readyz").status_code == 503
-    message.lane.open_for = 10
-    message.lane.save()
+    message.queue.open_for = 10
+    message.queue.save()
     Destination.objects.filter(pk=event.destination_id).update(open_for=300, open_until=ago(-60))
     answer = client.get("/readyz")
     assert answer.status_code == 200

@@ -62,15 +62,15 @@ def test_pii_shows_numbers_and_never_secrets() -> None:
 
 def test_the_name_of_a_worker_is_no_number() -> None:
     found = line(
-        "calls lost", worker="host-0123456789-token=abc", run_by="pid 12345678", lane="to 00421900000123"
+        "calls lost", worker="host-0123456789-token=abc", run_by="pid 12345678", queue="to 00421900000123"
     )
     assert (found["worker"], found["run_by"]) == ("host-0123456789-token=***", "pid 12345678")
-    assert found["lane"] == "to ***"
+    assert found["queue"] == "to ***"
 
 
 def test_a_line_has_the_record_and_its_extras() -> None:
     found = line(
-        "claimed %d rows", 3, tenant="acme", message_id=UUID(MESSAGE_ID), lane="dispatch x", seconds=0.25
+        "claimed %d rows", 3, tenant="acme", message_id=UUID(MESSAGE_ID), queue="dispatch x", seconds=0.25
     )
     assert found.pop("time").endswith("+00:00")
     assert found == {
@@ -79,7 +79,7 @@ def test_a_line_has_the_record_and_its_extras() -> None:
         "message": "claimed 3 rows",
         "tenant": "acme",
         "message_id": MESSAGE_ID,
-        "lane": "dispatch x",
+        "queue": "dispatch x",
         "seconds": 0.25,
     }
 
@@ -103,9 +103,9 @@ def test_tracebacks_are_masked_too() -> None:
 
 
 def test_the_console_line_masks_as_well() -> None:
-    record = logging.makeLogRecord({"name": "x", "levelname": "INFO", "msg": "to 421900000123", "lane": "l"})
+    record = logging.makeLogRecord({"name": "x", "levelname": "INFO", "msg": "to 421900000123", "queue": "l"})
     text = ConsoleFormatter(pii=False).format(record)
-    assert text.endswith("INFO    x: to *** lane=l")
+    assert text.endswith("INFO    x: to *** queue=l")
 
 
 @pytest.mark.django_db

@@ -11,7 +11,7 @@ from django.db import transaction
 
 from messaging.evidence import failover, weighing
 from messaging.evidence.weighing import Answer
-from messaging.models import Attempt, Connection, Lane, Message
+from messaging.models import Attempt, Message, ProviderAccount, Queue
 from messaging.rules import backoff
 from messaging.rules.values import Effect, MessageState
 from tests import factories
@@ -21,8 +21,8 @@ from tests.stand_ins import (
     claim,
     events_of,
     fresh,
-    lane_of,
     only_attempt,
+    queue_of,
     seconds_until_due,
     send,
     together,
@@ -43,17 +43,17 @@ def _from_the_beginning() -> None:
     failover._seen.clear()
 
 
-def two_accounts(**second: Any) -> tuple[Connection, Connection]:
-    first = factories.make_connection(position=1)
-    return first, factories.make_connection(first.tenant, **{"position": 2, **second})
+def two_accounts(**second: Any) -> tuple[ProviderAccount, ProviderAccount]:
+    first = factories.make_account(position=1)
+    return first, factories.make_account(first.tenant, **{"position": 2, **second})
 
 
-def hold(connection: Connection, how: dict[str, Any]) -> None:
-    Lane.objects.filter(pk=connection.lane_id).update(**how)
+def hold(account: ProviderAccount, how: dict[str, Any]) -> None:
+    Queue.objects.filter(pk=account.queue_id).update(**how)
 
 
-def in_flight(connection: Connection, **overrides: Any) -> tuple[Message, Attempt]:
-    message = factories.make_message(connection=connection, state=S.SENDING, attempts=1, **overrides)
+def in_flight(account: ProviderAccount, **overrides: Any) -> tuple[Message, Attempt]:
+    message = factories.make_message(account=account, state=S.SENDING, attempts=1, **overrides)
     return message, factories.make_attempt(message)
 
 
@@ -74,7 +74,7 @@ def apply(attempt: Attempt, said: SendResult) -> Effect:
 
 def way_of(message: Message) -> tuple[int, int, str, MessageState]:
     after = fresh(message)
-    return after.connection_id, after.lane_id, after.send_from, after.standing
+    return after.account_id, after.queue_id, after.send_from, after.standing
 
 
 ROUTE_FAULTS = [
@@ -92,11 +92,11 @@ def test_a_fault_of_the_route_takes_the_next_account_at_once(meaning: Meaning) -
     first, second = two_accounts()
     message, attempt = in_flight(first)
     assert apply(attempt, result(meaning)) is Effect.APPLIED
-    assert way_of(message) == (second.pk, second.lane_id, "", S.ACCEPTED)
+    assert way_of(message) == (second.pk, second.queue_id, "", S.ACCEPTED)
     assert seconds_until_due(message) <= 0
     assert events_of(message) == []
     attempt.refresh_from_db()
-    assert (attempt.outcome, attempt.code, attempt.connection_id) == (meaning.outcome, meaning.code, first.pk)
+    assert (attempt.outcome, attempt.code, attempt.account_id) == (meaning.outcome, meaning.code, first.pk)
 
 
 @pytest.mark.parametrize("meaning", OTHER_REFUSALS, ids=lambda meaning: meaning.code)
@@ -104,7 +104,7 @@ def test_a_refusal_of_the_message_is_final_on_every_route(meaning: Meaning) -> N
     first, _ = two_accounts()
     message, attempt = in_flight(first)
     apply(attempt, result(meaning))
-    assert way_of(message) == (first.pk, first.lane_id, "", S.FAILED)
+    assert way_of(message) == (first.pk, first.queue_id, "", S.FAILED)
     assert [event.status for event in events_of(message)] == ["failed"]
 
 
@@ -112,7 +112,7 @@ def test_opted_out_is_never_failed_over_even_if_an_adapter_blames_the_route() ->
     first, _ = two_accounts()
     message, attempt = in_flight(first)
     apply(attempt, SendResult(Outcome.PERMANENT, code="opted_out", route_fault=True))
-    assert way_of(message) == (first.pk, first.lane_id, "", S.FAILED)
+    assert way_of(message) == (first.pk, first.queue_id, "", S.FAILED)
 
 
 @pytest.mark.parametrize("outcome", [Outcome.TEMPORARY, Outcome.UNKNOWN, Outcome.TAKEN, Outcome.NOT_DIALLED])
@@ -120,7 +120,7 @@ def test_other_outcomes_stay_with_their_account(outcome: Outcome) -> None:
     first, _ = two_accounts()
     message, attempt = in_flight(first)
     apply(attempt, SendResult(outcome, code="x", route_fault=True))
-    assert (fresh(message).connection_id, fresh(message).lane_id) == (first.pk, first.lane_id)
+    assert (fresh(message).account_id, fresh(message).queue_id) == (first.pk, first.queue_id)
 
 
 def earlier(message: Message, **fields: Any) -> None:
@@ -153,10 +153,10 @@ def test_never_while_an_earlier_attempt_may_have_been_taken(fields: dict[str, An
 
 def test_a_call_whose_outcome_was_unknown_is_not_failed_over_by_a_refusal_of_its_repetition() -> None:
     first, _ = two_accounts()
-    message = factories.make_message(connection=first, state=S.UNCERTAIN, attempts=1)
+    message = factories.make_message(account=first, state=S.UNCERTAIN, attempts=1)
     attempt = factories.make_attempt(message, outcome=Outcome.UNKNOWN)
     apply(attempt, result(meanings.INVALID_SENDER))
-    assert way_of(message) == (first.pk, first.lane_id, "", S.FAILED)
+    assert way_of(message) == (first.pk, first.queue_id, "", S.FAILED)
 
 
 def test_each_account_is_tried_once() -> None:
@@ -165,7 +165,7 @@ def test_each_account_is_tried_once() -> None:
     apply(attempt, result(meanings.INVALID_SENDER))
     Message.objects.filter(pk=message.pk).update(state=S.SENDING, attempts=2, lease=message.pk)
     apply(factories.make_attempt(fresh(message)), result(meanings.INVALID_SENDER))
-    assert way_of(message) == (second.pk, second.lane_id, "", S.FAILED)
+    assert way_of(message) == (second.pk, second.queue_id, "", S.FAILED)
     assert [event.error and event.error["code"] for event in events_of(message)] == ["invalid_sender"]
 
 
@@ -178,44 +178,44 @@ def test_each_account_is_tried_once() -> None:
 )
 def test_what_is_used_up_does_not_move(overrides: dict[str, Any], state: MessageState) -> None:
     first, _ = two_accounts()
-    message = factories.make_message(connection=first, state=S.SENDING, **{"attempts": 1, **overrides})
+    message = factories.make_message(account=first, state=S.SENDING, **{"attempts": 1, **overrides})
     apply(factories.make_attempt(message), result(meanings.NO_ROUTE))
-    assert way_of(message) == (first.pk, first.lane_id, "", state)
+    assert way_of(message) == (first.pk, first.queue_id, "", state)
 
 
 def test_another_account_of_the_same_queue_is_no_way_round_refused_credentials() -> None:
-    first = factories.make_connection()
-    factories.make_connection(first.tenant, lane=first.lane)
+    first = factories.make_account()
+    factories.make_account(first.tenant, queue=first.queue)
     message, attempt = in_flight(first)
     apply(attempt, result(meanings.CREDENTIALS_REFUSED))
-    assert way_of(message) == (first.pk, first.lane_id, "", S.RETRYING)
+    assert way_of(message) == (first.pk, first.queue_id, "", S.RETRYING)
 
 
 def test_another_tenants_account_is_no_way() -> None:
-    first = factories.make_connection()
-    stranger = factories.make_connection()
+    first = factories.make_account()
+    stranger = factories.make_account()
     factories.make_route(first)
     factories.make_route(stranger, tenant=first.tenant)  # a row that the desk refuses
     message, attempt = in_flight(first)
     apply(attempt, result(meanings.NO_ROUTE))
-    assert way_of(message) == (first.pk, first.lane_id, "", S.FAILED)
+    assert way_of(message) == (first.pk, first.queue_id, "", S.FAILED)
 
 
 def test_only_to_an_account_with_a_sender_for_that_country() -> None:
     first, _ = two_accounts(senders=["Demo"])
-    third = factories.make_connection(first.tenant, position=3, sender_map={"1": "+15550100", "421": "Brand"})
+    third = factories.make_account(first.tenant, position=3, sender_map={"1": "+15550100", "421": "Brand"})
     message, attempt = in_flight(first)
     apply(attempt, result(meanings.NO_ROUTE))
-    assert way_of(message) == (third.pk, third.lane_id, "Brand", S.ACCEPTED)
+    assert way_of(message) == (third.pk, third.queue_id, "Brand", S.ACCEPTED)
     (item,) = claim()
-    assert (item.outgoing.sender, item.connection_id) == ("Brand", third.pk)
+    assert (item.outgoing.sender, item.account_id) == ("Brand", third.pk)
     sent = Attempt.objects.get(pk=item.attempt_id)
-    assert (sent.sender, sent.connection_id, fresh(message).sender) == ("Brand", third.pk, factories.SENDER)
+    assert (sent.sender, sent.account_id, fresh(message).sender) == ("Brand", third.pk, factories.SENDER)
 
 
 def test_routes_decide_where_it_goes() -> None:
     first, second = two_accounts()
-    third = factories.make_connection(first.tenant)
+    third = factories.make_account(first.tenant)
     for position, (account, prefixes) in enumerate([(first, []), (second, ["1"]), (third, ["421"])]):
         factories.make_route(account, position=position, prefixes=prefixes)
     message, attempt = in_flight(first)
@@ -225,7 +225,7 @@ def test_routes_decide_where_it_goes() -> None:
 
 def test_an_mms_goes_where_mms_are_carried() -> None:
     first, _ = two_accounts(channels=[Channel.SMS])
-    third = factories.make_connection(first.tenant, position=3)
+    third = factories.make_account(first.tenant, position=3)
     message, attempt = in_flight(first, channel=Channel.MMS)
     apply(attempt, result(meanings.NO_ROUTE))
     assert way_of(message)[0] == third.pk
@@ -235,16 +235,14 @@ def test_the_whole_path(vendor: Vendor) -> None:
     """401 from the first account: its queue is paused, and the second one sends; reports find their attempts."""
     first = account_at(vendor, position=1)
     second = account_at(vendor, position=2, tenant=first.tenant)
-    message = factories.make_message(connection=first)
+    message = factories.make_message(account=first)
     vendor.will(401, {"error": {"code": "4010", "message": "unknown key"}})
     send(claim())
-    assert lane_of(first).paused_at is not None
+    assert queue_of(first).paused_at is not None
     send(claim())
-    tries = list(
-        Attempt.objects.filter(message=message).order_by("n").values_list("connection_id", "outcome")
-    )
+    tries = list(Attempt.objects.filter(message=message).order_by("n").values_list("account_id", "outcome"))
     assert tries == [(first.pk, "configuration"), (second.pk, "taken")]
-    assert way_of(message) == (second.pk, second.lane_id, "", S.SENT)
+    assert way_of(message) == (second.pk, second.queue_id, "", S.SENT)
 
 
 # What waits
@@ -255,11 +253,11 @@ def test_the_whole_path(vendor: Vendor) -> None:
 def test_what_waits_in_a_queue_that_stands_still_moves(how: dict[str, Any], state: MessageState) -> None:
     first, second = two_accounts(sender_map={"*": "Brand"})
     message = factories.make_message(
-        connection=first, state=state, due_at=datetime.now(UTC) + timedelta(minutes=20)
+        account=first, state=state, due_at=datetime.now(UTC) + timedelta(minutes=20)
     )
     hold(first, how)
     assert failover.move_waiting() == 1
-    assert way_of(message) == (second.pk, second.lane_id, "Brand", S.ACCEPTED)
+    assert way_of(message) == (second.pk, second.queue_id, "Brand", S.ACCEPTED)
     assert seconds_until_due(message) <= 0
     assert failover.move_waiting() == 0
 
@@ -269,10 +267,10 @@ def test_what_waits_in_a_queue_that_stands_still_moves(how: dict[str, Any], stat
 )
 def test_nothing_else_moves(state: MessageState) -> None:
     first, _ = two_accounts()
-    message = factories.make_message(connection=first, state=state)
+    message = factories.make_message(account=first, state=state)
     hold(first, PAUSED)
     assert failover.move_waiting() == 0
-    assert way_of(message) == (first.pk, first.lane_id, "", state)
+    assert way_of(message) == (first.pk, first.queue_id, "", state)
 
 
 @pytest.mark.parametrize(
@@ -292,14 +290,14 @@ def test_nothing_else_moves(state: MessageState) -> None:
 )
 def test_what_may_have_been_taken_waits(attempt: dict[str, Any], moves: bool) -> None:
     first, second = two_accounts()
-    message = factories.make_message(connection=first, state=S.RETRYING, attempts=1)
+    message = factories.make_message(account=first, state=S.RETRYING, attempts=1)
     factories.make_attempt(message, **attempt)
     hold(first, OPEN)
     assert failover.move_waiting() == int(moves)
-    assert fresh(message).connection_id == (second if moves else first).pk
+    assert fresh(message).account_id == (second if moves else first).pk
 
 
-def no_second(first: Connection, second: Connection) -> None:
+def no_second(first: ProviderAccount, second: ProviderAccount) -> None:
     second.delete()
 
 
@@ -309,31 +307,33 @@ def no_second(first: Connection, second: Connection) -> None:
         pytest.param(no_second, id="there is none"),
         pytest.param(lambda first, second: hold(second, OPEN), id="it stands still too"),
         pytest.param(
-            lambda first, second: Connection.objects.filter(pk=second.pk).update(is_active=False), id="off"
+            lambda first, second: ProviderAccount.objects.filter(pk=second.pk).update(is_active=False),
+            id="off",
         ),
         pytest.param(
-            lambda first, second: Connection.objects.filter(pk=second.pk).update(lane=first.lane), id="same"
+            lambda first, second: ProviderAccount.objects.filter(pk=second.pk).update(queue=first.queue),
+            id="same",
         ),
         pytest.param(
-            lambda first, second: Connection.objects.filter(pk=second.pk).update(senders=["Demo"]),
+            lambda first, second: ProviderAccount.objects.filter(pk=second.pk).update(senders=["Demo"]),
             id="no sender",
         ),
         pytest.param(lambda first, second: factories.make_route(first), id="no route to it"),
     ],
 )
-def test_without_another_account_it_waits(because: Callable[[Connection, Connection], Any]) -> None:
+def test_without_another_account_it_waits(because: Callable[[ProviderAccount, ProviderAccount], Any]) -> None:
     first, second = two_accounts()
-    message = factories.make_message(connection=first)
+    message = factories.make_message(account=first)
     hold(first, PAUSED)
     because(first, second)
     assert failover.move_waiting() == 0
-    assert way_of(message) == (first.pk, first.lane_id, "", S.ACCEPTED)
+    assert way_of(message) == (first.pk, first.queue_id, "", S.ACCEPTED)
 
 
 def test_an_account_that_refused_it_does_not_get_it_again() -> None:
     first, second = two_accounts()
-    message = factories.make_message(connection=second, state=S.RETRYING, attempts=1)
-    factories.make_attempt(message, connection=first, outcome=Outcome.CONFIGURATION)
+    message = factories.make_message(account=second, state=S.RETRYING, attempts=1)
+    factories.make_attempt(message, account=first, outcome=Outcome.CONFIGURATION)
     hold(second, OPEN)
     assert failover.move_waiting() == 0
 
@@ -344,33 +344,33 @@ def test_those_that_cannot_move_do_not_keep_the_others(monkeypatch: pytest.Monke
     first, second = two_accounts(senders=["Demo"])
     start = datetime.now(UTC) - timedelta(hours=1)
     for n in range(7):
-        factories.make_message(connection=first, due_at=start + timedelta(seconds=n))
-    last = factories.make_message(connection=first, sender="Demo")
+        factories.make_message(account=first, due_at=start + timedelta(seconds=n))
+    last = factories.make_message(account=first, sender="Demo")
     hold(first, PAUSED)
     assert [failover.move_waiting() for _ in range(3)] == [0, 0, 1]
-    assert fresh(last).connection_id == second.pk
+    assert fresh(last).account_id == second.pk
 
 
 @pytest.mark.django_db(transaction=True)
 def test_two_sweeps_and_a_claim_at_once_send_nothing_twice() -> None:
     first, second = two_accounts()
     for _ in range(60):
-        factories.make_message(connection=first)
+        factories.make_message(account=first)
     hold(first, OPEN)
     moved, again, claimed = together(failover.move_waiting, failover.move_waiting, lambda: claim(free=20))
     assert moved + again == 60
     rest = claim(free=100)
     assert len({item.message_id for item in (*claimed, *rest)}) == len(claimed) + len(rest)
-    assert {item.connection_id for item in (*claimed, *rest)} == {second.pk}
+    assert {item.account_id for item in (*claimed, *rest)} == {second.pk}
 
 
 def test_a_message_left_in_a_queue_without_accounts_follows_its_account() -> None:
     first, second = two_accounts()
-    message = factories.make_message(connection=first)
-    settled = factories.make_message(connection=second, lane=first.lane)
-    Connection.objects.filter(pk=first.pk).update(lane=second.lane)
+    message = factories.make_message(account=first)
+    settled = factories.make_message(account=second, queue=first.queue)
+    ProviderAccount.objects.filter(pk=first.pk).update(queue=second.queue)
     assert failover.take_in_strays() == 2
-    assert {fresh(one).lane_id for one in (message, settled)} == {second.lane_id}
+    assert {fresh(one).queue_id for one in (message, settled)} == {second.queue_id}
     assert failover.take_in_strays() == 0
 
 

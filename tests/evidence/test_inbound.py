@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from accounts.models import Tenant
 from messaging.callbacks import posting
-from messaging.models import Connection, Event, InboundMessage, Inbox, Lane, Raw
+from messaging.models import Event, InboundMessage, Inbox, ProviderAccount, Queue, Raw
 from messaging.reports import inbox
 from messaging.rules.ids import uuid7
 from messaging.rules.values import EventKind
@@ -27,24 +27,24 @@ def two_way() -> Tenant:
     return factories.make_tenant(inbound_url_sms=SMS_URL, inbound_url_mms=MMS_URL)
 
 
-def receive(account: Connection, **said: Any) -> None:
+def receive(account: ProviderAccount, **said: Any) -> None:
     """A vendor's call, from the hook's rows to the event."""
     body = {"type": "inbound", "channel": "sms", "id": "mo-1", "from": "+421900000123", "to": "1234"} | said
     request = {"method": "POST", "url": "", "path": "", "query": {}, "headers": {}, "body": json.dumps(body)}
-    raw = Raw.objects.create(at=timezone.now(), kind="hook", connection=account, request=json.dumps(request))
-    Inbox.objects.create(raw_id=raw.id, raw_at=raw.at, connection=account)
+    raw = Raw.objects.create(at=timezone.now(), kind="hook", account=account, request=json.dumps(request))
+    Inbox.objects.create(raw_id=raw.id, raw_at=raw.at, account=account)
     inbox.read()
 
 
 @pytest.mark.parametrize(("channel", "url"), [("sms", SMS_URL), ("mms", MMS_URL)])
 def test_an_event_for_the_url_of_its_channel(channel: str, url: str) -> None:
     tenant = two_way()
-    account = factories.make_connection(tenant)
+    account = factories.make_account(tenant)
     receive(account, channel=channel, text="STOP", occurred_at="2026-01-02T03:04:05Z")
 
     row = InboundMessage.objects.get()
     event = Event.objects.get()
-    assert (row.tenant_id, row.connection_id, row.channel, row.text) == (
+    assert (row.tenant_id, row.account_id, row.channel, row.text) == (
         tenant.id,
         account.id,
         channel,
@@ -57,12 +57,12 @@ def test_an_event_for_the_url_of_its_channel(channel: str, url: str) -> None:
         url,
     )
     assert event.occurred_at == row.occurred_at == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-    assert (event.lane.kind, event.lane.key) == (1, str(tenant.id))
+    assert (event.queue.kind, event.queue.key) == (1, str(tenant.id))
     assert not Inbox.objects.exists()
 
 
 def test_without_the_vendors_time_the_time_of_receipt_is_told() -> None:
-    receive(factories.make_connection(two_way()))
+    receive(factories.make_account(two_way()))
 
     assert Event.objects.get().occurred_at == InboundMessage.objects.get().received_at == Raw.objects.get().at
 
@@ -70,14 +70,14 @@ def test_without_the_vendors_time_the_time_of_receipt_is_told() -> None:
 @pytest.mark.parametrize("missing", ["inbound_url_sms", "both"])
 def test_without_a_url_it_is_kept_and_nothing_is_owed(missing: str) -> None:
     tenant = factories.make_tenant(inbound_url_mms="" if missing == "both" else MMS_URL)
-    receive(factories.make_connection(tenant))
+    receive(factories.make_account(tenant))
 
     assert InboundMessage.objects.count() == 1
     assert not Event.objects.exists()
 
 
 def test_the_same_message_twice_is_kept_and_told_once() -> None:
-    account = factories.make_connection(two_way())
+    account = factories.make_account(two_way())
     for _ in range(2):
         receive(account)
 
@@ -86,10 +86,10 @@ def test_the_same_message_twice_is_kept_and_told_once() -> None:
 
 def test_the_same_id_at_another_account_is_another_message() -> None:
     for _ in range(2):
-        receive(factories.make_connection(two_way()))
+        receive(factories.make_account(two_way()))
 
     assert (InboundMessage.objects.count(), Event.objects.count()) == (2, 2)
-    assert Lane.objects.filter(kind=1).count() == 2
+    assert Queue.objects.filter(kind=1).count() == 2
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_the_same_id_at_another_account_is_another_message() -> None:
     ],
 )
 def test_odd_senders(written: str, kept: str, told: str) -> None:
-    receive(factories.make_connection(two_way()), **{"from": written})
+    receive(factories.make_account(two_way()), **{"from": written})
 
     assert InboundMessage.objects.get().sender == kept
     (post,) = posting.claim(leases=[uuid7()])
@@ -115,7 +115,7 @@ def test_odd_senders(written: str, kept: str, told: str) -> None:
 
 @pytest.mark.parametrize("written", ["", "   ", "\t\n", "\x00", "\u00a0"])
 def test_one_without_a_sender_is_parked_once_and_told_nobody(written: str) -> None:
-    receive(factories.make_connection(two_way()), **{"from": written})
+    receive(factories.make_account(two_way()), **{"from": written})
 
     assert (InboundMessage.objects.count(), Event.objects.count()) == (0, 0)
     assert Inbox.objects.get().parked_why == "an inbound message without a sender"
@@ -132,7 +132,7 @@ def test_one_without_a_sender_is_parked_once_and_told_nobody(written: str) -> No
     ],
 )
 def test_odd_texts(text: str, kept: str) -> None:
-    receive(factories.make_connection(two_way()), text=text)
+    receive(factories.make_account(two_way()), text=text)
 
     assert InboundMessage.objects.get().text == kept
     assert Event.objects.count() == 1

@@ -21,7 +21,7 @@ REFUSED = SendResult(Outcome.PERMANENT, code=meanings.OPTED_OUT.code, vendor_cod
 
 
 def tenant(**wishes: Any) -> Any:
-    return factories.make_connection(
+    return factories.make_account(
         factories.make_tenant(inbound_url_sms=INBOUND_URL, inbound_url_mms=INBOUND_URL, **wishes)
     )
 
@@ -29,12 +29,12 @@ def tenant(**wishes: Any) -> Any:
 def stops(message: Message) -> list[tuple[str, str, str]]:
     return [
         (one.sender, one.recipient, one.text)
-        for one in InboundMessage.objects.filter(tenant=message.tenant, connection=message.connection)
+        for one in InboundMessage.objects.filter(tenant=message.tenant, account=message.account)
     ]
 
 
 def test_it_fails_with_its_own_word_and_nothing_more_by_default() -> None:
-    message, attempt = make_sending(connection=tenant())
+    message, attempt = make_sending(account=tenant())
     apply(answer(attempt, REFUSED))
     (event,) = events_of(message)
     assert (fresh(message).standing, event.status, event.error["code"]) == (
@@ -51,10 +51,10 @@ def test_it_fails_with_its_own_word_and_nothing_more_by_default() -> None:
 def test_the_tenant_hears_a_stop_from_the_recipient(refused_at_once: bool) -> None:
     account = tenant(opt_out_as_inbound=True)
     if refused_at_once:
-        message, attempt = make_sending(connection=account)
+        message, attempt = make_sending(account=account)
         apply(answer(attempt, REFUSED))
     else:
-        message, attempt = make_sent(connection=account)
+        message, attempt = make_sent(account=account)
         apply(word(attempt, Status.REJECTED, code="opted_out"))
     assert stops(message) == [(message.recipient, message.sender, "STOP")]
     inbound = Event.objects.get(inbound__isnull=False)
@@ -63,19 +63,19 @@ def test_the_tenant_hears_a_stop_from_the_recipient(refused_at_once: bool) -> No
 
 
 def test_said_twice_it_is_one_stop() -> None:
-    message, attempt = make_sent(connection=tenant(opt_out_as_inbound=True))
+    message, attempt = make_sent(account=tenant(opt_out_as_inbound=True))
     for _ in range(2):
         apply(word(attempt, Status.REJECTED, code="opted_out"))
     assert len(stops(message)) == 1
 
 
 def test_another_refusal_is_no_stop() -> None:
-    message, attempt = make_sending(connection=tenant(opt_out_as_inbound=True))
+    message, attempt = make_sending(account=tenant(opt_out_as_inbound=True))
     apply(answer(attempt, SendResult(Outcome.PERMANENT, code="invalid_recipient")))
     assert stops(message) == []
 
 
 def test_an_mms_goes_to_the_inbound_url_of_its_channel() -> None:
-    _, attempt = make_sending(connection=tenant(opt_out_as_inbound=True), channel=Channel.MMS, send_as="mms")
+    _, attempt = make_sending(account=tenant(opt_out_as_inbound=True), channel=Channel.MMS, send_as="mms")
     apply(answer(attempt, REFUSED))
     assert InboundMessage.objects.get().channel == "mms"

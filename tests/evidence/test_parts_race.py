@@ -4,7 +4,7 @@ import threading
 from datetime import UTC, datetime
 
 import pytest
-from django.db import connection as database
+from django.db import account as database
 from django.db import transaction
 
 from messaging.models import Message, Report
@@ -21,7 +21,7 @@ def part_delivered(attempt, part: int) -> None:
     Report.objects.create(
         raw_id=uuid7(),
         raw_at=now,
-        connection=attempt.connection,
+        account=attempt.account,
         reference=str(attempt.id),
         status="delivered",
         part=part,

@@ -8,12 +8,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import connection as database
+from django.db import account as database
 from django.db import transaction
 
 from accounts.crypto import Sealed
 from messaging.evidence.repeats import WINDOW
-from messaging.models import Connection, Event, InboundMessage, Inbox, Raw
+from messaging.models import Event, InboundMessage, Inbox, ProviderAccount, Raw
 from messaging.replay import orders
 from messaging.reports import inbox, stored_calls
 from tests import factories
@@ -27,9 +27,9 @@ BEYOND = WINDOW.total_seconds()
 SENDER = "00421900000150"
 
 
-def cm() -> Connection:
+def cm() -> ProviderAccount:
     tenant = factories.make_tenant(inbound_url_sms="https://cloud-api.bloomreach.co/in?p=1")
-    return factories.make_connection(tenant, vendor="cm", settings={"region": "global"})
+    return factories.make_account(tenant, vendor="cm", settings={"region": "global"})
 
 
 def said(text: str, sender: str = SENDER, **more: Any) -> dict[str, Any]:
@@ -37,13 +37,13 @@ def said(text: str, sender: str = SENDER, **more: Any) -> dict[str, Any]:
     return {"from": sender, "to": "0015550100", "message": text, **more}
 
 
-def heard(account: Connection, at: float, body: Any) -> Inbox:
+def heard(account: ProviderAccount, at: float, body: Any) -> Inbox:
     """A call that came so many seconds after the start, and waits."""
     hook = HookRequest("POST", "https://c.example/h", "", {}, {"date": str(at)}, json.dumps(body).encode())
     moment = START + timedelta(seconds=at)
     call = Sealed(stored_calls.sealed(hook))
-    raw = Raw.objects.create(at=moment, kind="hook", connection=account, call=call)
-    return Inbox.objects.create(raw_id=raw.id, raw_at=raw.at, connection=account, due_at=moment)
+    raw = Raw.objects.create(at=moment, kind="hook", account=account, call=call)
+    return Inbox.objects.create(raw_id=raw.id, raw_at=raw.at, account=account, due_at=moment)
 
 
 def kept() -> list[str]:
@@ -97,7 +97,7 @@ def test_two_in_one_call_are_two() -> None:
         "inbound_text": "t",
     }
     settings = registry.adapter("http_generic").clean(values)
-    account = factories.make_connection(vendor="http_generic", settings=settings)
+    account = factories.make_account(vendor="http_generic", settings=settings)
     for at in (0, 5):
         heard(account, at, [{"f": SENDER, "t": "YES"}, {"f": SENDER, "t": "YES"}, {"f": SENDER, "t": "NO"}])
         inbox.read()

@@ -11,7 +11,7 @@ from django.db import transaction
 
 from messaging.evidence import weighing
 from messaging.evidence.weighing import Answer, Ruling, Word
-from messaging.models import Attempt, AttemptPart, Connection, Event, Message, Report
+from messaging.models import Attempt, AttemptPart, Event, Message, ProviderAccount, Report
 from messaging.rules import states
 from messaging.rules.ids import uuid7
 from messaging.rules.states import EXPIRED_HERE, GAVE_UP, UNCERTAIN, UNCONFIRMED
@@ -61,8 +61,8 @@ def told(message: Message) -> list[tuple[EventKind, int, str]]:
 
 
 def test_a_taken_message_waits_for_its_report() -> None:
-    account = factories.make_connection(report_deadline=timedelta(hours=5))
-    message, attempt = make_sending(connection=account)
+    account = factories.make_account(report_deadline=timedelta(hours=5))
+    message, attempt = make_sending(account=account)
 
     assert apply(answer(attempt, TAKEN)) == [Effect.APPLIED]
 
@@ -126,7 +126,7 @@ def test_a_permanent_refusal_ends_it_and_says_why() -> None:
     (event,) = events_of(message)
     assert (event.kind, event.status, event.url) == (EventKind.FINAL, "failed", factories.CALLBACK_URL)
     assert event.error == {"code": "invalid_recipient", "message": "no such number", "vendor_code": "4001"}
-    assert (event.state, event.lane_id) == (EventState.DUE, factories.callback_lane(message.tenant).pk)
+    assert (event.state, event.queue_id) == (EventState.DUE, factories.callback_queue(message.tenant).pk)
 
 
 def test_a_temporary_refusal_waits_by_backoff() -> None:
@@ -180,8 +180,8 @@ def test_delivered_is_told_with_the_vendors_time() -> None:
 )
 @pytest.mark.parametrize("at_once", [False, True], ids=["apart", "in one batch"])
 def test_sent_is_told_only_to_a_tenant_that_asks(report_sent: bool, kinds: list[str], at_once: bool) -> None:
-    account = factories.make_connection(factories.make_tenant(report_sent=report_sent))
-    message, attempt = make_sending(connection=account)
+    account = factories.make_account(factories.make_tenant(report_sent=report_sent))
+    message, attempt = make_sending(account=account)
     pieces = [answer(attempt, TAKEN), word(attempt, Status.SENT), word(attempt, Status.DELIVERED)]
     for batch in [pieces] if at_once else [[piece] for piece in pieces]:
         apply(*batch)
@@ -210,12 +210,12 @@ def test_a_test_message_without_callback_url_is_owed_nothing() -> None:
     ("fail_unconfirmed", "expected"),
     [
         pytest.param(False, [], id="by default nothing"),
-        pytest.param(True, [(EventKind.FINAL, 0, "failed")], id="failed if the connection says so"),
+        pytest.param(True, [(EventKind.FINAL, 0, "failed")], id="failed if the account says so"),
     ],
 )
 def test_unconfirmed(fail_unconfirmed: bool, expected: list[Any]) -> None:
-    account = factories.make_connection(fail_unconfirmed=fail_unconfirmed)
-    message, _ = make_sent(connection=account)
+    account = factories.make_account(fail_unconfirmed=fail_unconfirmed)
+    message, _ = make_sent(account=account)
     apply(Ruling(message.pk, S.UNCONFIRMED, UNCONFIRMED, "no delivery report by the deadline"))
     assert (fresh(message).standing, fresh(message).error_code) == (S.UNCONFIRMED, UNCONFIRMED)
     assert told(message) == expected
@@ -385,7 +385,7 @@ def test_parts_are_stored_and_wake_reports_that_came_first() -> None:
     waiting = Report.objects.create(
         raw_id=uuid7(),
         raw_at=THEN,
-        connection=message.connection,
+        account=message.account,
         vendor_id="p-2",
         status=Status.DELIVERED,
         received_at=THEN,
@@ -404,8 +404,8 @@ def test_parts_are_stored_and_wake_reports_that_came_first() -> None:
 
 
 def test_a_vendor_that_gives_an_id_twice_does_not_fail_the_record() -> None:
-    account = factories.make_connection()
-    (one, first), (two, second) = make_sending(connection=account), make_sending(connection=account)
+    account = factories.make_account()
+    (one, first), (two, second) = make_sending(account=account), make_sending(account=account)
     result = SendResult(Outcome.TAKEN, vendor_id="p-1", part_ids=("p-1", "p-2"))
     apply(answer(first, result), answer(second, result))
     assert (fresh(one).standing, fresh(two).standing) == (S.SENT, S.SENT)
@@ -463,7 +463,7 @@ def test_no_end_is_left_for_another_state(state: MessageState) -> None:
             assert fresh(message).standing is state
 
 
-# Several connections at once.
+# Several accounts at once.
 
 
 @pytest.mark.django_db(transaction=True)
@@ -497,8 +497,8 @@ def test_answer_and_report_at_the_same_moment(round_: int) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_overlapping_batches_in_any_order_never_deadlock() -> None:
-    accounts = [factories.make_connection() for _ in range(4)]
-    pairs = [make_sent(connection=accounts[n % 4]) for n in range(40)]
+    accounts = [factories.make_account() for _ in range(4)]
+    pairs = [make_sent(account=accounts[n % 4]) for n in range(40)]
 
     def batches(order: random.Random) -> None:
         for _ in range(15):
@@ -515,14 +515,14 @@ def test_overlapping_batches_in_any_order_never_deadlock() -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_first_events_of_several_tenants_at_once() -> None:
-    accounts = [factories.make_connection() for _ in range(6)]
+    accounts = [factories.make_account() for _ in range(6)]
 
     def one_each() -> list[Attempt]:
-        return [make_sent(connection=account)[1] for account in accounts]
+        return [make_sent(account=account)[1] for account in accounts]
 
     halves = [one_each(), one_each()[::-1]]
     together(*(lambda half=half: apply(*(word(one, Status.DELIVERED) for one in half)) for half in halves))
     assert Event.objects.count() == 12
-    assert {event.lane.key for event in Event.objects.select_related("lane")} == {
-        str(account.tenant_id) for account in Connection.objects.all()
+    assert {event.queue.key for event in Event.objects.select_related("queue")} == {
+        str(account.tenant_id) for account in ProviderAccount.objects.all()
     }

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from messaging.models import Connection, InboundMessage, Inbox, Raw, Report
+from messaging.models import InboundMessage, Inbox, ProviderAccount, Raw, Report
 from messaging.replay import orders
 from messaging.reports import hook_intake, inbox
-from tests.factories import make_connection
+from tests.factories import make_account
 from vendors import registry
 
 pytestmark = pytest.mark.django_db
@@ -22,16 +22,16 @@ def fresh() -> None:
     hook_intake.forget_receivers()
 
 
-def kannel(**values: str) -> Connection:
+def kannel(**values: str) -> ProviderAccount:
     """An account of a gateway with the password `test`, unless other values are given."""
     given = {"preset": "kannel", "base_url": "http://127.0.0.1:13013", "username": "u", "password": "test"}
     given |= values
     cleaned = registry.adapter("http_generic").clean(given)
     secrets = {name: cleaned.pop(name) for name in ("password", "hook_secret", "api_key")}
-    return make_connection(vendor="http_generic", settings=cleaned, secrets=secrets)
+    return make_account(vendor="http_generic", settings=cleaned, secrets=secrets)
 
 
-def call(account: Connection, query: str = "", body: Any = None, kind: str = "application/json") -> None:
+def call(account: ProviderAccount, query: str = "", body: Any = None, kind: str = "application/json") -> None:
     """One call of the vendor, which is read at once."""
     path = f"/hooks/{account.vendor}/{account.public_id}"
     path += f"?{query}" if query else ""
@@ -116,7 +116,7 @@ def cm(*, at: str = "") -> dict[str, Any]:
 
 @pytest.mark.parametrize("at", ["", "2026-01-15T20:16:07"], ids=["no time", "in one second"])
 def test_what_a_handset_says_without_an_id_is_heard_as_often_as_it_is_said(at: str) -> None:
-    account = make_connection(vendor="cm", settings={"region": "global"})
+    account = make_account(vendor="cm", settings={"region": "global"})
     for text in ("STOP", "START", "STOP", "STOP"):
         call(account, body={**cm(at=at), "message": text})
     assert texts() == ["STOP", "START", "STOP"]  # the last is a repeat, to the byte and at once

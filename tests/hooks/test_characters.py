@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
-from messaging.models import Connection, InboundMessage, Inbox
+from messaging.models import InboundMessage, Inbox, ProviderAccount
 from messaging.replay import orders
 from messaging.reports import hook_intake, inbox, stored_calls
-from tests.factories import make_connection
+from tests.factories import make_account
 from vendors import charsets, registry
 from vendors.base import Adapter
 from vendors.values import Credentials, HookRequest
@@ -35,11 +35,11 @@ def trusting(monkeypatch: pytest.MonkeyPatch) -> None:
     hook_intake.forget_receivers()
 
 
-def gateway(**values: str) -> Connection:
+def gateway(**values: str) -> ProviderAccount:
     given = {"preset": "kannel", "base_url": "http://127.0.0.1:13013", "username": "u", "password": "p-1"}
     cleaned = registry.adapter("http_generic").clean({**given, **values})
     secrets = {name: cleaned.pop(name) for name in ("password", "hook_secret", "api_key")}
-    return make_connection(vendor="http_generic", settings=cleaned, secrets=secrets)
+    return make_account(vendor="http_generic", settings=cleaned, secrets=secrets)
 
 
 def alarms(vendor: str = "http_generic") -> float:
@@ -47,7 +47,9 @@ def alarms(vendor: str = "http_generic") -> float:
     return REGISTRY.get_sample_value("connector_contract_drift_total", labels) or 0.0
 
 
-def call(account: Connection, query: str = "", body: bytes | None = None, kind: str = FORM) -> InboundMessage:
+def call(
+    account: ProviderAccount, query: str = "", body: bytes | None = None, kind: str = FORM
+) -> InboundMessage:
     """What becomes of an inbound call."""
     path = f"/hooks/{account.vendor}/{account.public_id}" + (f"?{query}" if query else "")
     client = Client()
@@ -213,7 +215,7 @@ FORMS = [
 @pytest.mark.parametrize(("vendor", "form"), FORMS)
 @pytest.mark.parametrize(("kind", "guessed"), [(FORM, 1), (f"{FORM}; charset=ISO-8859-1", 0)])
 def test_forms_of_every_vendor(vendor: str, form: str, kind: str, guessed: int) -> None:
-    account = gateway() if vendor == "http_generic" else make_connection(vendor=vendor)
+    account = gateway() if vendor == "http_generic" else make_account(vendor=vendor)
     before = alarms(vendor)
     assert call(account, body=f"{form}caf%E9+%26".encode(), kind=kind).text == "café &"
     assert alarms(vendor) - before == guessed

@@ -11,11 +11,11 @@ import pytest
 from django.test import Client
 from prometheus_client import REGISTRY
 
-from messaging.models import Connection, InboundMessage, Inbox, Report
+from messaging.models import InboundMessage, Inbox, ProviderAccount, Report
 from messaging.replay import orders
 from messaging.reports import hook_intake, inbox
 from messaging.watch import seldom
-from tests.factories import make_connection
+from tests.factories import make_account
 from vendors import registry
 from vendors.base import Adapter
 from vendors.values import Credentials, HookRequest
@@ -121,13 +121,13 @@ def trusting(monkeypatch: pytest.MonkeyPatch) -> None:
     hook_intake.forget_receivers()
 
 
-def account(vendor: str) -> Connection:
+def account_of(vendor: str) -> ProviderAccount:
     settings = registry.adapter(vendor).clean(SETTINGS) if vendor == "http_generic" else {}
-    return make_connection(vendor=vendor, settings=settings)
+    return make_account(vendor=vendor, settings=settings)
 
 
-def call(connection: Connection, body: Any) -> None:
-    path = f"/hooks/{connection.vendor}/{connection.public_id}"
+def call(account: ProviderAccount, body: Any) -> None:
+    path = f"/hooks/{account.vendor}/{account.public_id}"
     answer = Client().post(path, json.dumps(body), content_type="application/json")
     assert 200 <= answer.status_code < 300
 
@@ -139,7 +139,7 @@ def parked(vendor: str) -> float:
 @pytest.mark.parametrize(("vendor", "body", "why"), CALLS)
 def test_what_can_be_read_counts_and_the_rest_is_parked_once(vendor: str, body: Any, why: str) -> None:
     before = parked(vendor)
-    call(account(vendor), body)
+    call(account_of(vendor), body)
     assert inbox.read() == 1
     report = Report.objects.get()
     assert (report.status, "good" in (report.vendor_id, report.reference)) == ("delivered", True)
@@ -149,7 +149,7 @@ def test_what_can_be_read_counts_and_the_rest_is_parked_once(vendor: str, body: 
 
 
 def test_a_replay_of_such_a_call_repeats_nothing() -> None:
-    call(account("vonage"), [VONAGE, 7])
+    call(account_of("vonage"), [VONAGE, 7])
     inbox.read()
     for _ in range(2):
         orders.create(
@@ -164,7 +164,7 @@ def test_a_replay_of_such_a_call_repeats_nothing() -> None:
 
 
 def test_a_call_of_which_nothing_can_be_read_is_parked_with_its_reason() -> None:
-    call(account("vonage"), [7, {"status": "delivered"}])
+    call(account_of("vonage"), [7, {"status": "delivered"}])
     inbox.read()
     assert Inbox.objects.get().parked_why == "neither a status nor an inbound message"
     assert not Report.objects.exists()
@@ -191,12 +191,12 @@ JSONS = {
 
 @pytest.mark.parametrize("vendor", [*FORMS, *JSONS])
 def test_an_inbound_message_without_a_sender_is_parked_and_told_nobody(vendor: str) -> None:
-    connection = account(vendor)
+    account = account_of(vendor)
     if vendor in FORMS:
-        path = f"/hooks/{vendor}/{connection.public_id}"
+        path = f"/hooks/{vendor}/{account.public_id}"
         assert Client().post(path, urlencode(FORMS[vendor]), content_type=FORM).status_code < 300
     else:
-        call(connection, JSONS[vendor])
+        call(account, JSONS[vendor])
     inbox.read()
     assert not InboundMessage.objects.exists()
     assert "sender" in Inbox.objects.get().parked_why
@@ -215,7 +215,7 @@ def test_calls_of_one_address_leave_one_line_a_minute(
 ) -> None:
     """An address may be called thousands of times; what is called is counted, kept and not told each time."""
     seldom.forget()
-    one, other = make_connection(vendor="vonage"), make_connection(vendor="vonage")
+    one, other = make_account(vendor="vonage"), make_account(vendor="vonage")
     for n in range(1, 8):
         call(one, body(n))
     call(other, body(1))

@@ -13,11 +13,11 @@ from django.db import OperationalError
 from django.test import Client
 from prometheus_client import REGISTRY
 
-from messaging.models import Connection, Inbox, Raw
+from messaging.models import Inbox, ProviderAccount, Raw
 from messaging.reports import hook_intake, stored_calls
 from outbound.values import HttpRequest, HttpResponse
 from simulator.adapter import signature
-from tests.factories import make_connection
+from tests.factories import make_account
 from tests.postgres_proxy import counting_relay, in_other_process_settings
 from vendors import registry
 from vendors.base import Adapter, BadSignature
@@ -60,12 +60,12 @@ def parrot(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
-def connection(db: None) -> Connection:
-    return make_connection(vendor="parrot", secrets={"password": SECRET})
+def account(db: None) -> ProviderAccount:
+    return make_account(vendor="parrot", secrets={"password": SECRET})
 
 
-def hook_path(connection: Connection, rest: str = "") -> str:
-    return f"/hooks/{connection.vendor}/{connection.public_id}{rest}"
+def hook_path(account: ProviderAccount, rest: str = "") -> str:
+    return f"/hooks/{account.vendor}/{account.public_id}{rest}"
 
 
 def refused(reason: str) -> float:
@@ -79,7 +79,7 @@ def nothing_stored() -> bool:
 def stored() -> HookRequest:
     """The one call that was stored, with its inbox row checked."""
     raw, inbox = Raw.objects.get(), Inbox.objects.get()
-    assert (inbox.raw_id, inbox.raw_at, inbox.connection_id) == (raw.pk, raw.at, raw.connection_id)
+    assert (inbox.raw_id, inbox.raw_at, inbox.account_id) == (raw.pk, raw.at, raw.account_id)
     assert (raw.kind, inbox.tries, inbox.parked_at, inbox.due_at) == ("hook", 0, None, raw.at)
     assert raw.request == ""
     return stored_calls.opened(raw.call.ciphertext)
@@ -94,26 +94,26 @@ def shown() -> dict[str, Any]:
 def test_the_reply_is_that_of_the_account(client: Client, db: None) -> None:
     values = {"preset": "jasmin", "base_url": "http://127.0.0.1:1401", "username": "u", "password": SECRET}
     settings = registry.adapter("http_generic").clean(values)
-    jasmin = make_connection(vendor="http_generic", settings=settings, secrets={"password": SECRET})
-    plain = make_connection(vendor="http_generic", settings={**settings, "hook_reply": ""})
+    jasmin = make_account(vendor="http_generic", settings=settings, secrets={"password": SECRET})
+    plain = make_account(vendor="http_generic", settings={**settings, "hook_reply": ""})
     told = {"id": "m-1", "message_status": "DELIVRD", "level": "2"}
-    for connection, word in ((jasmin, b"ACK/Jasmin"), (plain, b"")):
-        answer = client.post(f"{hook_path(connection)}?ref=r-1", told)
+    for account, word in ((jasmin, b"ACK/Jasmin"), (plain, b"")):
+        answer = client.post(f"{hook_path(account)}?ref=r-1", told)
         assert (answer.status_code, answer.content) == (200, word)
     assert Inbox.objects.count() == 2
 
 
-def test_a_post_is_stored_whole_and_answered_as_the_vendor_wants(client: Client, connection: Connection):
+def test_a_post_is_stored_whole_and_answered_as_the_vendor_wants(client: Client, account: ProviderAccount):
     body = '{"status": "žltý", "nul": "\\u0000"}\n'.encode()
     answer = client.post(
-        hook_path(connection, "/dlr/sms?id=1&empty=&id=2"),
+        hook_path(account, "/dlr/sms?id=1&empty=&id=2"),
         body,
         content_type="application/json",
         headers={"X-Trace": "abc"},
     )
     assert (answer.status_code, answer.content, answer["Content-Type"]) == (202, b"<ok/>", "text/xml")
     record = stored()
-    assert Raw.objects.get().connection_id == connection.pk
+    assert Raw.objects.get().account_id == account.pk
     assert (record.method, record.path, record.query, record.body) == (
         "POST",
         "dlr/sms",
@@ -122,11 +122,11 @@ def test_a_post_is_stored_whole_and_answered_as_the_vendor_wants(client: Client,
     )
     assert record.headers["x-trace"] == "abc"
     assert record.headers["content-type"] == "application/json"
-    assert record.url == "https://connector.example" + hook_path(connection, "/dlr/sms?id=1&empty=&id=2")
+    assert record.url == "https://connector.example" + hook_path(account, "/dlr/sms?id=1&empty=&id=2")
 
 
-def test_a_get_is_stored_too(client: Client, connection: Connection):
-    assert client.get(hook_path(connection, "?status=DELIVRD&to=421900000123")).status_code == 202
+def test_a_get_is_stored_too(client: Client, account: ProviderAccount):
+    assert client.get(hook_path(account, "?status=DELIVRD&to=421900000123")).status_code == 202
     record = stored()
     assert (record.method, record.body) == ("GET", b"")
     assert record.query == {"status": "DELIVRD", "to": "421900000123"}
@@ -140,19 +140,19 @@ def test_a_get_is_stored_too(client: Client, connection: Connection):
         pytest.param("/a/b/?x=%20+%C5%BE&y=a%2Fb", id="query to the letter"),
     ],
 )
-def test_signatures_cover_the_address_as_it_was_dialled(client: Client, connection: Connection, sent: str):
-    assert client.get(hook_path(connection, sent)).status_code == 202
+def test_signatures_cover_the_address_as_it_was_dialled(client: Client, account: ProviderAccount, sent: str):
+    assert client.get(hook_path(account, sent)).status_code == 202
     (hook,) = Parrot.seen
-    assert hook.url == "https://connector.example" + hook_path(connection, sent)
+    assert hook.url == "https://connector.example" + hook_path(account, sent)
 
 
-def test_a_body_that_is_no_text_is_kept_byte_for_byte(client: Client, connection: Connection):
-    client.post(hook_path(connection), b"\xff\x00\xfe", content_type="application/octet-stream")
+def test_a_body_that_is_no_text_is_kept_byte_for_byte(client: Client, account: ProviderAccount):
+    client.post(hook_path(account), b"\xff\x00\xfe", content_type="application/octet-stream")
     assert stored().body == b"\xff\x00\xfe"
     assert shown()["body"] == "\\xff\x00\\xfe"
 
 
-def test_secrets_are_sealed_and_not_shown(client: Client, connection: Connection):
+def test_secrets_are_sealed_and_not_shown(client: Client, account: ProviderAccount):
     basic = base64.b64encode(f"user:{SECRET}".encode()).decode()
     headers = {
         "Authorization": f"Basic {basic}",
@@ -161,7 +161,7 @@ def test_secrets_are_sealed_and_not_shown(client: Client, connection: Connection
         "X-Odd": SECRET,
     }
     body = json.dumps({"echo": SECRET, "status": "ok"})
-    path = hook_path(connection, f"?password={SECRET}&a={SECRET}")
+    path = hook_path(account, f"?password={SECRET}&a={SECRET}")
     client.post(path, body, content_type="application/json", headers=headers)
     row = Raw.objects.values().get()
     for text in (row["request"], row["call"].ciphertext, json.dumps(shown())):
@@ -181,15 +181,15 @@ def test_secrets_are_sealed_and_not_shown(client: Client, connection: Connection
 
 @pytest.mark.parametrize("secret", ["test", "e", "t", "{", '"', "greatest"])
 def test_a_secret_that_is_a_word_changes_nothing(client: Client, db: None, secret: str):
-    connection = make_connection(vendor="parrot", secrets={"password": secret})
+    account = make_account(vendor="parrot", secrets={"password": secret})
     body = '{"text": "greatest offer, a test", "id": "latest-5"}'
-    client.post(hook_path(connection, "?text=This+is+a+test"), body, content_type="application/json")
+    client.post(hook_path(account, "?text=This+is+a+test"), body, content_type="application/json")
     assert (stored().body, shown()["body"]) == (body.encode(), body)
     assert shown()["query"] == {"text": "This is a test"}
 
 
-def test_a_call_whose_key_is_gone_says_so(client: Client, connection: Connection, settings: Any):
-    client.get(hook_path(connection))
+def test_a_call_whose_key_is_gone_says_so(client: Client, account: ProviderAccount, settings: Any):
+    client.get(hook_path(account))
     settings.FIELD_KEYS = ["bm90IHRoZSBzYW1lIGtleSwgdGhpcnR5LXR3byBieXQ="]
     told = stored_calls.shown(Raw.objects.get())
     assert told == (
@@ -206,102 +206,104 @@ def test_a_call_whose_key_is_gone_says_so(client: Client, connection: Connection
         pytest.param("/hooks/simulator/{public_id}", id="another vendor's id"),
     ],
 )
-def test_unknown_addresses(client: Client, connection: Connection, path: str):
+def test_unknown_addresses(client: Client, account: ProviderAccount, path: str):
     before = refused("unknown")
-    answer = client.post(path.format(public_id=connection.public_id), b"{}", content_type="application/json")
+    answer = client.post(path.format(public_id=account.public_id), b"{}", content_type="application/json")
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "unknown_hook")
     assert refused("unknown") == before + 1
     assert nothing_stored()
 
 
-def test_a_bad_signature(client: Client, connection: Connection):
+def test_a_bad_signature(client: Client, account: ProviderAccount):
     before = refused("signature")
-    answer = client.post(hook_path(connection, "?proof=wrong"), b"{}", content_type="application/json")
+    answer = client.post(hook_path(account, "?proof=wrong"), b"{}", content_type="application/json")
     assert (answer.status_code, answer.json()["error"]["code"]) == (401, "bad_signature")
     assert refused("signature") == before + 1
     assert nothing_stored()
 
 
 def test_the_simulators_signature(client: Client, db: None):
-    connection = make_connection()
+    account = make_account()
     body = b'{"type": "report"}'
     stamp = str(int(time.time()))
     headers = {
         "X-Carrier-Timestamp": stamp,
         "X-Carrier-Signature": signature("simulator-api-key", stamp, body).decode(),
     }
-    path = hook_path(connection)
+    path = hook_path(account)
     assert client.post(path, body + b" ", content_type="application/json", headers=headers).status_code == 401
     assert nothing_stored()
     assert client.post(path, body, content_type="application/json", headers=headers).status_code == 200
     assert shown()["headers"]["x-carrier-signature"] == "***"
 
 
-def test_an_inactive_connection_still_takes_reports(client: Client, connection: Connection):
-    connection.is_active = False
-    connection.save()
-    assert client.post(hook_path(connection), b"{}", content_type="application/json").status_code == 202
+def test_an_inactive_connection_still_takes_reports(client: Client, account: ProviderAccount):
+    account.is_active = False
+    account.save()
+    assert client.post(hook_path(account), b"{}", content_type="application/json").status_code == 202
     assert Inbox.objects.count() == 1
 
 
-def test_garbage_is_stored_and_not_judged(client: Client, connection: Connection):
-    assert client.post(hook_path(connection), b"<<<{{{", content_type="text/plain").status_code == 202
+def test_garbage_is_stored_and_not_judged(client: Client, account: ProviderAccount):
+    assert client.post(hook_path(account), b"<<<{{{", content_type="text/plain").status_code == 202
     assert stored().body == b"<<<{{{"
 
 
 @pytest.mark.parametrize(("size", "status"), [(1_048_576, 202), (1_048_577, 413)])
-def test_the_largest_body(client: Client, connection: Connection, size: int, status: int):
-    answer = client.post(hook_path(connection), b"x" * size, content_type="text/plain")
+def test_the_largest_body(client: Client, account: ProviderAccount, size: int, status: int):
+    answer = client.post(hook_path(account), b"x" * size, content_type="text/plain")
     assert answer.status_code == status
     assert Inbox.objects.count() == (status == 202)
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "OPTIONS", "HEAD"])
-def test_other_methods(client: Client, connection: Connection, method: str):
-    answer = client.generic(method, hook_path(connection))
+def test_other_methods(client: Client, account: ProviderAccount, method: str):
+    answer = client.generic(method, hook_path(account))
     assert (answer.status_code, answer["Allow"]) == (405, "GET, POST")
     assert nothing_stored()
 
 
-def test_csrf_is_no_matter_of_machines(connection: Connection):
+def test_csrf_is_no_matter_of_machines(account: ProviderAccount):
     client = Client(enforce_csrf_checks=True)
-    assert client.post(hook_path(connection), b"{}", content_type="application/json").status_code == 202
+    assert client.post(hook_path(account), b"{}", content_type="application/json").status_code == 202
 
 
 def test_secrets_that_cannot_be_opened_are_ours_to_mend(
-    client: Client, connection: Connection, settings: Any
+    client: Client, account: ProviderAccount, settings: Any
 ):
     settings.FIELD_KEYS = ["bm90IHRoZSBzYW1lIGtleSwgdGhpcnR5LXR3byBieXQ="]
-    answer = client.post(hook_path(connection), b"{}", content_type="application/json")
+    answer = client.post(hook_path(account), b"{}", content_type="application/json")
     assert (answer.status_code, answer["Retry-After"]) == (503, "30")
     assert nothing_stored()
 
 
-def test_a_crash_is_503(client: Client, connection: Connection, monkeypatch: pytest.MonkeyPatch):
+def test_a_crash_is_503(client: Client, account: ProviderAccount, monkeypatch: pytest.MonkeyPatch):
     def crash(self: Parrot, hook: HookRequest, credentials: Credentials) -> None:
         raise RuntimeError("broken")
 
     monkeypatch.setattr(Parrot, "verify", crash)
-    answer = client.post(hook_path(connection), b"{}", content_type="application/json")
+    answer = client.post(hook_path(account), b"{}", content_type="application/json")
     assert (answer.status_code, "Retry-After" in answer.headers) == (503, True)
     assert nothing_stored()
 
 
-def test_a_failing_statement_is_503(client: Client, connection: Connection, monkeypatch: pytest.MonkeyPatch):
+def test_a_failing_statement_is_503(
+    client: Client, account: ProviderAccount, monkeypatch: pytest.MonkeyPatch
+):
     def fail(statement: str, params: Any) -> int:
         raise OperationalError("the server closed the connection")
 
     monkeypatch.setattr(hook_intake, "change", fail)
-    answer = client.post(hook_path(connection), b"{}", content_type="application/json")
+    answer = client.post(hook_path(account), b"{}", content_type="application/json")
     assert (answer.status_code, answer["Retry-After"]) == (503, "5")
 
 
 @pytest.mark.django_db(transaction=True)
 def test_with_the_database_down(client: Client):
-    connection = make_connection(vendor="parrot")
+    account = make_account(vendor="parrot")
 
     def post() -> Any:
-        return client.post(hook_path(connection), b"{}", content_type="application/json")
+        return client.post(hook_path(account), b"{}", content_type="application/json")
 
     options = {"connect_timeout": 1, "sslmode": "disable"}
     answer = in_other_process_settings(post, HOST="127.0.0.1", PORT="1", CONN_MAX_AGE=0, OPTIONS=options)
@@ -312,14 +314,14 @@ def test_with_the_database_down(client: Client):
 
 @pytest.mark.django_db(transaction=True)
 def test_one_statement_per_call(client: Client):
-    connection = make_connection(vendor="parrot")
+    account = make_account(vendor="parrot")
     with counting_relay() as counted:
 
         def post() -> list[int]:
             trips = []
             for _ in range(8):
                 before = counted.trips
-                client.post(hook_path(connection), b"{}", content_type="application/json")
+                client.post(hook_path(account), b"{}", content_type="application/json")
                 trips.append(counted.trips - before)
             return trips
 

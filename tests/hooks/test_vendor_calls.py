@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.test import Client
 
 from messaging.contract import wire
-from messaging.models import Attempt, Connection, Event, InboundMessage, Inbox, Message, Report
+from messaging.models import Attempt, Event, InboundMessage, Inbox, Message, ProviderAccount, Report
 from messaging.reports import hook_intake, inbox, matching
 from messaging.rules.values import Effect, MessageState
 from messaging.watch import counters
@@ -61,12 +61,12 @@ def forget() -> Iterator[None]:
     hook_intake.forget_receivers()
 
 
-def account(vendor: str, **overrides: Any) -> Connection:
+def account_of(vendor: str, **overrides: Any) -> ProviderAccount:
     """A provider account of that vendor, as saving its form makes it."""
     adapter = registry.adapter(vendor)
     cleaned = adapter.clean(VALUES[vendor])
     secret = {setting.name for setting in adapter.settings if setting.secret}
-    return factories.make_connection(
+    return factories.make_account(
         vendor=vendor,
         settings={name: value for name, value in cleaned.items() if name not in secret},
         secrets={name: value for name, value in cleaned.items() if name in secret and value},
@@ -74,8 +74,8 @@ def account(vendor: str, **overrides: Any) -> Connection:
     )
 
 
-def hook_path(connection: Connection) -> str:
-    return f"/hooks/{connection.vendor}/{connection.public_id}"
+def hook_path(account: ProviderAccount) -> str:
+    return f"/hooks/{account.vendor}/{account.public_id}"
 
 
 def vonage_proof(body: bytes, *, at: float) -> dict[str, str]:
@@ -121,10 +121,10 @@ PROOFS = {"vonage": vonage_proof, "sinch": sinch_proof, "telnyx": telnyx_proof}
 def test_a_right_signature_is_good_as_long_as_the_vendor_repeats(
     client: Client, vendor: str, age: float, status: int
 ) -> None:
-    connection = account(vendor)
+    account = account_of(vendor)
     body = json.dumps({"status": "delivered", "message_uuid": "m-1", "client_ref": "r-1"}).encode()
     headers = PROOFS[vendor](body, at=time.time() - age)
-    path = hook_path(connection)
+    path = hook_path(account)
     forged = client.post(path, body + b" ", content_type="application/json", headers=headers)
     assert (forged.status_code, Inbox.objects.count()) == (401, 0)
     answer = client.post(path, body, content_type="application/json", headers=headers)
@@ -132,37 +132,37 @@ def test_a_right_signature_is_good_as_long_as_the_vendor_repeats(
 
 
 def test_an_old_report_that_was_taken_already_changes_nothing(client: Client) -> None:
-    connection = account("vonage")
+    account = account_of("vonage")
     body = json.dumps({"status": "delivered", "message_uuid": "m-1", "client_ref": "r-1"}).encode()
     headers = vonage_proof(body, at=time.time() - 600)
     for _ in range(2):
-        client.post(hook_path(connection), body, content_type="application/json", headers=headers)
+        client.post(hook_path(account), body, content_type="application/json", headers=headers)
     inbox.read()
-    assert connection.report_set.count() == 1
+    assert account.report_set.count() == 1
 
 
 def test_a_get_that_can_never_be_signed_is_refused_for_good(client: Client) -> None:
-    answer = client.get(f"{hook_path(account('vonage'))}?status=delivered&messageId=0A")
+    answer = client.get(f"{hook_path(account_of('vonage'))}?status=delivered&messageId=0A")
     assert (answer.status_code, Inbox.objects.count()) == (401, 0)
 
 
 def test_an_unsigned_post_is_asked_for_again(client: Client) -> None:
-    answer = client.post(hook_path(account("vonage")), b"{}", content_type="application/json")
+    answer = client.post(hook_path(account_of("vonage")), b"{}", content_type="application/json")
     assert (answer.status_code, answer["Retry-After"], Inbox.objects.count()) == (503, "30", 0)
 
 
 # -- what reports say
 
 
-def sent_message(connection: Connection, **overrides: Any) -> tuple[Message, Attempt]:
+def sent_message(account: ProviderAccount, **overrides: Any) -> tuple[Message, Attempt]:
     """A message that the vendor took, and its attempt."""
-    message = factories.make_message(connection=connection, state=MessageState.SENT, attempts=1)
+    message = factories.make_message(account=account, state=MessageState.SENT, attempts=1)
     return message, factories.make_attempt(message, outcome=Outcome.TAKEN, vendor_id="v-1", **overrides)
 
 
-def tell(client: Client, connection: Connection, fields: Mapping[str, str]) -> None:
+def tell(client: Client, account: ProviderAccount, fields: Mapping[str, str]) -> None:
     """A call by GET whose proof is the address, read and applied."""
-    assert client.get(hook_path(connection), fields).status_code == 200
+    assert client.get(hook_path(account), fields).status_code == 200
     inbox.read()
     matching.apply()
 
@@ -193,9 +193,9 @@ def tell(client: Client, connection: Connection, fields: Mapping[str, str]) -> N
 def test_what_messagebird_says_of_a_failure(
     client: Client, told: Mapping[str, str], state: MessageState, code: str
 ) -> None:
-    connection = account("messagebird")
-    message, attempt = sent_message(connection)
-    tell(client, connection, {"id": "v-1", "reference": str(attempt.pk), **told})
+    account = account_of("messagebird")
+    message, attempt = sent_message(account)
+    tell(client, account, {"id": "v-1", "reference": str(attempt.pk), **told})
     message.refresh_from_db()
     event = Event.objects.get(message=message)
     assert (message.standing, message.error_code) == (state, code)
@@ -206,10 +206,10 @@ def test_an_opt_out_at_messagebird_is_told_as_a_stop(client: Client) -> None:
     tenant = factories.make_tenant(
         inbound_url_sms="https://cloud-api.bloomreach.co/channels/hook/sms/in", opt_out_as_inbound=True
     )
-    connection = account("messagebird", tenant=tenant)
-    _, attempt = sent_message(connection)
+    account = account_of("messagebird", tenant=tenant)
+    _, attempt = sent_message(account)
     told = {"status": "delivery_failed", "statusErrorCode": "103"}
-    tell(client, connection, {"id": "v-1", "reference": str(attempt.pk), **told})
+    tell(client, account, {"id": "v-1", "reference": str(attempt.pk), **told})
     assert InboundMessage.objects.get().text == "STOP"
 
 
@@ -254,12 +254,12 @@ def test_messagebirds_inbound_messages(
     media: list[str],
     as_json: bool,
 ) -> None:
-    connection = account("messagebird")
+    account = account_of("messagebird")
     if as_json:
-        client.post(hook_path(connection), json.dumps(said), content_type="application/json")
+        client.post(hook_path(account), json.dumps(said), content_type="application/json")
     else:
         form = urlencode(said, doseq=True)
-        client.post(hook_path(connection), form, content_type="application/x-www-form-urlencoded")
+        client.post(hook_path(account), form, content_type="application/x-www-form-urlencoded")
     inbox.read()
     row = InboundMessage.objects.get()
     assert (row.channel, row.text, row.sender, row.recipient) == (channel, text, "+15550100123", recipient)
@@ -336,9 +336,9 @@ def test_a_message_is_delivered_when_all_its_parts_are(
     code: str,
     signed: Callable[[str, bytes], dict[str, str]],
 ) -> None:
-    connection = account("plivo")
-    message, attempt = sent_message(connection)
-    path = f"{hook_path(connection)}?ref={attempt.pk}"
+    account = account_of("plivo")
+    message, attempt = sent_message(account)
+    path = f"{hook_path(account)}?ref={attempt.pk}"
     for fields in told:
         body = urlencode(fields).encode()
         kind = "application/x-www-form-urlencoded"
@@ -405,11 +405,11 @@ TELNYX_CLICK = {
 def test_no_empty_message_and_no_drift_is_told(
     client: Client, vendor: str, body: Any, heard: list[str], parked: str
 ) -> None:
-    connection = account(vendor)
+    account = account_of(vendor)
     before = drift(vendor)
     raw = json.dumps(body).encode()
     headers = PROOFS[vendor](raw, at=time.time()) if vendor in PROOFS else {}
-    answer = client.post(hook_path(connection), raw, content_type="application/json", headers=headers)
+    answer = client.post(hook_path(account), raw, content_type="application/json", headers=headers)
     assert answer.status_code == 200
     inbox.read()
     matching.apply()
@@ -444,7 +444,7 @@ def drift(vendor: str) -> float:
 )
 @pytest.mark.parametrize("field", ["originator", "recipient"])
 def test_a_short_code_is_no_international_number(client: Client, written: str, kept: str, field: str) -> None:
-    connection = account("messagebird")
+    account = account_of("messagebird")
     said = {
         "id": "m-1",
         "originator": "15550100123",
@@ -452,7 +452,7 @@ def test_a_short_code_is_no_international_number(client: Client, written: str, k
         "body": "STOP",
         field: written,
     }
-    client.post(hook_path(connection), json.dumps(said), content_type="application/json")
+    client.post(hook_path(account), json.dumps(said), content_type="application/json")
     inbox.read()
     row = InboundMessage.objects.get()
     assert (row.sender if field == "originator" else row.recipient) == kept

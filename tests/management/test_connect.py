@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from messaging.models import Connection, Message
+from messaging.models import Message, ProviderAccount
 from messaging.sending import tryout
 from tests.factories import make_tenant
 from tests.stand_ins import Said, Vendor, vendor_on_loopback
@@ -56,7 +56,7 @@ def found(vendor: Vendor, *statuses: str) -> None:
 def test_it_asks_saves_and_names_the_hook(vendor: Vendor) -> None:
     vendor.will(200, {})
     code, out = connect(vendor, "--name", "main", "--sender", "Demo", "--sender", "00421900000001")
-    made = Connection.objects.get()
+    made = ProviderAccount.objects.get()
     assert code == 0
     assert (str(made), made.senders) == ("acme/main", ["Demo", "+421900000001"])
     assert made.secrets.reveal() == {"api_key": KEY}
@@ -68,7 +68,7 @@ def test_refused_credentials_are_not_saved(vendor: Vendor) -> None:
     vendor.will(401, {})
     with pytest.raises(CommandError, match="nothing was saved"):
         connect(vendor)
-    assert not Connection.objects.exists()
+    assert not ProviderAccount.objects.exists()
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_refused_credentials_are_not_saved(vendor: Vendor) -> None:
 def test_what_is_wrong_is_named_and_nothing_saved(vendor: Vendor, more: tuple[str, ...], words: str) -> None:
     with pytest.raises(CommandError, match=words):
         connect(vendor, *more)
-    assert not Connection.objects.exists()
+    assert not ProviderAccount.objects.exists()
 
 
 def test_unknown_names(vendor: Vendor) -> None:

@@ -8,9 +8,9 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from accounts.models import ApiToken, Tenant, digest
-from messaging.models import Connection, Lane
+from messaging.models import ProviderAccount, Queue
 from messaging.onboarding import setup
-from messaging.rules.values import LaneKind
+from messaging.rules.values import QueueKind
 from tests.factories import make_tenant
 from vendors.base import SettingsError
 from vendors.registry import UnknownVendor
@@ -31,7 +31,7 @@ def test_json_says_what_was_stored() -> None:
     assert (tenant.slug, tenant.name, tenant.customer) == ("acme", "Acme", "Acme Group")
     assert tenant.callback_secret.reveal() == printed["callback_secret"]
     assert ApiToken.objects.get().digest == digest(printed["token"])
-    assert Lane.objects.filter(kind=LaneKind.CALLBACKS, key=str(tenant.pk)).count() == 1
+    assert Queue.objects.filter(kind=QueueKind.CALLBACKS, key=str(tenant.pk)).count() == 1
     assert printed["headers"] == {"Chan-Token": printed["token"]}
     assert printed["endpoints"] == {
         "Send SMS": "POST https://connector.example/sms/send",
@@ -107,7 +107,7 @@ def test_wrong_input_is_named_and_makes_nothing(args: list[str], words: str) -> 
     with pytest.raises(CommandError, match=words):
         create(*args)
     assert list(Tenant.objects.values_list("slug", flat=True)) == ["taken"]
-    assert (ApiToken.objects.count(), Lane.objects.count()) == (0, 0)
+    assert (ApiToken.objects.count(), Queue.objects.count()) == (0, 0)
 
 
 def test_no_secret_in_the_repr() -> None:
@@ -118,7 +118,7 @@ def test_no_secret_in_the_repr() -> None:
 
 
 def test_connect_keeps_secrets_apart_and_limits_the_queue() -> None:
-    connection = setup.connect(
+    account = setup.connect(
         tenant=make_tenant(),
         vendor="simulator",
         name="main",
@@ -127,12 +127,12 @@ def test_connect_keeps_secrets_apart_and_limits_the_queue() -> None:
         cap=7,
         rate=2.5,
     )
-    stored = Connection.objects.select_related("lane").get()
-    assert stored == connection
+    stored = ProviderAccount.objects.select_related("queue").get()
+    assert stored == account
     assert stored.secrets.reveal() == {"api_key": "key-of-the-carrier"}
     assert stored.settings["capability"] == "look_up"
     assert "api_key" not in stored.settings
-    assert (stored.lane.cap, stored.lane.rate) == (7, 2.5)
+    assert (stored.queue.cap, stored.queue.rate) == (7, 2.5)
 
 
 def test_connect_offers_what_the_account_can_carry() -> None:
@@ -169,4 +169,4 @@ def test_connect_refuses_and_makes_nothing(change: dict[str, object], error: typ
     }
     with pytest.raises(error):
         setup.connect(**{**fields, **change})  # type: ignore[arg-type]
-    assert (Connection.objects.count(), Lane.objects.count()) == (0, 0)
+    assert (ProviderAccount.objects.count(), Queue.objects.count()) == (0, 0)

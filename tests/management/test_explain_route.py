@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from messaging.models import Lane
-from tests.factories import make_connection, make_route, make_tenant
+from messaging.models import Queue
+from tests.factories import make_account, make_route, make_tenant
 
 pytestmark = pytest.mark.django_db
 
@@ -27,18 +27,18 @@ def explain(*args: str, **options: Any) -> tuple[int, str]:
 
 def test_every_route_has_its_reason() -> None:
     tenant = make_tenant(slug="acme")
-    paused, main, american = (make_connection(tenant, name=name) for name in ("paused", "main", "american"))
-    off = make_connection(tenant, name="off", is_active=False)
-    spare = make_connection(tenant, name="spare", sender_map={"421": "Brand"})
-    make_connection(tenant, name="unused")
-    make_connection(name="stranger")
+    paused, main, american = (make_account(tenant, name=name) for name in ("paused", "main", "american"))
+    off = make_account(tenant, name="off", is_active=False)
+    spare = make_account(tenant, name="spare", sender_map={"421": "Brand"})
+    make_account(tenant, name="unused")
+    make_account(name="stranger")
     ids = [
         make_route(one, position=n, **more).pk
         for n, (one, more) in enumerate(
             [(paused, {}), (american, {"prefixes": ["1"]}), (off, {}), (main, {}), (spare, {})], start=1
         )
     ]
-    Lane.objects.filter(pk=paused.lane_id).update(paused_at=datetime.now(UTC), paused_why="maintenance")
+    Queue.objects.filter(pk=paused.queue_id).update(paused_at=datetime.now(UTC), paused_why="maintenance")
     code, said = explain("--tenant", "acme", "--to", "00421900000123", "--from", "Demo")
     assert code == 0
     assert [line.split(". ", 1)[1] for line in said.splitlines() if "unused" not in line] == [
@@ -56,8 +56,8 @@ def test_every_route_has_its_reason() -> None:
 
 
 def test_when_all_stand_still_the_message_waits() -> None:
-    only = make_connection(make_tenant(slug="acme"), name="main")
-    Lane.objects.filter(pk=only.lane_id).update(open_until=datetime(2100, 1, 1, tzinfo=UTC))
+    only = make_account(make_tenant(slug="acme"), name="main")
+    Queue.objects.filter(pk=only.queue_id).update(open_until=datetime(2100, 1, 1, tzinfo=UTC))
     code, said = explain("--tenant", "acme", "--to", "00421900000123")
     assert (code, said) == (
         0,
@@ -74,14 +74,14 @@ def test_when_all_stand_still_the_message_waits() -> None:
     ],
 )
 def test_none_leads_there(account: dict[str, Any], words: str) -> None:
-    make_connection(make_tenant(slug="acme"), **account)
+    make_account(make_tenant(slug="acme"), **account)
     code, said = explain("--tenant", "acme", "--to", "00421900000123", "--from", "Other")
     assert code == 1
     assert words in said
 
 
 def test_for_programs() -> None:
-    make_connection(make_tenant(slug="acme"), name="main", sender_map={"*": "Demo"})
+    make_account(make_tenant(slug="acme"), name="main", sender_map={"*": "Demo"})
     code, said = explain("--tenant", "acme", "--to", "00421900000123", "--from", "Other", "--json")
     told = json.loads(said)
     assert (code, told["account"], told["sender"]) == (0, "main", "Demo")

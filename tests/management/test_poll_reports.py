@@ -29,7 +29,7 @@ def vendor() -> Iterator[Vendor]:
 def sent(vendor: Vendor, **overrides: Any) -> Message:
     tenant = factories.make_tenant(slug="acme")
     message = factories.make_message(
-        connection=account_at(vendor, "look_up", tenant=tenant, name="main", **overrides)
+        account=account_at(vendor, "look_up", tenant=tenant, name="main", **overrides)
     )
     send(claim())
     due(message)

@@ -17,8 +17,8 @@ from uuid import uuid4
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connection as database
-from django.db import connections
+from django.db import account as database
+from django.db import accounts
 
 from messaging.management.commands import replay as command
 from messaging.models import Event, Message, Replay
@@ -61,7 +61,7 @@ def pumping() -> Iterator[None]:
             while not over.wait(0.01):
                 orders.advance(limit=2)
         finally:
-            connections.close_all()
+            accounts.close_all()
 
     thread = threading.Thread(target=pump)
     thread.start()
@@ -117,7 +117,7 @@ def test_filters_arrive() -> None:
     assert message is not None
     for args in (
         ["--tenant", message.tenant.slug],
-        [f"--connection={message.connection.public_id}"],  # it may begin with a dash
+        [f"--account={message.account.public_id}"],  # it may begin with a dash
         ["--id", str(event.pk)],
         ["--until", "1h"],
         ["--until", (now - timedelta(hours=1)).isoformat(), "--since", "3h"],

@@ -13,8 +13,8 @@ from django.utils import timezone
 from accounts import rotation
 from accounts.crypto import SealError
 from accounts.models import Tenant
-from messaging.models import Attempt, Connection, Raw
-from tests.factories import make_attempt, make_connection, make_message, make_tenant
+from messaging.models import Attempt, ProviderAccount, Raw
+from tests.factories import make_account, make_attempt, make_message, make_tenant
 
 pytestmark = pytest.mark.django_db
 
@@ -22,7 +22,7 @@ OLD, NEW = Fernet.generate_key().decode(), Fernet.generate_key().decode()
 PLACES = [
     "accounts.tenant.callback_secret",
     "accounts.tenant.callback_secret_previous",
-    "messaging.connection.secrets",
+    "messaging.provideraccount.secrets",
     "messaging.attempt.frozen",
     "messaging.raw.call",
 ]
@@ -34,9 +34,9 @@ def sealed_with_old(settings: Any) -> Any:
     settings.FIELD_KEYS = [OLD]
     tenant = make_tenant(callback_secret="current", callback_secret_previous="previous")
     make_tenant(callback_secret="other")
-    make_connection(tenant, secrets={"api_key": "k"})
+    make_account(tenant, secrets={"api_key": "k"})
     for text in ("one", "two", ""):
-        make_attempt(make_message(connection=Connection.objects.get(), attempts=1), frozen=text)
+        make_attempt(make_message(account=ProviderAccount.objects.get(), attempts=1), frozen=text)
     settings.FIELD_KEYS = [NEW, OLD]
     return settings
 
@@ -56,7 +56,7 @@ def opened() -> list[Any]:
             (t.callback_secret.reveal(), t.callback_secret_previous.reveal())
             for t in Tenant.objects.order_by("pk")
         ],
-        [c.secrets.reveal() for c in Connection.objects.all()],
+        [c.secrets.reveal() for c in ProviderAccount.objects.all()],
         sorted(a.frozen.reveal() for a in Attempt.objects.all()),
     ]
 

@@ -14,9 +14,9 @@ from django.core.management import CommandError, call_command
 from django.db.models.functions import Now
 
 from messaging.management.commands import send_test
-from messaging.models import Connection, Message
+from messaging.models import Message, ProviderAccount
 from messaging.rules.values import MessageState
-from tests.factories import CALLBACK_URL, RECIPIENT, make_connection, make_tenant, make_token
+from tests.factories import CALLBACK_URL, RECIPIENT, make_account, make_tenant, make_token
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -24,11 +24,11 @@ TO = f"00{RECIPIENT[1:]}"
 
 
 @pytest.fixture
-def connection(monkeypatch: pytest.MonkeyPatch) -> Connection:
+def account(monkeypatch: pytest.MonkeyPatch) -> ProviderAccount:
     tenant = make_tenant(slug="acme")
     monkeypatch.setenv(send_test.TOKEN_VARIABLE, make_token(tenant)[1])
     nobody = {"base_url": "http://127.0.0.1:9/accounts/demo", "capability": "report"}
-    return make_connection(tenant, name="main", settings=nobody)
+    return make_account(tenant, name="main", settings=nobody)
 
 
 def send(base_url: str, **options: Any) -> tuple[int, str]:
@@ -51,7 +51,7 @@ def finish(state: MessageState) -> Callable[[], None]:
 
 
 def test_a_delivered_message_is_followed_to_its_end(
-    connection: Connection, live_server: Any, monkeypatch: pytest.MonkeyPatch
+    account: ProviderAccount, live_server: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     meanwhile(monkeypatch, finish(MessageState.DELIVERED))
     code, out = send(live_server.url)
@@ -67,26 +67,26 @@ def test_a_delivered_message_is_followed_to_its_end(
 
 
 def test_another_end_is_exit_code_1(
-    connection: Connection, live_server: Any, monkeypatch: pytest.MonkeyPatch
+    account: ProviderAccount, live_server: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     meanwhile(monkeypatch, finish(MessageState.UNDELIVERED))
     code, out = send(live_server.url)
     assert (code, out.splitlines()[-1].endswith(": undelivered")) == (1, True)
 
 
-def test_it_gives_up_after_the_timeout(connection: Connection, live_server: Any) -> None:
+def test_it_gives_up_after_the_timeout(account: ProviderAccount, live_server: Any) -> None:
     code, out = send(live_server.url, timeout=0.0)
     assert (code, out.splitlines()[-1].endswith(": waiting")) == (1, True)
 
 
-def test_not_followed_the_answer_counts(connection: Connection, live_server: Any) -> None:
+def test_not_followed_the_answer_counts(account: ProviderAccount, live_server: Any) -> None:
     code, out = send(live_server.url, no_follow=True)
     assert (code, "Accepted from Bloomreach" in out) == (0, False)
     assert Message.objects.count() == 1
 
 
 def test_without_a_request_id_the_vendors_refusal_is_the_answer(
-    connection: Connection, live_server: Any
+    account: ProviderAccount, live_server: Any
 ) -> None:
     code, out = send(live_server.url, request_id="", custom_data="", callback_url="")
     assert code == 1
@@ -94,19 +94,19 @@ def test_without_a_request_id_the_vendors_refusal_is_the_answer(
     assert Message.objects.get().is_test
 
 
-def test_wrong_fields_are_shown(connection: Connection, live_server: Any) -> None:
+def test_wrong_fields_are_shown(account: ProviderAccount, live_server: Any) -> None:
     code, out = send(live_server.url, sender="")
     assert (code, out.startswith("HTTP 400 in "), '"from"' in out) == (1, True, True)
     assert not Message.objects.exists()
 
 
-def test_mms_goes_to_its_own_address(connection: Connection, live_server: Any) -> None:
+def test_mms_goes_to_its_own_address(account: ProviderAccount, live_server: Any) -> None:
     code, _ = send(live_server.url, channel="mms", media_url="https://files.example/cat.png", no_follow=True)
     assert (code, Message.objects.get().channel) == (0, "mms")
 
 
 def test_an_unknown_token_is_shown_without_repeating_it(
-    connection: Connection, live_server: Any, monkeypatch: pytest.MonkeyPatch
+    account: ProviderAccount, live_server: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(send_test.TOKEN_VARIABLE, "wrong-token-value")
     code, out = send(live_server.url)
@@ -120,13 +120,13 @@ def test_no_token_no_call(monkeypatch: pytest.MonkeyPatch) -> None:
         send("http://127.0.0.1:9")
 
 
-def test_nobody_at_the_address(connection: Connection) -> None:
+def test_nobody_at_the_address(account: ProviderAccount) -> None:
     with pytest.raises(CommandError, match="could not be reached"):
         send("http://127.0.0.1:9")
 
 
 def test_an_ordinary_message_needs_an_address_for_its_delivery(
-    connection: Connection, live_server: Any
+    account: ProviderAccount, live_server: Any
 ) -> None:
     with pytest.raises(CommandError, match="add --callback-url"):
         send(live_server.url, callback_url="")
@@ -134,7 +134,7 @@ def test_an_ordinary_message_needs_an_address_for_its_delivery(
 
 
 def test_beside_a_demo_its_facts_are_used(
-    connection: Connection, live_server: Any, monkeypatch: pytest.MonkeyPatch, settings: Any, tmp_path: Path
+    account: ProviderAccount, live_server: Any, monkeypatch: pytest.MonkeyPatch, settings: Any, tmp_path: Path
 ) -> None:
     token = os.environ[send_test.TOKEN_VARIABLE]
     monkeypatch.delenv(send_test.TOKEN_VARIABLE)

@@ -38,7 +38,7 @@ def test_by_id(desk: Desk) -> None:
 
 def test_by_request_id_with_its_resend(desk: Desk) -> None:
     resend = make_message(
-        connection=desk.connection, request_id="campaign-1:42", dedupe_key=None, replay_of=desk.message.pk
+        account=desk.account, request_id="campaign-1:42", dedupe_key=None, replay_of=desk.message.pk
     )
     told = trace("campaign-1:42")
     assert [line for line in told.splitlines() if line.startswith("SMS")] == [

@@ -61,7 +61,7 @@ def takes(
 def a_test_message(bloomreach: Listener, tenant: Tenant, **overrides: Any) -> Message:
     """A delivered test message of the tenant, whose callbacks go to the listener."""
     return factories.make_message(
-        connection=factories.make_connection(tenant),
+        account=factories.make_account(tenant),
         **{"state": MessageState.DELIVERED, "request_id": "", **overrides},
         content={"callback_url": bloomreach.url(), "custom_data": "of-a-test", "metadata": {"a_b": 1}},
     )
@@ -143,7 +143,7 @@ def test_what_is_told_is_the_event_of_the_test_message(bloomreach: Listener) -> 
     tenant = factories.make_tenant()
     message = a_test_message(bloomreach, tenant)
     event = factories.make_event(message, url=bloomreach.url())
-    real = factories.make_message(connection=message.connection, state=MessageState.DELIVERED)
+    real = factories.make_message(account=message.account, state=MessageState.DELIVERED)
     factories.make_event(real, url=bloomreach.url())
 
     wire_probe.probe(tenant, wire_probe.subject(tenant))

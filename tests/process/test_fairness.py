@@ -1,4 +1,4 @@
-"""A slow or dead destination occupies its own queue and nothing more (architecture "Lanes")."""
+"""A slow or dead destination occupies its own queue and nothing more (architecture "Queues")."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SENDING = """
 SELECT t.slug, count(*),
   extract(epoch FROM max(a.ended_at) - min(a.ended_at))::float8
 FROM messaging_attempt a
-JOIN messaging_connection n ON n.id = a.connection_id JOIN accounts_tenant t ON t.id = n.tenant_id
+JOIN messaging_provideraccount n ON n.id = a.account_id JOIN accounts_tenant t ON t.id = n.tenant_id
 WHERE a.outcome = 'taken' GROUP BY t.slug
 """
 TELLING = """

@@ -11,8 +11,8 @@ from django.utils import timezone
 
 from messaging.callbacks import posting
 from messaging.evidence import locking
-from messaging.models import Destination, Event, InboundMessage, Lane
-from messaging.models.lane import LONG_AGO
+from messaging.models import Destination, Event, InboundMessage, Queue
+from messaging.models.queue import LONG_AGO
 from messaging.queues import circuit, destinations
 from messaging.rules.ids import uuid7
 from messaging.rules.values import DestinationKind, EventKind, EventState, MessageState
@@ -34,8 +34,8 @@ def bloomreach(settings: LazySettings) -> Iterator[Listener]:
 
 
 @pytest.fixture
-def lane() -> Lane:
-    return factories.callback_lane(factories.make_tenant())
+def queue() -> Queue:
+    return factories.callback_queue(factories.make_tenant())
 
 
 def tell(posts: int = 8) -> list[posting.Posted]:
@@ -62,9 +62,9 @@ def refuse_for_long() -> None:
             return
 
 
-def make_inbound_event(inbound: InboundMessage, lane: Lane, url: str) -> Event:
+def make_inbound_event(inbound: InboundMessage, queue: Queue, url: str) -> Event:
     return Event.objects.create(
-        lane=lane,
+        queue=queue,
         inbound=inbound,
         kind=EventKind.INBOUND,
         url=url,
@@ -82,11 +82,11 @@ def states(*events: Event) -> list[int]:
     "count", [pytest.param(5, id="five"), pytest.param(50, id="fifty: its circuit opens")]
 )
 @pytest.mark.django_db(transaction=True)
-def test_a_dead_address_does_not_hold_up_a_good_one(bloomreach: Listener, lane: Lane, count: int) -> None:
+def test_a_dead_address_does_not_hold_up_a_good_one(bloomreach: Listener, queue: Queue, count: int) -> None:
     """Events to a URL that has answered 404 for long, then one to a good URL, through the pump."""
-    dead = [factories.make_event(lane=lane, url=bloomreach.url("/dead")) for _ in range(count)]
+    dead = [factories.make_event(queue=queue, url=bloomreach.url("/dead")) for _ in range(count)]
     refuse_for_long()
-    good = factories.make_event(lane=lane, url=bloomreach.url("/good"))
+    good = factories.make_event(queue=queue, url=bloomreach.url("/good"))
     pump, started = Pump(), timezone.now()
     while states(good) != [S.ACKED]:
         assert timezone.now() - started < timedelta(seconds=5)
@@ -97,11 +97,11 @@ def test_a_dead_address_does_not_hold_up_a_good_one(bloomreach: Listener, lane: 
 
 
 def test_a_good_address_is_told_while_the_circuit_of_another_is_open(
-    bloomreach: Listener, lane: Lane
+    bloomreach: Listener, queue: Queue
 ) -> None:
-    dead = factories.make_event(lane=lane, url=bloomreach.url("/dead?token=secret"))
+    dead = factories.make_event(queue=queue, url=bloomreach.url("/dead?token=secret"))
     circuit.note({dead.destination_id: [circuit.Note(ok=False)] * circuit.TRIP}, of=circuit.Of.DESTINATION)
-    good = factories.make_event(lane=lane, url=bloomreach.url("/good"))
+    good = factories.make_event(queue=queue, url=bloomreach.url("/good"))
 
     assert tell_now() == 1
     assert states(dead, good) == [S.DUE, S.ACKED]
@@ -119,13 +119,13 @@ def test_a_dead_inbound_address_does_not_hold_up_callbacks(
     bloomreach: Listener, dead: str, good: str
 ) -> None:
     message = factories.make_message(state=MessageState.DELIVERED)
-    lane = factories.callback_lane(message.tenant)
+    queue = factories.callback_queue(message.tenant)
     inbound = [
-        make_inbound_event(factories.make_inbound(message.connection), lane, bloomreach.url(dead))
+        make_inbound_event(factories.make_inbound(message.account), queue, bloomreach.url(dead))
         for _ in range(30)
     ]
     refuse_for_long()
-    callback = factories.make_event(message, lane=lane, url=bloomreach.url(good))
+    callback = factories.make_event(message, queue=queue, url=bloomreach.url(good))
     tell_now()
     assert states(callback) == [S.ACKED]
     assert set(states(*inbound)) == {S.DUE}
@@ -133,12 +133,12 @@ def test_a_dead_inbound_address_does_not_hold_up_callbacks(
 
 def test_inbound_and_callbacks_do_not_share_a_fate_even_at_one_url(bloomreach: Listener) -> None:
     message = factories.make_message(state=MessageState.DELIVERED)
-    lane = factories.callback_lane(message.tenant)
-    inbound = make_inbound_event(factories.make_inbound(message.connection), lane, bloomreach.url("/x"))
+    queue = factories.callback_queue(message.tenant)
+    inbound = make_inbound_event(factories.make_inbound(message.account), queue, bloomreach.url("/x"))
     destinations.place()
     inbound.refresh_from_db()
     circuit.note({inbound.destination_id: [circuit.Note(ok=False)] * 10}, of=circuit.Of.DESTINATION)
-    callback = factories.make_event(message, lane=lane, url=bloomreach.url("/x"))
+    callback = factories.make_event(message, queue=queue, url=bloomreach.url("/x"))
 
     tell_now()
     assert states(inbound, callback) == [S.DUE, S.ACKED]
@@ -148,27 +148,29 @@ def test_inbound_and_callbacks_do_not_share_a_fate_even_at_one_url(bloomreach: L
     ]
 
 
-def test_a_hung_address_leaves_room_for_the_others(bloomreach: Listener, lane: Lane) -> None:
+def test_a_hung_address_leaves_room_for_the_others(bloomreach: Listener, queue: Queue) -> None:
     """Once it has failed it has one POST in flight, of the two that the tenant may have."""
     hung = [
-        factories.make_event(lane=lane, url=bloomreach.url(f"/dead?{n}"), due_at=timezone.now())
+        factories.make_event(queue=queue, url=bloomreach.url(f"/dead?{n}"), due_at=timezone.now())
         for n in range(4)
     ]
     address = hung[0].destination_id
     circuit.note({address: [circuit.Note(ok=False)]}, of=circuit.Of.DESTINATION)
     flying = [*posting.claim(leases=[uuid7()]), *posting.claim(leases=[uuid7()])]
     assert [post.destination_id for post in flying] == [address]
-    good = factories.make_event(lane=lane, url=bloomreach.url("/good"))
+    good = factories.make_event(queue=queue, url=bloomreach.url("/good"))
 
     tell_now()
     assert states(good) == [S.ACKED]
 
 
-def test_an_event_is_blamed_only_if_its_own_address_took_something(bloomreach: Listener, lane: Lane) -> None:
+def test_an_event_is_blamed_only_if_its_own_address_took_something(
+    bloomreach: Listener, queue: Queue
+) -> None:
     """What another URL of the tenant takes says nothing about it."""
-    event = factories.make_event(lane=lane, url=bloomreach.url("/dead"))
+    event = factories.make_event(queue=queue, url=bloomreach.url("/dead"))
     for _ in range(5):
-        factories.make_event(lane=lane, url=bloomreach.url("/good"))
+        factories.make_event(queue=queue, url=bloomreach.url("/good"))
         Event.objects.filter(state=S.DUE).update(due_at=timezone.now())
         tell_now()
 
@@ -181,10 +183,10 @@ def test_an_event_is_blamed_only_if_its_own_address_took_something(bloomreach: L
     [pytest.param(500, id="500: perhaps about one event"), pytest.param(422, id="422: about the request")],
 )
 def test_sick_events_do_not_hold_up_the_healthy_ones_of_their_address(
-    bloomreach: Listener, lane: Lane, status: int
+    bloomreach: Listener, queue: Queue, status: int
 ) -> None:
-    sick = {factories.make_event(lane=lane, url=bloomreach.url("/x")).pk for _ in range(3)}
-    healthy = [factories.make_event(lane=lane, url=bloomreach.url("/x")) for _ in range(9)]
+    sick = {factories.make_event(queue=queue, url=bloomreach.url("/x")).pk for _ in range(3)}
+    healthy = [factories.make_event(queue=queue, url=bloomreach.url("/x")) for _ in range(9)]
     bloomreach.answer = lambda post: status if sick & set(post.ids) else 200
     for _ in range(8):
         tell_now()
@@ -197,9 +199,9 @@ def test_sick_events_do_not_hold_up_the_healthy_ones_of_their_address(
 
 
 def test_one_event_that_fails_again_and_again_says_nothing_about_its_address(
-    bloomreach: Listener, lane: Lane
+    bloomreach: Listener, queue: Queue
 ) -> None:
-    event = factories.make_event(lane=lane, url=bloomreach.url("/x"))
+    event = factories.make_event(queue=queue, url=bloomreach.url("/x"))
     bloomreach.answer = lambda post: 500
     for _ in range(11):
         Event.objects.update(due_at=timezone.now())
@@ -210,13 +212,15 @@ def test_one_event_that_fails_again_and_again_says_nothing_about_its_address(
     assert event.tries == 11
 
 
-def test_logs_name_accounts_and_addresses_and_no_secret(lane: Lane, caplog: pytest.LogCaptureFixture) -> None:
-    account = factories.make_connection(name="main")
-    event = factories.make_event(lane=lane, url="https://a.bloomreach.com/hook?token=secret")
-    circuit.note({account.lane_id: [circuit.Note(ok=False)] * 10})
-    circuit.pause(account.lane_id, why="why")
+def test_logs_name_accounts_and_addresses_and_no_secret(
+    queue: Queue, caplog: pytest.LogCaptureFixture
+) -> None:
+    account = factories.make_account(name="main")
+    event = factories.make_event(queue=queue, url="https://a.bloomreach.com/hook?token=secret")
+    circuit.note({account.queue_id: [circuit.Note(ok=False)] * 10})
+    circuit.pause(account.queue_id, why="why")
     circuit.note({event.destination_id: [circuit.Note(ok=False)] * 10}, of=circuit.Of.DESTINATION)
-    told = [(record.message, record.lane) for record in caplog.records if hasattr(record, "lane")]
+    told = [(record.message, record.queue) for record in caplog.records if hasattr(record, "queue")]
     assert told == [
         ("circuit open", f"{account.tenant.slug}/main"),
         ("queue paused", f"{account.tenant.slug}/main"),
@@ -224,18 +228,18 @@ def test_logs_name_accounts_and_addresses_and_no_secret(lane: Lane, caplog: pyte
     ]
 
 
-def test_addresses_take_turns(bloomreach: Listener, lane: Lane) -> None:
+def test_addresses_take_turns(bloomreach: Listener, queue: Queue) -> None:
     """A backlog for one URL does not go first because it is older."""
     for n in range(6):
-        factories.make_event(lane=lane, url=bloomreach.url("/many"), batch_cap=n + 1)
-    factories.make_event(lane=lane, url=bloomreach.url("/few"))
+        factories.make_event(queue=queue, url=bloomreach.url("/many"), batch_cap=n + 1)
+    factories.make_event(queue=queue, url=bloomreach.url("/few"))
     tell(1)
     tell(1)
     assert [post.path for post in bloomreach.posts] == ["/many", "/few"]
 
 
-def test_what_an_address_answered_last_is_kept(bloomreach: Listener, lane: Lane) -> None:
-    event = factories.make_event(lane=lane, url=bloomreach.url("/dead"))
+def test_what_an_address_answered_last_is_kept(bloomreach: Listener, queue: Queue) -> None:
+    event = factories.make_event(queue=queue, url=bloomreach.url("/dead"))
     tell()
     address = Destination.objects.get(pk=event.destination_id)
     assert (address.faults, address.last_fault, address.ok_at) == (1, "HTTP 404", None)
@@ -243,26 +247,26 @@ def test_what_an_address_answered_last_is_kept(bloomreach: Listener, lane: Lane)
 
 
 def test_one_path_per_message_is_bounded_and_still_blamed(
-    bloomreach: Listener, lane: Lane, settings: LazySettings
+    bloomreach: Listener, queue: Queue, settings: LazySettings
 ) -> None:
     """Each message has its own path, at a host that refuses all: the rest of them share a circuit, which opens."""
     for n in range(200):
-        factories.make_event(lane=lane, url=bloomreach.url(f"/dead/{n}"))
-    good = factories.make_event(lane=lane, url=f"http://localhost:{bloomreach.port}/good")
+        factories.make_event(queue=queue, url=bloomreach.url(f"/dead/{n}"))
+    good = factories.make_event(queue=queue, url=f"http://localhost:{bloomreach.port}/good")
     tell_now()
 
     assert states(good) == [S.ACKED]
-    addresses = Destination.objects.filter(lane=lane)
+    addresses = Destination.objects.filter(queue=queue)
     assert addresses.count() == destinations.OWN + 2  # of their own, of the two hosts
     shared = addresses.get(address=f"http://127.0.0.1:{bloomreach.port}/…")
     assert (shared.faults, shared.open_for) == (circuit.TRIP, settings.PROBE_EVERY)
     assert len(bloomreach.posts) == destinations.OWN + circuit.TRIP + 1
 
 
-def test_many_hosts_are_bounded_too(lane: Lane) -> None:
+def test_many_hosts_are_bounded_too(queue: Queue) -> None:
     for n in range(destinations.SHARED + 20):
-        factories.make_event(lane=lane, url=f"https://h{n}.bloomreach.com/hook")
-    addresses = Destination.objects.filter(lane=lane)
+        factories.make_event(queue=queue, url=f"https://h{n}.bloomreach.com/hook")
+    addresses = Destination.objects.filter(queue=queue)
     assert addresses.count() == destinations.SHARED + 1
     assert addresses.filter(address=destinations.ELSEWHERE).count() == 1
     assert Event.objects.filter(destination__address=destinations.ELSEWHERE).count() == 20
@@ -282,18 +286,18 @@ def test_events_are_born_with_a_known_address(bloomreach: Listener) -> None:
     assert born.destination_id == first.destination_id
 
 
-def test_events_of_a_deleted_address_and_of_older_code_get_one(bloomreach: Listener, lane: Lane) -> None:
-    events = [factories.make_event(lane=lane, url=bloomreach.url(f"/good/{n}")) for n in range(3)]
+def test_events_of_a_deleted_address_and_of_older_code_get_one(bloomreach: Listener, queue: Queue) -> None:
+    events = [factories.make_event(queue=queue, url=bloomreach.url(f"/good/{n}")) for n in range(3)]
     Event.objects.filter(pk=events[0].pk).update(destination=None)
     Destination.objects.filter(pk=events[1].destination_id).delete()
     tell_now()
     assert states(*events) == [S.ACKED] * 3
 
 
-def test_idle_addresses_are_forgotten_unless_they_refuse(lane: Lane) -> None:
+def test_idle_addresses_are_forgotten_unless_they_refuse(queue: Queue) -> None:
     names = ("idle", "busy", "refusing", "fresh")
     rows = {
-        name: factories.make_event(lane=lane, url=f"https://{name}.bloomreach.com/", state=S.DUE)
+        name: factories.make_event(queue=queue, url=f"https://{name}.bloomreach.com/", state=S.DUE)
         for name in names
     }
     Event.objects.exclude(pk=rows["busy"].pk).update(state=S.ACKED)
@@ -310,10 +314,10 @@ def test_idle_addresses_are_forgotten_unless_they_refuse(lane: Lane) -> None:
     assert Event.objects.count() == 4
 
 
-def test_a_resume_and_a_try_close_the_circuits(lane: Lane) -> None:
+def test_a_resume_and_a_try_close_the_circuits(queue: Queue) -> None:
     later = timezone.now() + timedelta(hours=1)
     events = [
-        factories.make_event(lane=lane, url=f"https://{name}.bloomreach.com/", due_at=later)
+        factories.make_event(queue=queue, url=f"https://{name}.bloomreach.com/", due_at=later)
         for name in ("a", "b")
     ]
     ids = [event.destination_id for event in events]
@@ -325,6 +329,6 @@ def test_a_resume_and_a_try_close_the_circuits(lane: Lane) -> None:
         (ids[1], 12),
     ]
     assert [event.due_at <= timezone.now() for event in Event.objects.order_by("id")] == [True, False]
-    circuit.resume([lane.pk])
+    circuit.resume([queue.pk])
     assert set(Destination.objects.values_list("faults", "open_for", "open_until")) == {(0, 0, LONG_AGO)}
     assert all(event.due_at <= timezone.now() for event in Event.objects.all())

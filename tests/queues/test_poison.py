@@ -11,14 +11,14 @@ from datetime import timedelta
 
 import pytest
 
-from messaging.models import Connection, Lane, Message, SenderRate
-from messaging.models.lane import LONG_AGO
+from messaging.models import Message, ProviderAccount, Queue, SenderRate
+from messaging.models.queue import LONG_AGO
 from messaging.models.statement import change
 from messaging.queues import circuit
 from messaging.queues.circuit import Blame, Note
 from messaging.rules.values import MessageState
 from tests import factories
-from tests.stand_ins import Heard, Said, Vendor, account_at, claim, lane_of, send
+from tests.stand_ins import Heard, Said, Vendor, account_at, claim, queue_of, send
 
 pytestmark = pytest.mark.django_db
 
@@ -27,14 +27,14 @@ REFUSED = json.dumps({"error": {"code": "5001", "message": "no"}}).encode()  # s
 OLDER = """
 WITH m AS (UPDATE messaging_message SET due_at = due_at - %(by)s, expires_at = expires_at - %(by)s
            WHERE state IN (0, 2))
-UPDATE messaging_lane SET open_until = open_until - %(by)s, refilled_at = refilled_at - %(by)s
+UPDATE messaging_queue SET open_until = open_until - %(by)s, refilled_at = refilled_at - %(by)s
 """
 HEALTHY = range(100, 110)  # the last three digits of recipients
 
 
-def make(account: Connection, numbers: range) -> list[Message]:
+def make(account: ProviderAccount, numbers: range) -> list[Message]:
     """Messages to as many recipients, due in this order."""
-    return [factories.make_message(connection=account, recipient=f"+421900000{n}") for n in numbers]
+    return [factories.make_message(account=account, recipient=f"+421900000{n}") for n in numbers]
 
 
 def sick(vendor: Vendor, status: int, body: bytes = REFUSED) -> None:
@@ -81,14 +81,14 @@ def test_healthy_messages_behind_forty_sick_ones_are_tried_within_seconds(
 ) -> None:
     account = account_at(vendor)
     if limit is not None:
-        SenderRate.objects.create(lane=account.lane, sender=factories.SENDER, rate=limit, tokens=limit)
+        SenderRate.objects.create(queue=account.queue, sender=factories.SENDER, rate=limit, tokens=limit)
     make(account, range(500, 540))
     healthy = make(account, HEALTHY)
     sick(vendor, status, body)
 
     assert seconds_until(all_tried(healthy), most=60) <= 10
     assert {Message.objects.get(pk=message.pk).state for message in healthy} == {S.SENT}
-    assert lane_of(account).ok_at is not None
+    assert queue_of(account).ok_at is not None
 
 
 def test_healthy_messages_behind_very_many_sick_ones_keep_their_validity(vendor: Vendor) -> None:
@@ -109,9 +109,9 @@ def test_one_recipient_says_nothing_about_the_vendor(vendor: Vendor) -> None:
     while claimed := claim():
         send(claimed)
 
-    lane = lane_of(account)
-    assert (len(vendor.posts), lane.faults, lane.open_for) == (30, 1, 0)
-    assert lane.last_fault == "HTTP 500: no"
+    queue = queue_of(account)
+    assert (len(vendor.posts), queue.faults, queue.open_for) == (30, 1, 0)
+    assert queue.last_fault == "HTTP 500: no"
 
 
 @pytest.mark.parametrize(
@@ -147,9 +147,9 @@ def test_a_vendor_that_is_down_gets_few_calls_and_uses_up_nothing(
     assert seconds_until(lambda: set(rows.values_list("state", flat=True)) == {S.SENT}, most=90) <= 61
 
 
-def half_open(account: Connection, blame: Blame, *, faults: int = circuit.TRIP) -> None:
-    circuit.note({account.lane_id: [Note(ok=False, blame=blame)] * faults})
-    Lane.objects.filter(pk=account.lane_id).update(open_until=LONG_AGO)
+def half_open(account: ProviderAccount, blame: Blame, *, faults: int = circuit.TRIP) -> None:
+    circuit.note({account.queue_id: [Note(ok=False, blame=blame)] * faults})
+    Queue.objects.filter(pk=account.queue_id).update(open_until=LONG_AGO)
 
 
 @pytest.mark.parametrize(
@@ -164,10 +164,10 @@ def test_probes_are_new_and_retried_ones_in_turn(
     vendor: Vendor, blame: Blame, new: int, retried: int
 ) -> None:
     account = account_at(vendor)
-    Lane.objects.filter(pk=account.lane_id).update(cap=8)
+    Queue.objects.filter(pk=account.queue_id).update(cap=8)
     for n in range(20):
         factories.make_message(
-            connection=account, state=S.RETRYING, attempts=1, recipient=f"+421900000{500 + n}"
+            account=account, state=S.RETRYING, attempts=1, recipient=f"+421900000{500 + n}"
         )
     make(account, range(600, 620))
     half_open(account, blame)
@@ -182,7 +182,7 @@ def test_single_probes_alternate(vendor: Vendor) -> None:
     account = account_at(vendor)
     for n in range(5):
         factories.make_message(
-            connection=account, state=S.RETRYING, attempts=1, recipient=f"+421900000{500 + n}"
+            account=account, state=S.RETRYING, attempts=1, recipient=f"+421900000{500 + n}"
         )
     make(account, range(600, 605))
     account.settings["base_url"] = "http://127.0.0.1:9"
@@ -194,5 +194,5 @@ def test_single_probes_alternate(vendor: Vendor) -> None:
         claimed = claim()
         seen += [Message.objects.get(pk=item.message_id).attempts for item in claimed]
         send(claimed)
-        Lane.objects.filter(pk=account.lane_id).update(open_until=LONG_AGO)
+        Queue.objects.filter(pk=account.queue_id).update(open_until=LONG_AGO)
     assert seen == [1, 2, 1, 2, 1, 2]

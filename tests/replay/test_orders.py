@@ -12,10 +12,10 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from django.db import connection as database
-from django.db import connections, transaction
+from django.db import account as database
+from django.db import accounts, transaction
 
-from messaging.models import Connection, Content, Event, Inbox, Message, Raw, Replay, Report
+from messaging.models import Content, Event, Inbox, Message, ProviderAccount, Raw, Replay, Report
 from messaging.replay import orders
 from messaging.replay.orders import ReplayError, ReplayFilter
 from messaging.rules.ids import uuid7
@@ -66,13 +66,13 @@ def make_dead(message: Message | None = None, **overrides: Any) -> Event:
     return factories.make_event(message, **({"state": EventState.DEAD} | worn | overrides))
 
 
-def make_raw(account: Connection, *, parked: bool = False, kind: str = "hook", **overrides: Any) -> Raw:
-    raw = Raw.objects.create(**({"at": datetime.now(UTC), "kind": kind, "connection": account} | overrides))
+def make_raw(account: ProviderAccount, *, parked: bool = False, kind: str = "hook", **overrides: Any) -> Raw:
+    raw = Raw.objects.create(**({"at": datetime.now(UTC), "kind": kind, "account": account} | overrides))
     if parked:
         now = datetime.now(UTC)
         fields = {
             "raw_at": raw.at,
-            "connection": account,
+            "account": account,
             "tries": 3,
             "parked_at": now,
             "parked_why": "not JSON",
@@ -87,7 +87,7 @@ def make_report(message: Message, status: Status, **overrides: Any) -> Report:
     fields = {
         "raw_id": uuid7(),
         "raw_at": now,
-        "connection": message.connection,
+        "account": message.account,
         "attempt": attempt,
         "status": status,
         "received_at": now,
@@ -105,9 +105,7 @@ def make_report(message: Message, status: Status, **overrides: Any) -> Report:
     [
         pytest.param("sms", ReplayFilter(), {}, "Unknown kind 'sms'", id="kind"),
         pytest.param("messages", ReplayFilter(tenant="nobody"), {}, "Unknown tenant 'nobody'", id="tenant"),
-        pytest.param(
-            "messages", ReplayFilter(connection="x"), {}, "Unknown provider account", id="connection"
-        ),
+        pytest.param("messages", ReplayFilter(account="x"), {}, "Unknown provider account", id="account"),
         pytest.param("messages", ReplayFilter(status="dead"), {}, "Unknown status 'dead'", id="status"),
         pytest.param("messages", ReplayFilter(status="sent"), {}, "Unknown status 'sent'", id="open status"),
         pytest.param("callbacks", ReplayFilter(status="due"), {}, "choose dead, acked", id="event status"),
@@ -147,18 +145,15 @@ def test_an_order_that_makes_no_sense_is_refused(
 
 
 def test_an_account_name_of_several_tenants_needs_the_tenant() -> None:
-    one, two = factories.make_connection(name="main"), factories.make_connection(name="main")
+    one, two = factories.make_account(name="main"), factories.make_account(name="main")
     with pytest.raises(ReplayError, match="Several tenants"):
-        order("messages", ReplayFilter(connection="main"))
+        order("messages", ReplayFilter(account="main"))
     for account in (one, two):
-        asked = ReplayFilter(connection="main", tenant=account.tenant.slug)
-        assert order("messages", asked).filter["connection_id"] == account.pk
-        assert (
-            order("messages", ReplayFilter(connection=account.public_id)).filter["connection_id"]
-            == account.pk
-        )
+        asked = ReplayFilter(account="main", tenant=account.tenant.slug)
+        assert order("messages", asked).filter["account_id"] == account.pk
+        assert order("messages", ReplayFilter(account=account.public_id)).filter["account_id"] == account.pk
     with pytest.raises(ReplayError, match="Unknown provider account"):
-        order("messages", ReplayFilter(connection=one.public_id, tenant=two.tenant.slug))
+        order("messages", ReplayFilter(account=one.public_id, tenant=two.tenant.slug))
 
 
 def test_an_order_says_who_why_and_how_many() -> None:
@@ -185,11 +180,11 @@ def test_the_filter_chooses(kind: str) -> None:
     """Two tenants, two moments: each condition leaves the rows of the other out."""
     now = datetime.now(UTC)
     made: dict[str, Any] = {}
-    accounts = [factories.make_connection(), factories.make_connection()]
+    accounts = [factories.make_account(), factories.make_account()]
     for account in accounts:
         for age in (timedelta(hours=3), timedelta(hours=1)):
             at = now - age
-            message = make_failed(connection=account, created_at=at)
+            message = make_failed(account=account, created_at=at)
             event = make_dead(message, created_at=at)
             raw = make_raw(account, at=at)
             chosen = {"callbacks": event, "messages": message, "reports": raw}[kind]
@@ -202,7 +197,7 @@ def test_the_filter_chooses(kind: str) -> None:
 
     assert found() == {"0 3", "0 1", "1 3", "1 1"}
     assert found(tenant=mine.tenant.slug) == {"0 3", "0 1"}
-    assert found(connection=mine.public_id) == {"0 3", "0 1"}
+    assert found(account=mine.public_id) == {"0 3", "0 1"}
     assert found(since=now - timedelta(hours=2)) == {"0 1", "1 1"}
     assert found(until=now - timedelta(hours=2)) == {"0 3", "1 3"}
     assert found(tenant=mine.tenant.slug, since=now - timedelta(hours=2)) == {"0 1"}
@@ -254,7 +249,7 @@ def test_events_still_being_tried_are_left_alone(state: EventState) -> None:
 def test_events_of_inbound_messages_are_callbacks_too() -> None:
     inbound = factories.make_inbound()
     Event.objects.create(
-        lane=factories.callback_lane(inbound.tenant),
+        queue=factories.callback_queue(inbound.tenant),
         inbound=inbound,
         kind=EventKind.INBOUND,
         url=factories.CALLBACK_URL,
@@ -262,7 +257,7 @@ def test_events_of_inbound_messages_are_callbacks_too() -> None:
         occurred_at=inbound.received_at,
         state=EventState.DEAD,
     )
-    asked = ReplayFilter(tenant=inbound.tenant.slug, connection=inbound.connection.public_id)
+    asked = ReplayFilter(tenant=inbound.tenant.slug, account=inbound.account.public_id)
     assert counts(carry_out("callbacks", asked)) == (1, 1, 0)
     assert Event.objects.get().state == EventState.DUE
 
@@ -379,11 +374,11 @@ def test_a_copy_is_a_new_message_with_the_same_words() -> None:
         "metadata": {"a": [1]},
         "extra": {"from": "Shop", "to": "00421900000123", "x": None},
     }
-    account = factories.make_connection(validity=timedelta(minutes=7))
+    account = factories.make_account(validity=timedelta(minutes=7))
     long_ago = datetime.now(UTC) - timedelta(days=9)
     original = make_failed(
         Outcome.PERMANENT,
-        connection=account,
+        account=account,
         channel=Channel.MMS,
         send_as=Channel.SMS,
         content=content,
@@ -395,7 +390,7 @@ def test_a_copy_is_a_new_message_with_the_same_words() -> None:
     carry_out("messages")
     copy = Message.objects.get(replay_of=original.pk)
     now = datetime.now(UTC)
-    same = ("tenant_id", "channel", "connection_id", "lane_id", "sender", "recipient", "segments", "country")
+    same = ("tenant_id", "channel", "account_id", "queue_id", "sender", "recipient", "segments", "country")
     assert [getattr(copy, name) for name in (*same, "request_id")] == [
         getattr(original, name) for name in (*same, "request_id")
     ]
@@ -417,17 +412,17 @@ def test_a_copy_is_a_new_message_with_the_same_words() -> None:
 
 @pytest.mark.parametrize("stays", [True, False], ids=["same account", "another account"])
 def test_a_copy_goes_out_from_the_sender_of_its_account(stays: bool) -> None:
-    account = factories.make_connection(senders=["Other"], sender_map={"*": "Brand"})
-    factories.make_connection(account.tenant, position=9)
-    original = factories.make_message(connection=account, state=S.EXPIRED, send_from="Brand")
+    account = factories.make_account(senders=["Other"], sender_map={"*": "Brand"})
+    factories.make_account(account.tenant, position=9)
+    original = factories.make_message(account=account, state=S.EXPIRED, send_from="Brand")
     if not stays:
-        Connection.objects.filter(pk=account.pk).update(is_active=False)
+        ProviderAccount.objects.filter(pk=account.pk).update(is_active=False)
     order = orders.create(
         kind="messages", filter=ReplayFilter(ids=(original.pk,)), requested_by="me", reason="test"
     )
     orders.advance()
     copy = Message.objects.get(replay_of=original.pk)
-    assert (copy.connection_id == account.pk, copy.sender, copy.send_from) == (
+    assert (copy.account_id == account.pk, copy.sender, copy.send_from) == (
         stays,
         original.sender,
         "Brand" if stays else "",
@@ -464,29 +459,29 @@ def test_a_copy_inherits_the_doubt_of_its_original() -> None:
     ],
 )
 def test_a_copy_goes_through_a_serving_account(senders: list[str], expected: str | None) -> None:
-    first = factories.make_connection(position=5)
-    spare = factories.make_connection(first.tenant, name="spare", senders=senders)
-    factories.make_connection(first.tenant, channels=["mms"])
-    message = make_failed(connection=first)
+    first = factories.make_account(position=5)
+    spare = factories.make_account(first.tenant, name="spare", senders=senders)
+    factories.make_account(first.tenant, channels=["mms"])
+    message = make_failed(account=first)
     asked = ReplayFilter(ids=(message.pk,))
     with transaction.atomic():
         carry_out("messages", asked)
-        assert Message.objects.get(replay_of=message.pk).connection == first
+        assert Message.objects.get(replay_of=message.pk).account == first
         transaction.set_rollback(True)
-    Connection.objects.filter(pk=first.pk).update(is_active=False)
+    ProviderAccount.objects.filter(pk=first.pk).update(is_active=False)
     carry_out("messages", asked)
     copy = Message.objects.filter(replay_of=message.pk).first()
     if expected is None:
         assert copy is None
-        assert refused(orders.preview(kind="messages", filter=asked)) == {"no_connection": 1}
+        assert refused(orders.preview(kind="messages", filter=asked)) == {"no_account": 1}
     else:
         assert copy is not None
-        assert (copy.connection.name, copy.lane_id) == (expected, spare.lane_id)
+        assert (copy.account.name, copy.queue_id) == (expected, spare.queue_id)
 
 
 def test_suspended_tenants_and_lost_contents_are_refused() -> None:
     tenant = factories.make_tenant(status="suspended")
-    make_failed(connection=factories.make_connection(tenant))
+    make_failed(account=factories.make_account(tenant))
     Content.objects.filter(message_id=make_failed().pk).delete()
     assert refused(orders.preview(kind="messages", filter=ReplayFilter())) == {
         "suspended": 1,
@@ -500,7 +495,7 @@ def test_suspended_tenants_and_lost_contents_are_refused() -> None:
 
 
 def test_raw_calls_go_back_into_the_inbox() -> None:
-    account = factories.make_connection()
+    account = factories.make_account()
     fresh, parked = make_raw(account), make_raw(account, parked=True)
     make_raw(account, kind="call"), make_raw(account, kind="post")
     assert counts(carry_out("reports")) == (2, 2, 0)
@@ -508,13 +503,13 @@ def test_raw_calls_go_back_into_the_inbox() -> None:
     assert set(rows) == {fresh.id, parked.id}
     for raw in (fresh, parked):
         row = rows[raw.id]
-        assert (row.raw_at, row.connection_id, row.tries) == (raw.at, account.pk, 0)
+        assert (row.raw_at, row.account_id, row.tries) == (raw.at, account.pk, 0)
         assert (row.parked_at, row.parked_why) == (None, "")
         assert row.due_at <= datetime.now(UTC)
 
 
 def test_only_parked_calls_when_asked() -> None:
-    account = factories.make_connection()
+    account = factories.make_account()
     make_raw(account)
     parked = make_raw(account, parked=True)
     assert counts(carry_out("reports", ReplayFilter(status="parked"))) == (1, 1, 0)
@@ -522,11 +517,11 @@ def test_only_parked_calls_when_asked() -> None:
 
 
 def test_calls_that_wait_or_have_lost_their_account_are_refused() -> None:
-    account = factories.make_connection()
+    account = factories.make_account()
     waiting = make_raw(account)
     later = datetime.now(UTC) + timedelta(hours=1)
-    Inbox.objects.create(raw_id=waiting.id, raw_at=waiting.at, connection=account, due_at=later, tries=2)
-    make_raw(account, connection=None)
+    Inbox.objects.create(raw_id=waiting.id, raw_at=waiting.at, account=account, due_at=later, tries=2)
+    make_raw(account, account=None)
     seen = orders.preview(kind="reports", filter=ReplayFilter())
     assert refused(seen) == {"waiting": 1, "account_gone": 1}
     assert counts(carry_out("reports")) == (2, 0, 2)
@@ -551,7 +546,7 @@ def test_a_contradiction_becomes_a_correction_once() -> None:
     make_report(message, Status.UNDELIVERED, vendor_code="30003", text="Absent", occurred_at=at)
     assert counts(carry_out("reports", corrections=True)) == (1, 1, 0)
     event = Event.objects.get(kind=EventKind.CORRECTION)
-    assert (event.message_id, event.lane_id, event.url) == (message.pk, told.lane_id, told.url)
+    assert (event.message_id, event.queue_id, event.url) == (message.pk, told.queue_id, told.url)
     assert (event.status, event.state, event.generation) == ("failed", EventState.DUE, 0)
     assert event.error == {"code": "undelivered", "message": "Absent", "vendor_code": "30003"}
     assert (event.occurred_at, event.segments, event.sent_as) == (at, 2, "sms")
@@ -657,9 +652,9 @@ def test_a_row_that_changed_since_the_order_is_skipped() -> None:
 
 @pytest.mark.parametrize("kind", ["callbacks", "messages", "reports"])
 def test_a_rate_spreads_the_due_times(kind: str) -> None:
-    account = factories.make_connection()
+    account = factories.make_account()
     for _ in range(20):
-        make_dead(make_failed(connection=account))
+        make_dead(make_failed(account=account))
         make_raw(account)
     ordered = order(kind, rate=2.0)
     assert [orders.advance(), orders.advance()] == [10, 0]  # five seconds' worth, then not due
@@ -684,9 +679,9 @@ def test_a_rate_spreads_the_due_times(kind: str) -> None:
 
 
 def test_copies_of_a_rated_order_expire_after_they_are_due() -> None:
-    account = factories.make_connection(validity=timedelta(seconds=3))
+    account = factories.make_account(validity=timedelta(seconds=3))
     for _ in range(4):
-        make_failed(connection=account)
+        make_failed(account=account)
     order("messages", rate=1.0)
     orders.advance()
     copies = Message.objects.filter(state=S.ACCEPTED)
@@ -732,7 +727,7 @@ def in_threads(work: Callable[[], Any], n: int) -> list[Any]:
             gate.wait()
             results.append(work())
         finally:
-            connections.close_all()
+            accounts.close_all()
 
     threads = [threading.Thread(target=run) for _ in range(n)]
     for thread in threads:
@@ -754,8 +749,8 @@ def until_done() -> int:
     "orders", [pytest.param(1, id="one order"), pytest.param(3, id="three for the same rows")]
 )
 def test_pumps_at_once_copy_each_message_once(orders: int) -> None:
-    account = factories.make_connection()
-    originals = {make_failed(connection=account).pk for _ in range(40)}
+    account = factories.make_account()
+    originals = {make_failed(account=account).pk for _ in range(40)}
     ordered = [order("messages") for _ in range(orders)]
     looked_at = in_threads(until_done, 4)
     assert len(looked_at) == 4
@@ -814,8 +809,8 @@ def killed_after(pages: int) -> None:
 @pytest.mark.process
 @pytest.mark.django_db(transaction=True)
 def test_a_kill_neither_loses_nor_repeats_a_row() -> None:
-    account = factories.make_connection()
-    originals = {make_failed(connection=account).pk for _ in range(600)}
+    account = factories.make_account()
+    originals = {make_failed(account=account).pk for _ in range(600)}
     ordered = order("messages")
     done = [0]
     for _ in range(3):

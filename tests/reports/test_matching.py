@@ -17,11 +17,11 @@ from messaging.evidence import weighing
 from messaging.models import (
     Attempt,
     AttemptPart,
-    Connection,
     Event,
     InboundMessage,
     Inbox,
     Message,
+    ProviderAccount,
     Raw,
     Report,
 )
@@ -40,25 +40,25 @@ pytestmark = pytest.mark.django_db
 S = MessageState
 
 
-def hook(account: Connection, body: Any, **stored: Any) -> Inbox:
+def hook(account: ProviderAccount, body: Any, **stored: Any) -> Inbox:
     """A vendor's call as the hook leaves it: raw row and inbox row."""
     text = body if isinstance(body, str) else json.dumps(body)
     request = {"method": "POST", "url": "", "path": "", "query": {}, "headers": {}, "body": text} | stored
-    raw = Raw.objects.create(at=timezone.now(), kind="hook", connection=account, request=json.dumps(request))
-    return Inbox.objects.create(raw_id=raw.id, raw_at=raw.at, connection=account)
+    raw = Raw.objects.create(at=timezone.now(), kind="hook", account=account, request=json.dumps(request))
+    return Inbox.objects.create(raw_id=raw.id, raw_at=raw.at, account=account)
 
 
-def report(account: Connection, status: str, **said: Any) -> Inbox:
+def report(account: ProviderAccount, status: str, **said: Any) -> Inbox:
     return hook(account, {"type": "report", "status": status, **said})
 
 
-def make_sent(*, vendor_id: str = "v1", parts: int = 1, account: Connection | None = None) -> Attempt:
+def make_sent(*, vendor_id: str = "v1", parts: int = 1, account: ProviderAccount | None = None) -> Attempt:
     """A taken attempt of a sent message; later parts are v1-2, v1-3…"""
-    message = factories.make_message(connection=account, state=S.SENT, attempts=1)
+    message = factories.make_message(account=account, state=S.SENT, attempts=1)
     attempt = factories.make_attempt(message, outcome=Outcome.TAKEN, vendor_id=vendor_id, parts=parts)
     for part in range(2, parts + 1):
         AttemptPart.objects.create(
-            connection=message.connection, vendor_id=f"{vendor_id}-{part}", attempt=attempt, part=part
+            account=message.account, vendor_id=f"{vendor_id}-{part}", attempt=attempt, part=part
         )
     return attempt
 
@@ -97,7 +97,7 @@ def counted(name: str, **labels: str) -> float:
 )
 def test_how_an_attempt_is_found(names: Any) -> None:
     attempt = make_sent()
-    report(attempt.connection, "DELIVRD", **names(attempt))
+    report(attempt.account, "DELIVRD", **names(attempt))
     take()
 
     assert state_of(attempt) is S.DELIVERED
@@ -111,8 +111,8 @@ def test_how_an_attempt_is_found(names: Any) -> None:
 def test_a_vendor_id_that_is_used_again_means_the_newest_attempt() -> None:
     old = make_sent()
     Attempt.objects.update(created_at=timezone.now() - timedelta(days=9))
-    new = make_sent(account=old.connection)
-    report(old.connection, "DELIVRD", id="v1")
+    new = make_sent(account=old.account)
+    report(old.account, "DELIVRD", id="v1")
     take()
 
     assert (state_of(old), state_of(new)) == (S.SENT, S.DELIVERED)
@@ -121,7 +121,7 @@ def test_a_vendor_id_that_is_used_again_means_the_newest_attempt() -> None:
 @pytest.mark.parametrize("by", ["reference", "id", "part"])
 def test_another_tenants_account_matches_nothing(by: str) -> None:
     attempt = make_sent(parts=2)
-    stranger = factories.make_connection()
+    stranger = factories.make_account()
     said = {"reference": {"reference": str(attempt.id)}, "id": {"id": "v1"}, "part": {"id": "v1-2"}}[by]
     report(stranger, "DELIVRD", **said)
     take()
@@ -134,7 +134,7 @@ def test_another_tenants_account_matches_nothing(by: str) -> None:
 
 def test_an_empty_vendor_id_matches_nothing() -> None:
     attempt = make_sent(vendor_id="")
-    report(attempt.connection, "DELIVRD", id="")
+    report(attempt.account, "DELIVRD", id="")
     take()
 
     assert (state_of(attempt), effects()) == (S.SENT, [Effect.UNMATCHED])
@@ -144,7 +144,7 @@ def test_the_report_overtakes_the_answer() -> None:
     """By our reference it is found at once; the answer that follows changes nothing."""
     message = factories.make_message(state=S.SENDING, attempts=1)
     attempt = factories.make_attempt(message)
-    report(message.connection, "DELIVRD", reference=str(attempt.id), parts=1)
+    report(message.account, "DELIVRD", reference=str(attempt.id), parts=1)
     take()
     assert state_of(attempt) is S.DELIVERED
 
@@ -159,7 +159,7 @@ def answer(attempt: Attempt, result: SendResult) -> None:
 
 
 def test_unmatched_reports_wait_by_the_table_and_end_as_orphans() -> None:
-    account = factories.make_connection()
+    account = factories.make_account()
     report(account, "DELIVRD", id="never")
     inbox.read()
     waits = []
@@ -185,7 +185,7 @@ def test_the_vendor_id_wakes_the_report_that_waits_for_it(part: int) -> None:
     message = factories.make_message(state=S.SENDING, attempts=1)
     attempt = factories.make_attempt(message)
     name = "v1" if part == 1 else "v1-2"
-    report(message.connection, "UNDELIV", id=name, part=part, parts=2, error="30003")
+    report(message.account, "UNDELIV", id=name, part=part, parts=2, error="30003")
     take()
     assert effects() == [Effect.UNMATCHED]
     assert matching.apply() == 0  # it waits
@@ -199,8 +199,8 @@ def test_the_vendor_id_wakes_the_report_that_waits_for_it(part: int) -> None:
 def test_an_answer_wakes_only_its_own_reports() -> None:
     message = factories.make_message(state=S.SENDING, attempts=1)
     attempt = factories.make_attempt(message)
-    report(message.connection, "DELIVRD", id="other")
-    report(factories.make_connection(), "DELIVRD", id="v1")
+    report(message.account, "DELIVRD", id="other")
+    report(factories.make_account(), "DELIVRD", id="v1")
     take()
     answer(attempt, SendResult(Outcome.TAKEN, vendor_id="v1"))
 
@@ -213,9 +213,9 @@ def test_an_answer_wakes_only_its_own_reports() -> None:
 def test_the_same_report_twice_is_one_row() -> None:
     attempt = make_sent()
     for _ in range(2):
-        report(attempt.connection, "DELIVRD", id="v1")
+        report(attempt.account, "DELIVRD", id="v1")
     take()
-    report(attempt.connection, "DELIVRD", id="v1")
+    report(attempt.account, "DELIVRD", id="v1")
     take()
 
     assert effects() == [Effect.APPLIED]
@@ -227,7 +227,7 @@ def test_the_same_report_twice_is_one_row() -> None:
 def test_the_same_words_of_two_vendors_are_two_reports() -> None:
     first, second = make_sent(), make_sent()
     for attempt in (first, second):
-        report(attempt.connection, "DELIVRD", id="v1")
+        report(attempt.account, "DELIVRD", id="v1")
     take()
 
     assert (state_of(first), state_of(second)) == (S.DELIVERED, S.DELIVERED)
@@ -236,10 +236,10 @@ def test_the_same_words_of_two_vendors_are_two_reports() -> None:
 @pytest.mark.parametrize("together", [True, False])
 def test_final_before_sent(together: bool) -> None:
     attempt = make_sent()
-    report(attempt.connection, "UNDELIV", id="v1", error="30003", text="Absent subscriber")
+    report(attempt.account, "UNDELIV", id="v1", error="30003", text="Absent subscriber")
     if not together:
         take()
-    report(attempt.connection, "ENROUTE", id="v1")
+    report(attempt.account, "ENROUTE", id="v1")
     take()
 
     assert (state_of(attempt), effects()) == (S.UNDELIVERED, [Effect.APPLIED, Effect.STORED])
@@ -249,9 +249,9 @@ def test_final_before_sent(together: bool) -> None:
 
 def test_a_final_that_contradicts_is_kept_and_not_told() -> None:
     attempt = make_sent()
-    report(attempt.connection, "DELIVRD", id="v1")
+    report(attempt.account, "DELIVRD", id="v1")
     take()
-    report(attempt.connection, "UNDELIV", id="v1")
+    report(attempt.account, "UNDELIV", id="v1")
     take()
 
     assert (state_of(attempt), effects()) == (S.DELIVERED, [Effect.APPLIED, Effect.CONTRADICTION])
@@ -260,7 +260,7 @@ def test_a_final_that_contradicts_is_kept_and_not_told() -> None:
 
 def test_the_vendors_time_is_told(settings: LazySettings) -> None:
     attempt = make_sent()
-    report(attempt.connection, "DELIVRD", id="v1", occurred_at="2026-01-02T03:04:05.5+02:00")
+    report(attempt.account, "DELIVRD", id="v1", occurred_at="2026-01-02T03:04:05.5+02:00")
     take()
 
     assert Event.objects.get().occurred_at == datetime(2026, 1, 2, 1, 4, 5, 500000, tzinfo=UTC)
@@ -285,12 +285,12 @@ def _item(item: Mapping[str, Any]) -> Told | Inbound:
 
 
 @pytest.fixture
-def bulk(monkeypatch: pytest.MonkeyPatch) -> Connection:
+def bulk(monkeypatch: pytest.MonkeyPatch) -> ProviderAccount:
     monkeypatch.setitem(registry.ADAPTERS, "bulk", Bulk())
-    return factories.make_connection(vendor="bulk")
+    return factories.make_account(vendor="bulk")
 
 
-def test_several_in_one_call(bulk: Connection) -> None:
+def test_several_in_one_call(bulk: ProviderAccount) -> None:
     attempts = [make_sent(vendor_id=f"v{n}", account=bulk) for n in range(4)]
     said = [{"status": "delivered", "vendor_id": f"v{n}"} for n in range(3)]
     inbound = {"vendor_id": "mo1", "sender": "+421900000123", "recipient": "1234", "text": "STOP"}
@@ -308,7 +308,7 @@ def test_several_in_one_call(bulk: Connection) -> None:
 def test_delivered_when_all_parts_are() -> None:
     attempt = make_sent(parts=3)
     for part, expected in ((3, S.SENT), (1, S.SENT), (2, S.DELIVERED)):
-        report(attempt.connection, "DELIVRD", id="v1" if part == 1 else f"v1-{part}", part=part)
+        report(attempt.account, "DELIVRD", id="v1" if part == 1 else f"v1-{part}", part=part)
         take()
         assert state_of(attempt) is expected
     assert Event.objects.filter(kind=1).count() == 1
@@ -317,7 +317,7 @@ def test_delivered_when_all_parts_are() -> None:
 def test_all_parts_in_one_batch() -> None:
     attempt = make_sent(parts=3)
     for part in (2, 3, 1):
-        report(attempt.connection, "DELIVRD", reference=str(attempt.id), part=part)
+        report(attempt.account, "DELIVRD", reference=str(attempt.id), part=part)
     take()
 
     assert (state_of(attempt), Event.objects.filter(kind=1).count()) == (S.DELIVERED, 1)
@@ -325,8 +325,8 @@ def test_all_parts_in_one_batch() -> None:
 
 def test_the_same_part_twice_is_not_two_parts() -> None:
     attempt = make_sent(parts=2)
-    report(attempt.connection, "DELIVRD", id="v1", part=1)
-    report(attempt.connection, "DELIVRD", id="v1", part=1, error="0")  # said again, in other words
+    report(attempt.account, "DELIVRD", id="v1", part=1)
+    report(attempt.account, "DELIVRD", id="v1", part=1, error="0")  # said again, in other words
     take()
 
     assert state_of(attempt) is S.SENT
@@ -338,9 +338,7 @@ def test_the_same_part_twice_is_not_two_parts() -> None:
 def test_one_failed_part_fails_the_message(order: tuple[int, ...], at_once: bool) -> None:
     attempt = make_sent(parts=3)
     for part in order:
-        report(
-            attempt.connection, "UNDELIV" if part == 2 else "DELIVRD", reference=str(attempt.id), part=part
-        )
+        report(attempt.account, "UNDELIV" if part == 2 else "DELIVRD", reference=str(attempt.id), part=part)
         if not at_once:
             take()
     take()
@@ -352,13 +350,13 @@ def test_one_failed_part_fails_the_message(order: tuple[int, ...], at_once: bool
 def test_parts_that_only_the_reports_tell_of() -> None:
     attempt = make_sent()
     for part, expected in ((1, S.SENT), (2, S.SENT), (3, S.DELIVERED)):
-        report(attempt.connection, "DELIVRD", reference=str(attempt.id), part=part, parts=3)
+        report(attempt.account, "DELIVRD", reference=str(attempt.id), part=part, parts=3)
         take()
         assert state_of(attempt) is expected
 
 
 @pytest.mark.parametrize("by", ["id", "reference and id"])
-def test_a_part_that_is_known_by_its_id_alone(bulk: Connection, by: str) -> None:
+def test_a_part_that_is_known_by_its_id_alone(bulk: ProviderAccount, by: str) -> None:
     attempt = make_sent(parts=3, account=bulk)
     reference = {"reference": str(attempt.id)} if by == "reference and id" else {}
     for name, expected in (("v1-2", S.SENT), ("v1-3", S.SENT), ("v1", S.DELIVERED)):
@@ -371,14 +369,14 @@ def test_a_part_that_is_known_by_its_id_alone(bulk: Connection, by: str) -> None
 def test_a_report_on_a_part_waits_for_the_answer_that_tells_the_number_of_parts() -> None:
     message = factories.make_message(state=S.SENDING, attempts=1)
     attempt = factories.make_attempt(message)
-    report(message.connection, "DELIVRD", reference=str(attempt.id), id="v1", part=1)
+    report(message.account, "DELIVRD", reference=str(attempt.id), id="v1", part=1)
     take()
     assert (state_of(attempt), effects()) == (S.SENDING, [Effect.UNMATCHED])
 
     answer(attempt, SendResult(Outcome.TAKEN, vendor_id="v1", part_ids=("v1", "v1-2")))
     matching.apply()
     assert (state_of(attempt), effects()) == (S.SENT, [Effect.STORED])
-    report(message.connection, "DELIVRD", id="v1-2", part=2)
+    report(message.account, "DELIVRD", id="v1-2", part=2)
     take()
     assert state_of(attempt) is S.DELIVERED
 
@@ -389,7 +387,7 @@ def test_a_report_on_a_part_waits_for_the_answer_that_tells_the_number_of_parts(
 def test_an_unknown_word_is_kept_counted_and_changes_nothing() -> None:
     attempt = make_sent()
     before = counted("connector_contract_drift_total", vendor="simulator", word="TELEPORTED")
-    report(attempt.connection, "teleported", id="v1")
+    report(attempt.account, "teleported", id="v1")
     take()
 
     row = Report.objects.get()
@@ -406,7 +404,7 @@ def test_an_unknown_word_is_kept_counted_and_changes_nothing() -> None:
 
 
 def test_an_unknown_word_of_odd_bytes_leaves_the_metrics_readable() -> None:
-    report(make_sent().connection, "odd\ud83d", id="v1")
+    report(make_sent().account, "odd\ud83d", id="v1")
     take()
 
     assert b'word="ODD?"' in generate_latest()
@@ -428,8 +426,8 @@ def test_an_unknown_word_of_odd_bytes_leaves_the_metrics_readable() -> None:
 def test_garbage_is_parked_with_its_reason_and_the_others_go_on(body: str, why: str) -> None:
     attempt = make_sent()
     before = counted("connector_inbox_parked_total", vendor="simulator")
-    garbage = hook(attempt.connection, body)
-    report(attempt.connection, "DELIVRD", id="v1")
+    garbage = hook(attempt.account, body)
+    report(attempt.account, "DELIVRD", id="v1")
     take()
 
     garbage.refresh_from_db()
@@ -442,7 +440,7 @@ def test_garbage_is_parked_with_its_reason_and_the_others_go_on(body: str, why: 
     assert inbox.read() == 0  # parked: left alone
 
 
-def test_an_adapters_bug_parks_only_its_call(bulk: Connection) -> None:
+def test_an_adapters_bug_parks_only_its_call(bulk: ProviderAccount) -> None:
     attempt = make_sent(account=bulk)
     broken = hook(bulk, '"raise"')
     hook(bulk, [{"status": "delivered", "vendor_id": "v1"}])
@@ -454,7 +452,7 @@ def test_an_adapters_bug_parks_only_its_call(bulk: Connection) -> None:
 
 
 def test_a_vendor_of_another_version_is_parked() -> None:
-    account = factories.make_connection(vendor="gone")
+    account = factories.make_account(vendor="gone")
     call = report(account, "DELIVRD", id="v1")
     take()
 
@@ -473,7 +471,7 @@ def test_a_vendor_of_another_version_is_parked() -> None:
 )
 def test_values_that_no_column_takes_are_cut_to_fit(said: dict[str, Any]) -> None:
     attempt = make_sent()
-    report(attempt.connection, **({"status": "DELIVRD", "id": "v1"} | said))
+    report(attempt.account, **({"status": "DELIVRD", "id": "v1"} | said))
     take()
 
     assert not Inbox.objects.exists()
@@ -485,7 +483,7 @@ def test_values_that_no_column_takes_are_cut_to_fit(said: dict[str, Any]) -> Non
 def test_ids_that_no_column_takes_match_nothing_and_harm_nobody() -> None:
     attempt = make_sent()
     for name in ("v1\x00", "v" * 500, "\ud83d", "'; --"):
-        report(attempt.connection, "UNDELIV", id=name, reference=name)
+        report(attempt.account, "UNDELIV", id=name, reference=name)
     take()
 
     # Without its NUL the first one is our id after all: what a column cannot hold never was part of an id.
@@ -493,7 +491,7 @@ def test_ids_that_no_column_takes_match_nothing_and_harm_nobody() -> None:
     assert sorted(effects()) == [Effect.APPLIED, *[Effect.UNMATCHED] * 3]
 
 
-def test_what_the_database_refuses_parks_only_the_culprit(bulk: Connection) -> None:
+def test_what_the_database_refuses_parks_only_the_culprit(bulk: ProviderAccount) -> None:
     attempts = [make_sent(vendor_id=f"v{n}", account=bulk) for n in range(3)]
     hook(bulk, [{"status": "delivered", "vendor_id": "v0"}])
     culprit = hook(bulk, [{"status": "delivered", "vendor_id": "v1", "segments": -99_999}])
@@ -507,7 +505,7 @@ def test_what_the_database_refuses_parks_only_the_culprit(bulk: Connection) -> N
     assert Inbox.objects.count() == 1
 
 
-def test_what_the_driver_refuses_parks_only_the_culprit(bulk: Connection) -> None:
+def test_what_the_driver_refuses_parks_only_the_culprit(bulk: ProviderAccount) -> None:
     attempt = make_sent(account=bulk)
     inbound = {"vendor_id": "mo", "sender": "1234", "recipient": "1234", "channel": "\ud83d"}
     culprit = hook(bulk, [inbound])
@@ -524,7 +522,7 @@ def test_what_the_driver_refuses_parks_only_the_culprit(bulk: Connection) -> Non
 
 def test_a_crash_between_reading_and_applying_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     attempt = make_sent()
-    report(attempt.connection, "DELIVRD", id="v1")
+    report(attempt.account, "DELIVRD", id="v1")
     assert inbox.read() == 1
 
     def crash(words: object) -> None:
@@ -541,7 +539,7 @@ def test_a_crash_between_reading_and_applying_loses_nothing(monkeypatch: pytest.
 
 def test_a_crash_while_reading_leaves_the_call_in_the_inbox(monkeypatch: pytest.MonkeyPatch) -> None:
     attempt = make_sent()
-    report(attempt.connection, "DELIVRD", id="v1")
+    report(attempt.account, "DELIVRD", id="v1")
 
     def crash(items: object, **more: object) -> None:
         raise SystemExit

@@ -16,7 +16,7 @@ SLOVAK, AMERICAN = "+421900000123", "+15550100"
 
 
 def way(n: int, **overrides: Any) -> Way:
-    fields = {"connection_id": n, "lane_id": 100 + n, "name": f"account {n}", "position": n}
+    fields = {"account_id": n, "queue_id": 100 + n, "name": f"account {n}", "position": n}
     return Way(**{**fields, "channels": ("sms", "mms"), **overrides})
 
 
@@ -90,7 +90,7 @@ def test_the_sender_that_goes_out(
 
 def test_in_order_of_position() -> None:
     choices = rank(facts(), [way(1, position=5), way(2, position=0), way(3, position=5000)])
-    assert [choice.way.connection_id for choice in choices] == [2, 1, 3]
+    assert [choice.way.account_id for choice in choices] == [2, 1, 3]
 
 
 def test_what_stands_still_or_was_tried_is_passed_over() -> None:
@@ -99,13 +99,13 @@ def test_what_stands_still_or_was_tried_is_passed_over() -> None:
     assert [choice.fit for choice in choices] == [Fit.HELD, Fit.TRIED, Fit.USABLE]
     assert choices[0].why == "the account takes any sender, but its circuit is open"
     chosen = best(choices)
-    assert chosen is not None and chosen.way.connection_id == 3
+    assert chosen is not None and chosen.way.account_id == 3
 
 
 def test_when_all_stand_still_the_first_one_waits() -> None:
     choices = rank(facts(), [way(1), way(2)], held={101: "paused", 102: "paused"})
     chosen = best(choices)
-    assert chosen is not None and chosen.way.connection_id == 1
+    assert chosen is not None and chosen.way.account_id == 1
     assert best(choices, may_wait=False) is None
 
 
@@ -115,7 +115,7 @@ def test_nothing_fits() -> None:
 
 
 def first(key: str, ways: list[Way]) -> int:
-    return rank(facts(key=key), ways)[0].way.connection_id
+    return rank(facts(key=key), ways)[0].way.account_id
 
 
 KEYS = [f"+4219000{n:05}" for n in range(4000)]
@@ -141,7 +141,7 @@ def test_a_way_that_goes_moves_only_its_own_share() -> None:
 
 def test_the_words_name_the_share() -> None:
     ways = [way(1, position=0, weight=3), way(2, position=0), way(3, position=0, prefixes=("1",))]
-    whys = {choice.way.connection_id: choice.why for choice in rank(facts(), ways)}
+    whys = {choice.way.account_id: choice.why for choice in rank(facts(), ways)}
     assert whys == {
         1: "the account takes any sender (weight 3 of 4)",
         2: "the account takes any sender (weight 1 of 4)",

@@ -1,4 +1,4 @@
-"""A choice of settings that silences a vendor says so in each answer of *Test connection*."""
+"""A choice of settings that silences a vendor says so in each answer of *Test credentials*."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from messaging.accept import verify
-from messaging.models import Connection
+from messaging.models import ProviderAccount
 from tests import factories
 from tests.stand_ins import Vendor
 from vendors import registry
@@ -23,11 +23,11 @@ SINCH = {"region": "eu", "service_plan_id": "plan", "api_token": "token"}
 TEMPLATE = "POST /\n\n{{ recipient }} {{ text }} {{ reference }}"
 
 
-def saved(vendor: str, values: dict[str, str]) -> Connection:
+def saved(vendor: str, values: dict[str, str]) -> ProviderAccount:
     adapter = registry.adapter(vendor)
     secret = {setting.name for setting in adapter.settings if setting.secret}
     cleaned = adapter.clean(values)
-    return factories.make_connection(
+    return factories.make_account(
         vendor=vendor,
         settings={name: value for name, value in cleaned.items() if name not in secret},
         secrets={name: value for name, value in cleaned.items() if name in secret and value},
@@ -58,23 +58,23 @@ def saved(vendor: str, values: dict[str, str]) -> Connection:
 def test_the_test_of_a_connection_says_what_will_not_come(
     vendor: Vendor, vendor_key: str, values: dict[str, str], caution: str
 ) -> None:
-    connection = saved(vendor_key, {**values, "base_url": vendor.url})
-    check = verify.check_connection(connection)
-    connection.refresh_from_db()
-    assert (check.ok, connection.check_ok, connection.check_text) == (True, True, check.text)
+    account = saved(vendor_key, {**values, "base_url": vendor.url})
+    check = verify.check_account(account)
+    account.refresh_from_db()
+    assert (check.ok, account.check_ok, account.check_text) == (True, True, check.text)
     assert check.text.endswith(f". But {caution}" if caution else "these credentials")
 
 
 def test_a_refusal_comes_alone(vendor: Vendor) -> None:
     vendor.will(401)
-    check = verify.check_connection(saved("vonage", {**KEY, "base_url": vendor.url}))
+    check = verify.check_account(saved("vonage", {**KEY, "base_url": vendor.url}))
     assert (check.ok, check.text) == (False, "Vonage refuses these credentials (HTTP 401)")
 
 
 def test_it_is_said_where_nobody_can_be_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    connection = saved("vonage", KEY)
+    account = saved("vonage", KEY)
     monkeypatch.setattr(registry.adapter("vonage"), "credential_check", lambda account: None)
-    assert verify.ask(connection).text == f"Vonage cannot be asked about credentials. But {SILENT}"
+    assert verify.ask(account).text == f"Vonage cannot be asked about credentials. But {SILENT}"
 
 
 @pytest.mark.parametrize(
@@ -83,9 +83,9 @@ def test_it_is_said_where_nobody_can_be_asked(monkeypatch: pytest.MonkeyPatch) -
 def test_a_gateway_that_reports_nothing(changed: dict[str, str], silent: bool) -> None:
     adapter: Any = registry.adapter("http_generic")
     values = {"preset": "kannel", "base_url": "http://127.0.0.1:1", "username": "u", "password": "p"}
-    connection = saved("http_generic", values)
-    connection.settings |= changed
-    caution = adapter.caution(connection.credentials())
+    account = saved("http_generic", values)
+    account.settings |= changed
+    caution = adapter.caution(account.credentials())
     assert caution == (
         "its settings read no delivery reports: each message ends unconfirmed" if silent else ""
     )

@@ -1,4 +1,4 @@
-"""Claims: the cap is exact, every lane gets its share, and nothing is claimed that should wait."""
+"""Claims: the cap is exact, every queue gets its share, and nothing is claimed that should wait."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from django.db import connection as database
+from django.db import account as database
 from django.db import transaction
 
 from accounts.models import TenantStatus
-from messaging.models import Attempt, Connection, Lane, Message
+from messaging.models import Attempt, Message, ProviderAccount, Queue
 from messaging.models.statement import change, fetch
 from messaging.queues import circuit
 from messaging.rules import backoff
@@ -23,7 +23,7 @@ from messaging.rules.values import MessageState
 from messaging.sending import claims
 from messaging.sending.claims import Claimed
 from tests import factories
-from tests.stand_ins import claim, fresh, lane_of, only_attempt, seconds_until_due, together
+from tests.stand_ins import claim, fresh, only_attempt, queue_of, seconds_until_due, together
 from vendors.values import Channel, Outcome
 
 pytestmark = pytest.mark.django_db
@@ -32,9 +32,9 @@ S = MessageState
 HOUR = timedelta(hours=1)
 
 FILL = """
-INSERT INTO messaging_message (id, tenant_id, channel, request_id, connection_id, lane_id, sender, recipient, send_as,
+INSERT INTO messaging_message (id, tenant_id, channel, request_id, account_id, queue_id, sender, recipient, send_as,
   segments, state, due_at, attempts, expires_at, created_at)
-SELECT gen_random_uuid(), %(tenant)s, 'sms', '', %(connection)s, %(lane)s, '+421900000001', '+421900000123', 'sms',
+SELECT gen_random_uuid(), %(tenant)s, 'sms', '', %(account)s, %(queue)s, '+421900000001', '+421900000123', 'sms',
   %(segments)s, %(state)s, clock_timestamp() - interval '1 hour' + n * interval '1 ms', 0,
   clock_timestamp() + interval '4 hours', clock_timestamp() FROM generate_series(1, %(count)s) n
 """
@@ -45,22 +45,24 @@ WHERE NOT EXISTS (SELECT 1 FROM messaging_content c WHERE c.message_id = m.id AN
 """
 
 
-def account(**lane: Any) -> Connection:
-    """A connection whose lane has these limits."""
-    made = factories.make_connection()
-    Lane.objects.filter(pk=made.lane_id).update(**({"cap": 1000} | lane))
+def account(**queue: Any) -> ProviderAccount:
+    """An account whose queue has these limits."""
+    made = factories.make_account()
+    Queue.objects.filter(pk=made.queue_id).update(**({"cap": 1000} | queue))
     return made
 
 
-def fill(connection: Connection, count: int, *, segments: int = 1, state: MessageState = S.ACCEPTED) -> None:
+def fill(
+    account: ProviderAccount, count: int, *, segments: int = 1, state: MessageState = S.ACCEPTED
+) -> None:
     """That many due messages, in one statement."""
-    params = {"tenant": connection.tenant_id, "connection": connection.pk, "lane": connection.lane_id}
+    params = {"tenant": account.tenant_id, "account": account.pk, "queue": account.queue_id}
     change(FILL, params | {"count": count, "segments": segments, "state": int(state)})
     change(FILL_CONTENT)
 
 
 def shares(claimed: list[Claimed]) -> Counter[int]:
-    return Counter(item.lane_id for item in claimed)
+    return Counter(item.queue_id for item in claimed)
 
 
 def give_back(claimed: list[Claimed]) -> None:
@@ -76,7 +78,7 @@ def end(claimed: list[Claimed]) -> None:
 def test_a_claimed_message_has_a_lease_and_an_attempt(settings: Any) -> None:
     made = account()
     content = {"text": "Ahoj", "metadata": {"a": 1}}
-    message = factories.make_message(connection=made, content=content)
+    message = factories.make_message(account=made, content=content)
     lease = uuid4()
 
     (item,) = claims.claim(free=5, lease=lease)
@@ -85,7 +87,7 @@ def test_a_claimed_message_has_a_lease_and_an_attempt(settings: Any) -> None:
     assert (after.standing, after.lease, after.attempts) == (S.SENDING, lease, 1)
     assert settings.ROW_LEASE - 1 < seconds_until_due(message) <= settings.ROW_LEASE
     assert (attempt.pk, attempt.n, attempt.outcome, attempt.send_as) == (item.attempt_id, 1, None, "sms")
-    assert (item.message_id, item.lane_id, item.connection_id) == (message.pk, made.lane_id, made.pk)
+    assert (item.message_id, item.queue_id, item.account_id) == (message.pk, made.queue_id, made.pk)
     out = item.outgoing
     assert (out.reference, out.message_id) == (str(attempt.pk), str(message.pk))
     assert (out.sender, out.recipient, out.text) == (factories.SENDER, factories.RECIPIENT, "Ahoj")
@@ -106,7 +108,7 @@ def past(**overrides: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("lane", "tenant", "message"),
+    ("queue", "tenant", "message"),
     [
         pytest.param({"paused_at": datetime(2024, 1, 1, tzinfo=UTC)}, {}, {}, id="queue paused"),
         pytest.param({"open_until": datetime(2100, 1, 1, tzinfo=UTC)}, {}, {}, id="circuit open"),
@@ -122,10 +124,10 @@ def past(**overrides: Any) -> dict[str, Any]:
         ],
     ],
 )
-def test_what_is_left_alone(lane: dict[str, Any], tenant: dict[str, Any], message: dict[str, Any]) -> None:
-    made = factories.make_connection(factories.make_tenant(**tenant))
-    Lane.objects.filter(pk=made.lane_id).update(**lane)
-    waiting = factories.make_message(connection=made, **past(**message))
+def test_what_is_left_alone(queue: dict[str, Any], tenant: dict[str, Any], message: dict[str, Any]) -> None:
+    made = factories.make_account(factories.make_tenant(**tenant))
+    Queue.objects.filter(pk=made.queue_id).update(**queue)
+    waiting = factories.make_message(account=made, **past(**message))
     assert claim() == []
     assert fresh(waiting).state == waiting.state
     assert not Attempt.objects.exists()
@@ -137,20 +139,18 @@ def test_what_is_claimed(state: MessageState) -> None:
     assert len(claim()) == 1
 
 
-def test_a_paused_tenant_does_not_hold_up_the_others_on_a_shared_lane() -> None:
+def test_a_paused_tenant_does_not_hold_up_the_others_on_a_shared_queue() -> None:
     made = account()
-    paused = factories.make_connection(
-        factories.make_tenant(status=TenantStatus.PAUSED), lane_id=made.lane_id
-    )
+    paused = factories.make_account(factories.make_tenant(status=TenantStatus.PAUSED), queue_id=made.queue_id)
     fill(paused, 50)
-    mine = factories.make_message(connection=made, **past())
+    mine = factories.make_message(account=made, **past())
     assert [item.message_id for item in claim(free=10)] == [mine.pk]
 
 
 def test_oldest_first() -> None:
     made = account()
     times = [datetime.now(UTC) - timedelta(minutes=minutes) for minutes in (5, 90, 30)]
-    messages = [factories.make_message(connection=made, due_at=at) for at in times]
+    messages = [factories.make_message(account=made, due_at=at) for at in times]
     order = [claim(free=1)[0].message_id for _ in range(3)]
     assert order == [messages[1].pk, messages[2].pk, messages[0].pk]
 
@@ -163,7 +163,7 @@ def test_the_cap_is_exact_with_eight_claiming_at_once() -> None:
         taken = [item for part in together(*(lambda: claim(free=8) for _ in range(8))) for item in part]
         taken += claim(
             free=100
-        )  # who found the lane locked got nothing; the room that was left is still there
+        )  # who found the queue locked got nothing; the room that was left is still there
         assert len(taken) == len({item.message_id for item in taken}) == 13
         assert Message.objects.filter(state=S.SENDING).count() == 13
         end(taken)
@@ -188,74 +188,74 @@ def test_no_message_is_claimed_twice() -> None:
 def test_calls_in_flight_count_against_the_cap() -> None:
     made = account(cap=3)
     fill(made, 2, state=S.ACCEPTED)
-    factories.make_message(connection=made, state=S.SENDING)
-    factories.make_message(connection=made, state=S.SENDING)
-    factories.make_message(connection=made, state=S.UNCERTAIN)  # no call is in flight for it
+    factories.make_message(account=made, state=S.SENDING)
+    factories.make_message(account=made, state=S.SENDING)
+    factories.make_message(account=made, state=S.UNCERTAIN)  # no call is in flight for it
     assert len(claim()) == 1
     assert claim() == []
 
 
-def test_a_flood_leaves_the_other_lanes_their_share() -> None:
+def test_a_flood_leaves_the_other_queues_their_share() -> None:
     flood, *others = [account() for _ in range(6)]
     fill(flood, 1_000)
     for one in others:
         fill(one, 9)
-    assert shares(claim(free=24)) == {made.lane_id: 4 for made in (flood, *others)}
-    assert shares(claim(free=36)) == {flood.lane_id: 11} | {made.lane_id: 5 for made in others}
+    assert shares(claim(free=24)) == {made.queue_id: 4 for made in (flood, *others)}
+    assert shares(claim(free=36)) == {flood.queue_id: 11} | {made.queue_id: 5 for made in others}
 
 
 @pytest.mark.parametrize("free", [1, 2, 3])
 def test_few_idle_threads_still_go_round(free: int) -> None:
-    lanes = [account() for _ in range(5)]
-    fill(lanes[0], 100)
-    for one in lanes[1:]:
+    queues = [account() for _ in range(5)]
+    fill(queues[0], 100)
+    for one in queues[1:]:
         fill(one, 10)
     got: Counter[int] = Counter()
     for _ in range(30 // free):
         got += shares(claim(free=free))
     assert got.total() == 30
-    assert {got[made.lane_id] for made in lanes} == {6}
+    assert {got[made.queue_id] for made in queues} == {6}
 
 
-def test_more_lanes_than_one_claim_looks_at() -> None:
-    lanes = [account() for _ in range(3 * claims.LANES_AT_ONCE)]
-    for one in lanes:
+def test_more_queues_than_one_claim_looks_at() -> None:
+    queues = [account() for _ in range(3 * claims.QUEUES_AT_ONCE)]
+    for one in queues:
         fill(one, 2)
     got: Counter[int] = Counter()
     for _ in range(6):
-        got += shares(claim(free=claims.LANES_AT_ONCE))
-    assert got == {made.lane_id: 2 for made in lanes}
+        got += shares(claim(free=claims.QUEUES_AT_ONCE))
+    assert got == {made.queue_id: 2 for made in queues}
 
 
-def test_the_least_recently_served_lanes_come_first() -> None:
-    lanes = [account() for _ in range(claims.LANES_AT_ONCE + 1)]
-    for age, one in enumerate(lanes):
+def test_the_least_recently_served_queues_come_first() -> None:
+    queues = [account() for _ in range(claims.QUEUES_AT_ONCE + 1)]
+    for age, one in enumerate(queues):
         fill(one, 3)
-        Lane.objects.filter(pk=one.lane_id).update(served_at=datetime.now(UTC) - age * HOUR)
-    first, second = shares(claim(free=claims.LANES_AT_ONCE)), shares(claim(free=1))
-    assert first == {made.lane_id: 1 for made in lanes[1:]}
-    assert second == {lanes[0].lane_id: 1}
+        Queue.objects.filter(pk=one.queue_id).update(served_at=datetime.now(UTC) - age * HOUR)
+    first, second = shares(claim(free=claims.QUEUES_AT_ONCE)), shares(claim(free=1))
+    assert first == {made.queue_id: 1 for made in queues[1:]}
+    assert second == {queues[0].queue_id: 1}
 
 
-def test_full_lanes_do_not_stand_in_the_way_of_one_with_room() -> None:
-    for _ in range(2 * claims.LANES_AT_ONCE):
+def test_full_queues_do_not_stand_in_the_way_of_one_with_room() -> None:
+    for _ in range(2 * claims.QUEUES_AT_ONCE):
         full = account(cap=1)
-        factories.make_message(connection=full, state=S.SENDING)
+        factories.make_message(account=full, state=S.SENDING)
         fill(full, 1)
     fill(account(), 1)
     claimed = [item for _ in range(3) for item in claim()]
     assert len(claimed) == 1
 
 
-BUCKET = "UPDATE messaging_lane SET refilled_at = clock_timestamp() - make_interval(secs => %(ago)s) WHERE id = %(id)s"
+BUCKET = "UPDATE messaging_queue SET refilled_at = clock_timestamp() - make_interval(secs => %(ago)s) WHERE id = %(id)s"
 
 
-def let_pass(made: Connection, seconds: float) -> None:
+def let_pass(made: ProviderAccount, seconds: float) -> None:
     """As if so much time had passed since the bucket was filled last."""
-    change(BUCKET, {"id": made.lane_id, "ago": seconds})
+    change(BUCKET, {"id": made.queue_id, "ago": seconds})
 
 
-def sent_in(made: Connection, *, steps: int, step: float, free: int) -> int:
+def sent_in(made: ProviderAccount, *, steps: int, step: float, free: int) -> int:
     """Segments claimed over simulated time, each call over before the next claim."""
     total = 0
     for _ in range(steps):
@@ -288,18 +288,18 @@ def test_claims_that_follow_closely_lose_no_time_of_the_bucket() -> None:
     made = account(rate=rate, tokens=0)
     fill(made, 3000)
     (start,) = fetch(
-        "UPDATE messaging_lane SET refilled_at = clock_timestamp(), tokens = 0 WHERE id = %(id)s RETURNING refilled_at",
-        {"id": made.lane_id},
+        "UPDATE messaging_queue SET refilled_at = clock_timestamp(), tokens = 0 WHERE id = %(id)s RETURNING refilled_at",
+        {"id": made.queue_id},
     )
     count, earned, before = 0, 0.0, start.refilled_at
     for _ in range(20):
         claimed = claim(free=1000)  # all that the bucket holds
         count += len(claimed)
         end(claimed)
-        now = lane_of(made).refilled_at
+        now = queue_of(made).refilled_at
         earned += min((now - before).total_seconds(), 1.0) * rate  # a bucket holds one second's worth
         before = now
-    assert count + lane_of(made).tokens == pytest.approx(earned, abs=0.5)
+    assert count + queue_of(made).tokens == pytest.approx(earned, abs=0.5)
 
 
 def test_a_burst_is_one_second_at_most() -> None:
@@ -314,7 +314,7 @@ def test_the_last_message_may_put_the_bucket_into_debt_and_the_debt_is_paid() ->
     fill(made, 50, segments=4)
     let_pass(made, 3600)
     assert len(claim(free=100)) == 3  # 12 segments for 10 tokens
-    assert lane_of(made).tokens == pytest.approx(-2, abs=0.01)
+    assert queue_of(made).tokens == pytest.approx(-2, abs=0.01)
     let_pass(made, 0.15)
     assert claim(free=100) == []
     let_pass(made, 0.15)
@@ -333,20 +333,20 @@ def test_one_probe_after_an_opening() -> None:
     probe = claim()
     assert len(probe) == 1
     assert claim() == []
-    circuit.note({made.lane_id: [circuit.Note(ok=True)]})
+    circuit.note({made.queue_id: [circuit.Note(ok=True)]})
     end(probe)
     assert len(claim()) == 19
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_lane_into_which_messages_are_being_inserted_is_not_skipped() -> None:
+def test_a_queue_into_which_messages_are_being_inserted_is_not_skipped() -> None:
     made = account()
-    waiting = factories.make_message(connection=made, **past())
+    waiting = factories.make_message(account=made, **past())
     inserted, may_commit = threading.Event(), threading.Event()
 
     def insert() -> None:
         with transaction.atomic():
-            factories.make_message(connection=made, **past())
+            factories.make_message(account=made, **past())
             change("SET CONSTRAINTS ALL IMMEDIATE")  # the foreign keys' share locks, else taken at the commit
             inserted.set()
             assert may_commit.wait(30)
@@ -369,7 +369,7 @@ def test_closing_a_circuit_does_not_wait_for_inserts() -> None:
 
     def insert() -> bool:
         with transaction.atomic():
-            factories.make_message(connection=made, **past())
+            factories.make_message(account=made, **past())
             change("SET CONSTRAINTS ALL IMMEDIATE")  # the foreign keys' share locks, else taken at the commit
             inserted.set()
             return closed.wait(5)
@@ -377,11 +377,11 @@ def test_closing_a_circuit_does_not_wait_for_inserts() -> None:
     def close() -> None:
         assert inserted.wait(30)
         with transaction.atomic():
-            circuit.note({made.lane_id: [circuit.Note(ok=True)]})
+            circuit.note({made.queue_id: [circuit.Note(ok=True)]})
         closed.set()
 
     assert together(insert, close)[0] is True
-    assert lane_of(made).faults == 0
+    assert queue_of(made).faults == 0
 
 
 def test_hand_back_by_message() -> None:
@@ -444,9 +444,9 @@ def test_oldest_due() -> None:
     assert claims.oldest_due() is None
     made, paused = account(), account(paused_at=datetime.now(UTC))
     old = datetime.now(UTC) - HOUR
-    factories.make_message(connection=paused, due_at=old - HOUR)
-    factories.make_message(connection=made, due_at=old)
-    factories.make_message(connection=made, due_at=old + timedelta(minutes=1))
+    factories.make_message(account=paused, due_at=old - HOUR)
+    factories.make_message(account=made, due_at=old)
+    factories.make_message(account=made, due_at=old + timedelta(minutes=1))
     assert claims.oldest_due() == old
 
 
@@ -471,15 +471,15 @@ READ = """
 SELECT seq_scan, idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'messaging_message'
 """
 HISTORY = """
-INSERT INTO messaging_message (id, tenant_id, channel, request_id, connection_id, lane_id, sender, recipient, send_as,
+INSERT INTO messaging_message (id, tenant_id, channel, request_id, account_id, queue_id, sender, recipient, send_as,
   state, due_at, final_at, expires_at, created_at)
-SELECT gen_random_uuid(), tenant_id, channel, '', connection_id, lane_id, sender, recipient, send_as, 10,
+SELECT gen_random_uuid(), tenant_id, channel, '', account_id, queue_id, sender, recipient, send_as, 10,
   due_at, due_at, expires_at, created_at FROM messaging_message, generate_series(1, 49)
 """
 
 
 def test_claims_read_little_more_than_they_take() -> None:
-    """100,000 messages on four lanes, 1,000 of them due: the index of due messages finds them."""
+    """100,000 messages on four queues, 1,000 of them due: the index of due messages finds them."""
     for row in fetch(FOREIGN_KEYS):  # until the rollback: so many checks at the end would take half a minute
         change(f"ALTER TABLE messaging_message DROP CONSTRAINT {row.conname}")
     crowd = [account() for _ in range(4)]
@@ -487,19 +487,22 @@ def test_claims_read_little_more_than_they_take() -> None:
         fill(one, 250)
         fill(one, 250, state=S.UNCERTAIN)
     change(HISTORY)
-    for table in ("message", "lane", "content"):
+    for table in ("message", "queue", "content"):
         change(f"ANALYZE messaging_{table}")
     assert Message.objects.count() == 100_000
     params = {
         "lease": uuid4(),
         "row_lease": 60.0,
         "ids": [uuid7() for _ in range(30)],
-        "lanes": [one.lane_id for one in crowd],
+        "queues": [one.queue_id for one in crowd],
         "free": 30,
         "trip": circuit.TRIP,
         "most": backoff.SEND_ATTEMPTS_MAX,
     }
-    for statement, given in ((claims.PICK_LANES, {"lanes": 8, "trip": circuit.TRIP}), (claims.CLAIM, params)):
+    for statement, given in (
+        (claims.PICK_QUEUES, {"queues": 8, "trip": circuit.TRIP}),
+        (claims.CLAIM, params),
+    ):
         nodes = nodes_of(statement, given)
         on_messages = {
             node["Node Type"] for node in nodes if node.get("Relation Name") == "messaging_message"

@@ -15,7 +15,7 @@ from django.db import transaction
 
 from accounts.crypto import open_, seal
 from messaging.dialling import exchanges
-from messaging.models import Connection, Lane, Message, Raw
+from messaging.models import Message, ProviderAccount, Queue, Raw
 from messaging.models.statement import change, fetch
 from messaging.queues import circuit
 from messaging.rules import backoff
@@ -37,8 +37,8 @@ from tests.stand_ins import (
     due_now,
     events_of,
     fresh,
-    lane_of,
     only_attempt,
+    queue_of,
     seconds_until_due,
     send,
     together,
@@ -54,10 +54,10 @@ S = MessageState
 UNREADABLE_SECRETS = "gAAAAABsealed-with-a-key-that-is-gone"
 
 
-def install(monkeypatch: pytest.MonkeyPatch, adapter: Adapter) -> Connection:
-    """Makes the adapter known, and a connection that uses it."""
+def install(monkeypatch: pytest.MonkeyPatch, adapter: Adapter) -> ProviderAccount:
+    """Makes the adapter known, and an account that uses it."""
     monkeypatch.setitem(registry.ADAPTERS, adapter.key, adapter)
-    return factories.make_connection(vendor=adapter.key, secrets={"api_key": API_KEY})
+    return factories.make_account(vendor=adapter.key, secrets={"api_key": API_KEY})
 
 
 def error(code: str, text: str = "no") -> dict[str, Any]:
@@ -65,7 +65,7 @@ def error(code: str, text: str = "no") -> dict[str, Any]:
 
 
 def test_a_message_goes_out_and_is_taken(vendor: Vendor) -> None:
-    message = factories.make_message(connection=account_at(vendor), content={"text": "Dobrý deň"})
+    message = factories.make_message(account=account_at(vendor), content={"text": "Dobrý deň"})
     send(claim())
     (heard,) = vendor.posts
     body, attempt = json.loads(heard.body), only_attempt(message)
@@ -76,7 +76,7 @@ def test_a_message_goes_out_and_is_taken(vendor: Vendor) -> None:
     )
     assert heard.headers["Authorization"] == f"Bearer {API_KEY}"
     assert (fresh(message).standing, attempt.outcome, attempt.vendor_id) == (S.SENT, "taken", "v-1")
-    assert lane_of(message.connection).ok_at is not None
+    assert queue_of(message.account).ok_at is not None
     assert events_of(message) == []
 
 
@@ -95,7 +95,7 @@ def test_a_message_goes_out_and_is_taken(vendor: Vendor) -> None:
 def test_what_each_answer_becomes(
     vendor: Vendor, status: int, body: Any, state: MessageState, code: str
 ) -> None:
-    message = factories.make_message(connection=account_at(vendor))
+    message = factories.make_message(account=account_at(vendor))
     vendor.will(status, body)
     send(claim())
     assert (fresh(message).standing, fresh(message).error_code) == (state, code)
@@ -107,7 +107,7 @@ def test_nobody_listens_is_surely_not_taken(vendor: Vendor) -> None:
     account = account_at(vendor)
     account.settings["base_url"] = "http://127.0.0.1:9"
     account.save()
-    message = factories.make_message(connection=account)
+    message = factories.make_message(account=account)
     send(claim())
     assert (fresh(message).standing, fresh(message).error_code) == (S.RETRYING, "unreachable")
     assert only_attempt(message).outcome == "temporary"
@@ -120,7 +120,7 @@ def test_a_vendor_that_never_answers_leaves_a_doubt(monkeypatch: pytest.MonkeyPa
 
     with servers.serving(silent) as server:
         account = install(monkeypatch, Strange(url=server.url()))
-        message = factories.make_message(connection=account)
+        message = factories.make_message(account=account)
         send(claim(), deadline=0.3)
     attempt = only_attempt(message)
     assert (fresh(message).standing, attempt.outcome, attempt.code) == (S.UNCERTAIN, "unknown", "timeout")
@@ -130,7 +130,7 @@ def test_a_vendor_that_never_answers_leaves_a_doubt(monkeypatch: pytest.MonkeyPa
 def test_a_call_whose_time_ran_out_before_its_first_byte_is_retried(
     vendor: Vendor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    message = factories.make_message(connection=account_at(vendor))
+    message = factories.make_message(account=account_at(vendor))
     connect = sockets.HTTPConnection.connect
 
     def stand_still(self: sockets.HTTPConnection) -> None:
@@ -151,7 +151,7 @@ def test_a_call_whose_time_ran_out_before_its_first_byte_is_retried(
 
 
 def test_retry_after_is_respected(vendor: Vendor) -> None:
-    message = factories.make_message(connection=account_at(vendor))
+    message = factories.make_message(account=account_at(vendor))
     vendor.will(429, error("4290"), Retry_After="900")
     send(claim())
     assert 890 <= seconds_until_due(message) <= 900 * (1 + backoff.JITTER)
@@ -159,7 +159,7 @@ def test_retry_after_is_respected(vendor: Vendor) -> None:
 
 def test_a_retry_after_beyond_the_validity_ends_the_message(vendor: Vendor) -> None:
     soon = datetime.now(UTC) + timedelta(minutes=10)
-    message = factories.make_message(connection=account_at(vendor), expires_at=soon)
+    message = factories.make_message(account=account_at(vendor), expires_at=soon)
     vendor.will(429, error("4290"), Retry_After="900")
     send(claim())
     assert (fresh(message).standing, fresh(message).error_code) == (S.EXPIRED, EXPIRED_HERE)
@@ -167,7 +167,7 @@ def test_a_retry_after_beyond_the_validity_ends_the_message(vendor: Vendor) -> N
 
 
 def test_the_twentieth_refusal_is_the_last(vendor: Vendor) -> None:
-    message = factories.make_message(connection=account_at(vendor), attempts=backoff.SEND_ATTEMPTS_MAX - 1)
+    message = factories.make_message(account=account_at(vendor), attempts=backoff.SEND_ATTEMPTS_MAX - 1)
     vendor.will(429)
     send(claim())
     assert (fresh(message).standing, fresh(message).error_code) == (S.FAILED, GAVE_UP)
@@ -184,11 +184,11 @@ def boom(*args: Any) -> Any:
 def test_a_call_that_cannot_be_built_fails_its_message(
     vendor: Vendor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    message = factories.make_message(connection=install(monkeypatch, Strange(build=boom, url=vendor.url)))
+    message = factories.make_message(account=install(monkeypatch, Strange(build=boom, url=vendor.url)))
     send(claim())
     assert (fresh(message).standing, fresh(message).error_code) == (S.FAILED, "build_error")
     assert (vendor.heard, Raw.objects.filter(owner=only_attempt(message).pk).count()) == ([], 0)
-    assert lane_of(message.connection).faults == 0
+    assert queue_of(message.account).faults == 0
     (event,) = events_of(message)
     assert event.error == {
         "code": "build_error",
@@ -207,7 +207,7 @@ def test_one_that_cannot_be_built_does_not_take_its_batch_along(
 
     account = install(monkeypatch, Strange(batch_size=10, build=build))
     texts = ["one", "bad", "two"]
-    messages = [factories.make_message(connection=account, content={"text": text}) for text in texts]
+    messages = [factories.make_message(account=account, content={"text": text}) for text in texts]
     send(claim())
     assert [fresh(message).standing for message in messages] == [S.SENT, S.FAILED, S.SENT]
     assert sorted(heard.body for heard in vendor.posts) == [b"one", b"two"]
@@ -232,7 +232,7 @@ def test_an_answer_that_cannot_be_read_leaves_a_doubt(
     vendor: Vendor, monkeypatch: pytest.MonkeyPatch, parse: Any, batch_size: int
 ) -> None:
     account = install(monkeypatch, Strange(batch_size=batch_size, parse=parse, url=vendor.url))
-    messages = [factories.make_message(connection=account) for _ in range(3)]
+    messages = [factories.make_message(account=account) for _ in range(3)]
     send(claim())
     assert {fresh(message).standing for message in messages} == {S.UNCERTAIN}
     assert {only_attempt(message).code for message in messages} == {"unreadable_answer"}
@@ -244,7 +244,7 @@ def test_a_failure_that_the_adapter_cannot_read_leaves_a_doubt(
 ) -> None:
     adapter = Strange(url=vendor.url)
     monkeypatch.setattr(adapter, "failed", boom)
-    message = factories.make_message(connection=install(monkeypatch, adapter))
+    message = factories.make_message(account=install(monkeypatch, adapter))
     vendor.will(HANG_UP)
     send(claim())
     assert fresh(message).standing is S.UNCERTAIN
@@ -257,7 +257,7 @@ def test_each_message_of_a_batch_gets_its_own_result(vendor: Vendor, monkeypatch
 
     account = install(monkeypatch, Strange(batch_size=10, parse=parse, url=vendor.url))
     texts = ["good 1", "bad", "good 2"]
-    messages = [factories.make_message(connection=account, content={"text": text}) for text in texts]
+    messages = [factories.make_message(account=account, content={"text": text}) for text in texts]
     send(claim())
     assert [fresh(message).standing for message in messages] == [S.SENT, S.FAILED, S.SENT]
     assert len(vendor.posts) == 1
@@ -269,31 +269,31 @@ def test_each_message_of_a_batch_gets_its_own_result(vendor: Vendor, monkeypatch
 
 def test_secrets_that_do_not_open_pause_the_queue_and_the_messages_wait(vendor: Vendor) -> None:
     account = account_at(vendor)
-    change("UPDATE messaging_connection SET secrets = %(bad)s", {"bad": UNREADABLE_SECRETS})
-    messages = [factories.make_message(connection=account) for _ in range(3)]
+    change("UPDATE messaging_provideraccount SET secrets = %(bad)s", {"bad": UNREADABLE_SECRETS})
+    messages = [factories.make_message(account=account) for _ in range(3)]
     send(claim(free=2))
-    lane = lane_of(account)
-    assert (lane.paused_at is not None, "FIELD_KEY" in lane.paused_why) == (True, True)
+    queue = queue_of(account)
+    assert (queue.paused_at is not None, "FIELD_KEY" in queue.paused_why) == (True, True)
     assert [fresh(message).standing for message in messages] == [S.RETRYING, S.RETRYING, S.ACCEPTED]
     assert (vendor.heard, claim()) == ([], [])
 
 
 def test_an_unknown_vendor_pauses_the_queue(vendor: Vendor) -> None:
     account = account_at(vendor)
-    Connection.objects.filter(pk=account.pk).update(vendor="acme")
-    message = factories.make_message(connection=account)
+    ProviderAccount.objects.filter(pk=account.pk).update(vendor="acme")
+    message = factories.make_message(account=account)
     send(claim())
-    assert lane_of(account).paused_why.startswith("no vendor named 'acme'")
+    assert queue_of(account).paused_why.startswith("no vendor named 'acme'")
     assert (fresh(message).standing, vendor.heard) == (S.RETRYING, [])
 
 
 def test_refused_credentials_pause_the_queue_until_it_is_resumed(vendor: Vendor) -> None:
     account = account_at(vendor)
-    first, second = (factories.make_message(connection=account) for _ in range(2))
+    first, second = (factories.make_message(account=account) for _ in range(2))
     vendor.will(401, error("4010", "unknown key"))
     send(claim(free=1))
-    assert (lane_of(account).paused_why, claim()) == ("unknown key", [])
-    circuit.resume([account.lane_id])
+    assert (queue_of(account).paused_why, claim()) == ("unknown key", [])
+    circuit.resume([account.queue_id])
     change("UPDATE messaging_message SET due_at = clock_timestamp() WHERE state = 2")
     send(claim())
     assert (fresh(first).standing, fresh(second).standing) == (S.SENT, S.SENT)
@@ -303,7 +303,7 @@ def test_refused_credentials_pause_the_queue_until_it_is_resumed(vendor: Vendor)
 
 
 def test_a_claim_that_is_too_old_is_handed_back_undialled(vendor: Vendor, settings: Any) -> None:
-    message = factories.make_message(connection=account_at(vendor))
+    message = factories.make_message(account=account_at(vendor))
     claimed = claim()
     age = settings.ROW_LEASE - settings.CALL_DEADLINE - settings.DIAL_MARGIN
     old = [replace(item, claimed_at=item.claimed_at - age - 0.01) for item in claimed]
@@ -311,13 +311,13 @@ def test_a_claim_that_is_too_old_is_handed_back_undialled(vendor: Vendor, settin
     assert (vendor.heard, only_attempt(message).outcome) == ([], "not_dialled")
     after = fresh(message)
     assert (after.standing, after.lease, seconds_until_due(message) <= 0) == (S.RETRYING, None, True)
-    assert lane_of(message.connection).faults == 0
+    assert queue_of(message.account).faults == 0
 
 
 def test_the_age_of_a_claim_counts_from_before_it_was_asked(vendor: Vendor, settings: Any) -> None:
     """The database may have been slow to answer: the lease ran meanwhile."""
     settings.ROW_LEASE, settings.DIAL_MARGIN = 7.2, 5.0
-    message = factories.make_message(connection=account_at(vendor))
+    message = factories.make_message(account=account_at(vendor))
     fetch = claims.fetch
 
     def slow(*args: Any) -> Any:
@@ -332,7 +332,7 @@ def test_the_age_of_a_claim_counts_from_before_it_was_asked(vendor: Vendor, sett
 
 
 def test_a_late_hand_back_of_what_was_called_lost_removes_the_doubt(vendor: Vendor, settings: Any) -> None:
-    message = factories.make_message(connection=account_at(vendor))
+    message = factories.make_message(account=account_at(vendor))
     old = [replace(item, claimed_at=item.claimed_at - 60) for item in claim()]
     dialled = [dispatch.dial(call, deadline=2.0) for call in dispatch.prepare(old)]
     change("UPDATE messaging_message SET due_at = clock_timestamp() - interval '1 s'")
@@ -353,7 +353,7 @@ def lose() -> int:
 
 @pytest.mark.parametrize("capability", ["report", "look_up", "resend"])
 def test_a_worker_that_died_between_claim_and_call_leaves_no_doubt(vendor: Vendor, capability: str) -> None:
-    messages = [factories.make_message(connection=account_at(vendor, capability)) for _ in range(3)]
+    messages = [factories.make_message(account=account_at(vendor, capability)) for _ in range(3)]
     assert len(claim()) == 3  # and the process is gone
     assert lose() == 3
     assert {fresh(message).standing for message in messages} == {S.RETRYING}
@@ -365,7 +365,7 @@ def test_a_worker_that_died_between_claim_and_call_leaves_no_doubt(vendor: Vendo
 
 
 def test_a_worker_that_died_about_to_dial_leaves_a_doubt(vendor: Vendor) -> None:
-    message = factories.make_message(connection=account_at(vendor))
+    message = factories.make_message(account=account_at(vendor))
     dispatch.prepare(claim())
     assert lose() == 1
     assert (fresh(message).standing, only_attempt(message).dialled) == (S.UNCERTAIN, True)
@@ -373,7 +373,7 @@ def test_a_worker_that_died_about_to_dial_leaves_a_doubt(vendor: Vendor) -> None
 
 def test_what_was_taken_back_is_not_dialled(vendor: Vendor) -> None:
     """A process that stood still between claim and call for longer than its lease."""
-    message = factories.make_message(connection=account_at(vendor))
+    message = factories.make_message(account=account_at(vendor))
     claimed = claim()
     lose()
     due_now(message)
@@ -388,7 +388,7 @@ def test_a_batch_of_which_one_was_taken_back_is_not_dialled(
     vendor: Vendor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     account = install(monkeypatch, Strange(batch_size=5, url=vendor.url))
-    messages = [factories.make_message(connection=account) for _ in range(3)]
+    messages = [factories.make_message(account=account) for _ in range(3)]
     claimed = claim()
     change(
         "UPDATE messaging_attempt SET outcome = 'not_dialled' WHERE message_id = %(id)s",
@@ -403,9 +403,9 @@ def test_an_older_version_claims_without_a_mark_and_stays_in_doubt() -> None:
     """A row as the version before wrote it: its column was not named."""
     message = factories.make_message(state=S.SENDING, attempts=1)
     change(
-        "INSERT INTO messaging_attempt (id, message_id, n, connection_id, send_as, created_at)"
+        "INSERT INTO messaging_attempt (id, message_id, n, account_id, send_as, created_at)"
         " VALUES (gen_random_uuid(), %(id)s, 1, %(account)s, 'sms', clock_timestamp())",
-        {"id": message.pk, "account": message.connection_id},
+        {"id": message.pk, "account": message.account_id},
     )
     assert only_attempt(message).dialled is None
     lose()
@@ -414,7 +414,7 @@ def test_an_older_version_claims_without_a_mark_and_stays_in_doubt() -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_sweep_and_pump_at_once_either_dial_or_take_back(vendor: Vendor) -> None:
-    message = factories.make_message(connection=account_at(vendor))
+    message = factories.make_message(account=account_at(vendor))
     claimed = claim()
     change("UPDATE messaging_message SET due_at = clock_timestamp() - interval '1 s'")
     swept, waiting = threading.Event(), threading.Event()
@@ -438,7 +438,7 @@ def test_sweep_and_pump_at_once_either_dial_or_take_back(vendor: Vendor) -> None
 
 @pytest.mark.django_db(transaction=True)
 def test_a_sweep_leaves_alone_what_is_being_marked(vendor: Vendor) -> None:
-    message = factories.make_message(connection=account_at(vendor))
+    message = factories.make_message(account=account_at(vendor))
     claimed = claim()
     change("UPDATE messaging_message SET due_at = clock_timestamp() - interval '1 s'")
     marked, over = threading.Event(), threading.Event()
@@ -462,7 +462,7 @@ def test_a_sweep_leaves_alone_what_is_being_marked(vendor: Vendor) -> None:
 
 
 def test_an_answer_after_the_lease_was_lost_still_counts(vendor: Vendor) -> None:
-    message = factories.make_message(connection=account_at(vendor))
+    message = factories.make_message(account=account_at(vendor))
     dialled = [dispatch.dial(call, deadline=2.0) for call in dispatch.prepare(claim())]
     change("UPDATE messaging_message SET due_at = clock_timestamp() - interval '1 s'")
     sweep.lost_calls()
@@ -481,7 +481,7 @@ def test_an_answer_after_the_lease_was_lost_still_counts(vendor: Vendor) -> None
 )
 def test_recording_twice_changes_nothing(vendor: Vendor, status: int, body: Any) -> None:
     """A commit whose answer got lost is recorded again."""
-    message = factories.make_message(connection=account_at(vendor))
+    message = factories.make_message(account=account_at(vendor))
     vendor.will(status, body)
     dialled = send(claim())
     before, told = fresh(message), len(events_of(message))
@@ -495,7 +495,7 @@ def test_recording_twice_changes_nothing(vendor: Vendor, status: int, body: Any)
 
 
 def test_recording_again_after_another_claim_leaves_the_new_owner_alone(vendor: Vendor) -> None:
-    message = factories.make_message(connection=account_at(vendor))
+    message = factories.make_message(account=account_at(vendor))
     vendor.will(429, error("4290"))
     dialled = send(claim())
     change("UPDATE messaging_message SET due_at = clock_timestamp()")
@@ -508,11 +508,11 @@ def test_recording_again_after_another_claim_leaves_the_new_owner_alone(vendor: 
 
 
 def test_the_exchange_is_kept_without_secrets(vendor: Vendor) -> None:
-    message = factories.make_message(connection=account_at(vendor))
+    message = factories.make_message(account=account_at(vendor))
     vendor.will(400, error("4001", f"{API_KEY} may not send there"))
     send(claim())
     raw = Raw.objects.get(owner=only_attempt(message).pk)
-    assert (raw.kind, raw.connection_id) == ("call", message.connection_id)
+    assert (raw.kind, raw.account_id) == ("call", message.account_id)
     assert json.loads(raw.request)["body"]
     assert json.loads(raw.response)["status"] == 400
     kept = [raw.request, raw.response, only_attempt(message).text, json.dumps(events_of(message)[0].error)]
@@ -521,7 +521,7 @@ def test_the_exchange_is_kept_without_secrets(vendor: Vendor) -> None:
 
 
 def test_an_oversize_answer_does_not_fail_the_record(vendor: Vendor) -> None:
-    message = factories.make_message(connection=account_at(vendor))
+    message = factories.make_message(account=account_at(vendor))
     vendor.will(400, error("4001", "x" * 200_000))
     send(claim())
     raw = Raw.objects.get(owner=only_attempt(message).pk)
@@ -530,7 +530,7 @@ def test_an_oversize_answer_does_not_fail_the_record(vendor: Vendor) -> None:
 
 
 def test_bytes_of_a_call_that_may_be_sent_again_are_sealed_before_it_is_dialled(vendor: Vendor) -> None:
-    message = factories.make_message(connection=account_at(vendor, "resend"))
+    message = factories.make_message(account=account_at(vendor, "resend"))
     (call,) = dispatch.prepare(claim())
     frozen = only_attempt(message).frozen.ciphertext
     assert vendor.heard == []
@@ -541,7 +541,7 @@ def test_bytes_of_a_call_that_may_be_sent_again_are_sealed_before_it_is_dialled(
 
 @pytest.mark.parametrize("capability", ["look_up", "report"])
 def test_nothing_is_frozen_where_nothing_may_be_sent_again(vendor: Vendor, capability: str) -> None:
-    message = factories.make_message(connection=account_at(vendor, capability))
+    message = factories.make_message(account=account_at(vendor, capability))
     send(claim())
     assert not only_attempt(message).frozen
 
@@ -549,7 +549,7 @@ def test_nothing_is_frozen_where_nothing_may_be_sent_again(vendor: Vendor, capab
 def test_each_message_of_a_batch_is_frozen_alone(vendor: Vendor, monkeypatch: pytest.MonkeyPatch) -> None:
     adapter = Strange(batch_size=5, url=vendor.url, window=timedelta(hours=1))
     account = install(monkeypatch, adapter)
-    messages = [factories.make_message(connection=account) for _ in range(3)]
+    messages = [factories.make_message(account=account) for _ in range(3)]
     dispatch.prepare(claim())
     for message in messages:
         attempt = only_attempt(message)
@@ -558,43 +558,43 @@ def test_each_message_of_a_batch_is_frozen_alone(vendor: Vendor, monkeypatch: py
 
 
 def test_secrets_are_not_in_the_repr_of_a_call(vendor: Vendor) -> None:
-    factories.make_message(connection=account_at(vendor))
+    factories.make_message(account=account_at(vendor))
     (call,) = dispatch.prepare(claim())
     assert API_KEY not in repr(call)
     assert factories.TEXT not in repr(call)
     assert seal(API_KEY) not in repr(call)
 
 
-# The lane.
+# The queue.
 
 
 def test_ten_faults_in_a_row_open_the_circuit(vendor: Vendor) -> None:
     account = account_at(vendor)
     for _ in range(circuit.TRIP):
-        factories.make_message(connection=account)
+        factories.make_message(account=account)
         vendor.will(502)
     send(claim(free=circuit.TRIP - 1))
-    assert lane_of(account).open_for == 0
+    assert queue_of(account).open_for == 0
     send(claim())
-    lane = lane_of(account)
-    assert (lane.faults, lane.open_for, lane.paused_at) == (circuit.TRIP, backoff.CIRCUIT_FIRST, None)
-    assert lane.last_fault.startswith("HTTP 502")
-    factories.make_message(connection=account)
+    queue = queue_of(account)
+    assert (queue.faults, queue.open_for, queue.paused_at) == (circuit.TRIP, backoff.CIRCUIT_FIRST, None)
+    assert queue.last_fault.startswith("HTTP 502")
+    factories.make_message(account=account)
     assert claim() == []
 
 
 def test_a_refusal_of_one_message_shows_a_vendor_that_works(vendor: Vendor) -> None:
     account = account_at(vendor)
-    Lane.objects.filter(pk=account.lane_id).update(faults=9)
-    factories.make_message(connection=account)
+    Queue.objects.filter(pk=account.queue_id).update(faults=9)
+    factories.make_message(account=account)
     vendor.will(400, error("4001"))
     send(claim())
-    assert lane_of(account).faults == 0
+    assert queue_of(account).faults == 0
 
 
 def test_several_connections_in_one_record(vendor: Vendor) -> None:
     accounts = [account_at(vendor) for _ in range(3)]
     for account in accounts:
-        factories.make_message(connection=account)
+        factories.make_message(account=account)
     send(claim())
     assert set(Message.objects.values_list("state", flat=True)) == {S.SENT}

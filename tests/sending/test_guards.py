@@ -7,7 +7,7 @@ import ipaddress
 import pytest
 from django.conf import LazySettings
 
-from messaging.models import Connection
+from messaging.models import ProviderAccount
 from messaging.onboarding import setup
 from messaging.sending import calls
 from outbound.values import CallFailure, HttpRequest
@@ -53,7 +53,7 @@ def test_no_account_is_saved_with_an_address_that_cannot_be_dialled(closed: None
     adapter = BASE_URL[key]
     values = {one.name: one.default or "x" for one in adapter.settings if one.required} | {"base_url": url}
     with pytest.raises(SettingsError) as refused:
-        setup.store_settings(Connection(vendor=key), values)
+        setup.store_settings(ProviderAccount(vendor=key), values)
     assert "base_url" in refused.value.problems
 
 
@@ -66,5 +66,5 @@ def test_a_template_with_a_fixed_host_is_judged_too(closed: None, name: str) -> 
         name: "http://10.0.0.1/{{ text | url_quote }}",
     }
     with pytest.raises(SettingsError) as refused:
-        setup.store_settings(Connection(vendor=adapter.key), values)
+        setup.store_settings(ProviderAccount(vendor=adapter.key), values)
     assert name in refused.value.problems

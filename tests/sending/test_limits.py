@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from messaging.evidence import failover
-from messaging.models import Connection, Lane, Message
+from messaging.models import Message, ProviderAccount, Queue
 from messaging.rules.values import MessageState
 from outbound.values import HttpRequest
 from tests import factories
@@ -21,8 +21,8 @@ from tests.stand_ins import (
     claim,
     events_of,
     fresh,
-    lane_of,
     only_attempt,
+    queue_of,
     send,
 )
 from vendors import registry
@@ -41,19 +41,19 @@ def _from_the_beginning() -> None:
     failover._seen.clear()
 
 
-def sinch(vendor: Vendor, **overrides: Any) -> Connection:
+def sinch(vendor: Vendor, **overrides: Any) -> ProviderAccount:
     """An account that carries one file in an MMS."""
     adapter = registry.adapter("sinch")
     values = {"region": "eu", "service_plan_id": "plan", "api_token": API_KEY, "base_url": vendor.url}
     cleaned = adapter.clean(values)
     del cleaned["api_token"]
-    return factories.make_connection(
+    return factories.make_account(
         vendor="sinch", settings=cleaned, secrets={"api_token": API_KEY}, **overrides
     )
 
 
-def mms(connection: Connection, content: dict[str, Any], **overrides: Any) -> Message:
-    return factories.make_message(connection=connection, channel=Channel.MMS, content=content, **overrides)
+def mms(account: ProviderAccount, content: dict[str, Any], **overrides: Any) -> Message:
+    return factories.make_message(account=account, channel=Channel.MMS, content=content, **overrides)
 
 
 def test_the_fallback_text_goes_as_sms(vendor: Vendor) -> None:
@@ -66,7 +66,7 @@ def test_the_fallback_text_goes_as_sms(vendor: Vendor) -> None:
     (heard,) = vendor.posts
     body = json.loads(heard.body)
     assert (body["type"], body["body"]) == ("mt_text", "See https://media.example")
-    assert (fresh(message).standing, lane_of(message.connection).faults) == (S.SENT, 0)
+    assert (fresh(message).standing, queue_of(message.account).faults) == (S.SENT, 0)
 
 
 def test_without_a_fallback_text_it_ends_and_says_why(vendor: Vendor) -> None:
@@ -79,8 +79,8 @@ def test_without_a_fallback_text_it_ends_and_says_why(vendor: Vendor) -> None:
         "message": "media must not name more than one file: this account carries no more",
         "vendor_code": "",
     }
-    lane = lane_of(message.connection)
-    assert (lane.faults, lane.ok_at) == (0, None)
+    queue = queue_of(message.account)
+    assert (queue.faults, queue.ok_at) == (0, None)
 
 
 @pytest.mark.parametrize("content", [MMS, WITH_FALLBACK], ids=["without a fallback", "with one"])
@@ -91,7 +91,7 @@ def test_an_account_that_can_carry_it_comes_before_the_fallback(
     second = account_at(vendor, tenant=first.tenant, position=2)
     message = mms(first, content)
     send(claim())
-    assert (fresh(message).connection_id, fresh(message).send_as) == (second.pk, "mms")
+    assert (fresh(message).account_id, fresh(message).send_as) == (second.pk, "mms")
     send(claim())
     assert (fresh(message).standing, len(vendor.posts)) == (S.SENT, 1)
 
@@ -103,7 +103,7 @@ def test_a_refused_mms_moves_to_no_account_that_cannot_carry_it(vendor: Vendor) 
     third = account_at(vendor, tenant=first.tenant, position=3)
     message = mms(first, MMS)
     send(claim())
-    assert (only_attempt(message).outcome, fresh(message).connection_id) == ("configuration", third.pk)
+    assert (only_attempt(message).outcome, fresh(message).account_id) == ("configuration", third.pk)
 
 
 @pytest.mark.parametrize(
@@ -115,13 +115,13 @@ def test_what_waits_moves_to_no_account_that_cannot_carry_it(
     first = account_at(vendor, position=1)
     second = sinch(vendor, tenant=first.tenant, position=2)
     message = mms(first, content)
-    Lane.objects.filter(pk=first.lane_id).update(paused_at=datetime(2024, 1, 1, tzinfo=UTC))
+    Queue.objects.filter(pk=first.queue_id).update(paused_at=datetime(2024, 1, 1, tzinfo=UTC))
     assert failover.move_waiting() == int(moves)
-    assert fresh(message).connection_id == (second.pk if moves else first.pk)
+    assert fresh(message).account_id == (second.pk if moves else first.pk)
 
 
 def test_a_text_that_is_too_long_ends_an_sms(vendor: Vendor) -> None:
-    message = factories.make_message(connection=sinch(vendor), content={"text": "a" * 2001})
+    message = factories.make_message(account=sinch(vendor), content={"text": "a" * 2001})
     send(claim())
     assert (vendor.heard, fresh(message).standing) == ([], S.FAILED)
     assert fresh(message).error_code == "content_refused"
@@ -135,13 +135,13 @@ def boom(*args: Any) -> HttpRequest:
 
 
 @pytest.fixture
-def broken(monkeypatch: pytest.MonkeyPatch, vendor: Vendor) -> Connection:
+def broken(monkeypatch: pytest.MonkeyPatch, vendor: Vendor) -> ProviderAccount:
     monkeypatch.setitem(registry.ADAPTERS, "strange", Strange(build=boom, url=vendor.url))
-    return factories.make_connection(vendor="strange", secrets={"api_key": API_KEY}, position=1)
+    return factories.make_account(vendor="strange", secrets={"api_key": API_KEY}, position=1)
 
 
 def test_an_mms_that_cannot_be_built_falls_back(
-    broken: Connection, vendor: Vendor, monkeypatch: pytest.MonkeyPatch
+    broken: ProviderAccount, vendor: Vendor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     message = mms(broken, WITH_FALLBACK)
     send(claim())
@@ -154,11 +154,11 @@ def test_an_mms_that_cannot_be_built_falls_back(
 
 @pytest.mark.parametrize("channel", ["sms", "mms"])
 def test_what_cannot_be_built_for_one_account_goes_through_another(
-    broken: Connection, vendor: Vendor, channel: str
+    broken: ProviderAccount, vendor: Vendor, channel: str
 ) -> None:
     second = account_at(vendor, tenant=broken.tenant, position=2)
-    message = factories.make_message(connection=broken, channel=channel, content=WITH_FALLBACK)
+    message = factories.make_message(account=broken, channel=channel, content=WITH_FALLBACK)
     send(claim())
-    assert (fresh(message).connection_id, fresh(message).send_as) == (second.pk, channel)
+    assert (fresh(message).account_id, fresh(message).send_as) == (second.pk, channel)
     send(claim())
     assert (fresh(message).standing, len(vendor.posts)) == (S.SENT, 1)

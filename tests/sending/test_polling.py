@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from messaging.models import Attempt, Connection, Message, Raw
+from messaging.models import Attempt, Message, ProviderAccount, Raw
 from messaging.models.statement import change
 from messaging.rules.values import EventKind, MessageState
 from messaging.sending import polling
@@ -33,7 +33,7 @@ HOUR = timedelta(hours=1)
 def sent(vendor: Vendor, **overrides: Any) -> Message:
     """A message that was sent for real, of an account that asks after an hour."""
     account = account_at(vendor, "look_up", **{"poll_after": HOUR, **overrides})
-    message = factories.make_message(connection=account)
+    message = factories.make_message(account=account)
     send(claim())
     return message
 
@@ -118,7 +118,7 @@ def test_a_message_that_is_over_is_asked_about_no_more(vendor: Vendor) -> None:
 
 def test_a_vendor_that_cannot_be_asked_is_not(vendor: Vendor) -> None:
     account = account_at(vendor, "report", poll_after=HOUR)
-    message = factories.make_message(connection=account)
+    message = factories.make_message(account=account)
     send(claim())
     due(message)
     pump()
@@ -147,7 +147,7 @@ def test_an_adapters_bug_leaves_it_for_later(vendor: Vendor, monkeypatch: pytest
 
 def test_ask_now_takes_the_accounts_old_ones(vendor: Vendor) -> None:
     old, young = sent(vendor, poll_after=None), sent(vendor, poll_after=None)
-    account = Connection.objects.get(pk=old.connection_id)
+    account = ProviderAccount.objects.get(pk=old.account_id)
     due(old)
     Attempt.objects.update(poll_at=None)
     assert polling.ask_now(account, older_than=timedelta(minutes=30)) == 1

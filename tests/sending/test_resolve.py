@@ -10,7 +10,7 @@ import pytest
 from django.db import transaction
 
 from messaging.evidence import weighing
-from messaging.models import Attempt, Connection, Event, Lane, Message, Raw
+from messaging.models import Attempt, Event, Message, ProviderAccount, Queue, Raw
 from messaging.models.statement import change
 from messaging.queues import circuit
 from messaging.rules.states import EXPIRED_HERE, UNCERTAIN
@@ -48,7 +48,7 @@ TAKEN = {"ids": ["v-9"]}
 
 def doubtful(vendor: Vendor, capability: str, **overrides: Any) -> Message:
     """A message that was sent for real, and whose answer never came."""
-    message = factories.make_message(connection=account_at(vendor, capability, **overrides))
+    message = factories.make_message(account=account_at(vendor, capability, **overrides))
     vendor.will(HANG_UP)
     send(claim())
     assert fresh(message).standing is S.UNCERTAIN
@@ -84,7 +84,7 @@ ABSENT: dict[str, Any] = {"messages": []}
 
 
 def test_nothing_is_asked_before_the_wait_is_over(vendor: Vendor, settings: Any) -> None:
-    message = factories.make_message(connection=account_at(vendor, "look_up"))
+    message = factories.make_message(account=account_at(vendor, "look_up"))
     vendor.will(HANG_UP)
     send(claim())
     assert resolve.claim(free=10) == []
@@ -104,7 +104,7 @@ def test_only_doubts_are_claimed(state: MessageState) -> None:
 def lost(vendor: Vendor, capability: str, *, changed: bool = False, **overrides: Any) -> Message:
     """A message whose worker died, as the sweep of any version left it."""
     account = account_at(vendor, capability)
-    message = factories.make_message(connection=account, state=S.UNCERTAIN, attempts=1)
+    message = factories.make_message(account=account, state=S.UNCERTAIN, attempts=1)
     factories.make_attempt(message, **{"outcome": Outcome.UNKNOWN, "code": "worker_lost"} | overrides)
     if changed:
         account.save()
@@ -126,7 +126,7 @@ def test_a_claim_without_a_mark_was_never_sent(vendor: Vendor, capability: str) 
 def test_a_claim_without_a_mark_waits_for_nobody(vendor: Vendor) -> None:
     """It needs no question, so it need not wait until the queue runs again."""
     message = lost(vendor, "report", dialled=False)
-    Lane.objects.filter(pk=message.lane_id).update(paused_at=datetime.now(UTC))
+    Queue.objects.filter(pk=message.queue_id).update(paused_at=datetime.now(UTC))
     pump()
     assert fresh(message).standing is S.RETRYING
 
@@ -367,12 +367,12 @@ def test_absent_after_the_deadline_is_asked_a_second_time(vendor: Vendor) -> Non
 # What the operator can repair, and adapters that misbehave.
 
 
-def break_secrets(account: Connection) -> None:
-    change("UPDATE messaging_connection SET secrets = 'gAAAA' WHERE id = %(id)s", {"id": account.pk})
+def break_secrets(account: ProviderAccount) -> None:
+    change("UPDATE messaging_provideraccount SET secrets = 'gAAAA' WHERE id = %(id)s", {"id": account.pk})
 
 
-def rename_vendor(account: Connection) -> None:
-    Connection.objects.filter(pk=account.pk).update(vendor="acme")
+def rename_vendor(account: ProviderAccount) -> None:
+    ProviderAccount.objects.filter(pk=account.pk).update(vendor="acme")
 
 
 @pytest.mark.parametrize("damage", [break_secrets, rename_vendor])
@@ -382,7 +382,7 @@ def test_what_cannot_be_asked_now_waits_a_little_and_holds_up_nobody(
 ) -> None:
     broken = doubtful(vendor, "look_up", unknown_policy=policy)
     other = doubtful(vendor, "look_up")
-    kept = Connection.objects.get(pk=broken.connection_id)
+    kept = ProviderAccount.objects.get(pk=broken.account_id)
     damage(kept)
     vendor.will(200, said(other))
     pump()
@@ -402,11 +402,11 @@ def test_nobody_calls_a_vendor_whose_queue_stands_still(
 ) -> None:
     message = doubtful(vendor, capability)
     calls = len(vendor.heard)
-    Lane.objects.filter(pk=message.lane_id).update(**how)
+    Queue.objects.filter(pk=message.queue_id).update(**how)
     pump()
     assert (len(vendor.heard), fresh(message).standing) == (calls, S.UNCERTAIN)
     assert settings.LOOKUP_GAP - 2 < seconds_until_due(message) <= settings.LOOKUP_GAP
-    circuit.resume([message.lane_id])
+    circuit.resume([message.queue_id])
     due_now(message)
     pump()
     assert len(vendor.heard) == calls + 1
@@ -414,7 +414,7 @@ def test_nobody_calls_a_vendor_whose_queue_stands_still(
 
 def test_what_could_never_be_asked_ends_at_the_deadline(vendor: Vendor) -> None:
     message = doubtful(vendor, "look_up")
-    break_secrets(message.connection)
+    break_secrets(message.account)
     age(message, 3 * DAY)
     pump()
     assert (fresh(message).standing, fresh(message).error_code) == (S.FAILED, UNCERTAIN)
@@ -428,8 +428,8 @@ def test_a_question_that_cannot_be_built_holds_up_nobody(
             raise KeyError("reference")
 
     monkeypatch.setitem(registry.ADAPTERS, "strange", Broken(url=vendor.url))
-    account = factories.make_connection(vendor="strange")
-    broken = factories.make_message(connection=account, state=S.UNCERTAIN, attempts=1)
+    account = factories.make_account(vendor="strange")
+    broken = factories.make_message(account=account, state=S.UNCERTAIN, attempts=1)
     factories.make_attempt(broken, outcome=Outcome.UNKNOWN)
     other = doubtful(vendor, "look_up")
     due_now(broken)
@@ -449,9 +449,9 @@ def test_the_vendor_is_asked_about_the_attempt_as_it_was_sent(
             asked.append(sent)
 
     monkeypatch.setitem(registry.ADAPTERS, "strange", Curious(url=vendor.url))
-    account = factories.make_connection(vendor="strange")
+    account = factories.make_account(vendor="strange")
     message = factories.make_message(
-        connection=account, state=S.UNCERTAIN, attempts=1, channel=channel, send_as=channel
+        account=account, state=S.UNCERTAIN, attempts=1, channel=channel, send_as=channel
     )
     attempt = factories.make_attempt(message, outcome=Outcome.UNKNOWN, send_as=channel)
     due_now(message)
@@ -552,7 +552,7 @@ def test_a_late_answer_while_we_look_up_is_not_overridden(vendor: Vendor) -> Non
 @pytest.mark.django_db(transaction=True)
 def test_two_pumps_never_ask_the_same_doubt_at_once(vendor: Vendor) -> None:
     account = account_at(vendor, "look_up")
-    messages = [factories.make_message(connection=account, state=S.UNCERTAIN, attempts=1) for _ in range(30)]
+    messages = [factories.make_message(account=account, state=S.UNCERTAIN, attempts=1) for _ in range(30)]
     for message in messages:
         factories.make_attempt(message, outcome=Outcome.UNKNOWN)
     due_now(*messages)

@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 from django.db.models import Sum
 
-from messaging.models import Attempt, Connection, Lane, Message, SenderRate
+from messaging.models import Attempt, Message, ProviderAccount, Queue, SenderRate
 from messaging.models.statement import change, fetch
 from messaging.queues import circuit
 from messaging.rules.values import MessageState
@@ -26,9 +26,9 @@ S = MessageState
 SLOW, QUICK = "+421900000007", factories.SENDER
 
 FILL = """
-INSERT INTO messaging_message (id, tenant_id, channel, request_id, connection_id, lane_id, sender, recipient, send_as,
+INSERT INTO messaging_message (id, tenant_id, channel, request_id, account_id, queue_id, sender, recipient, send_as,
   segments, state, due_at, attempts, expires_at, created_at)
-SELECT gen_random_uuid(), %(tenant)s, 'sms', '', %(connection)s, %(lane)s, %(sender)s, '+421900000123', 'sms',
+SELECT gen_random_uuid(), %(tenant)s, 'sms', '', %(account)s, %(queue)s, %(sender)s, '+421900000123', 'sms',
   %(segments)s, 0, t.at, 0, clock_timestamp() + interval '4 hours', t.at
 FROM generate_series(1, %(count)s) n, LATERAL (
   SELECT clock_timestamp() - interval '1 hour' + n * interval '1 ms' AS at) t
@@ -45,19 +45,19 @@ UPDATE messaging_senderrate SET refilled_at = refilled_at - %(by)s, booked_until
 """
 
 
-def account(*, limits: dict[str, float], **lane: Any) -> Connection:
-    made = factories.make_connection()
-    Lane.objects.filter(pk=made.lane_id).update(**({"cap": 1000} | lane))
+def account(*, limits: dict[str, float], **queue: Any) -> ProviderAccount:
+    made = factories.make_account()
+    Queue.objects.filter(pk=made.queue_id).update(**({"cap": 1000} | queue))
     now = datetime.now(UTC)
     for sender, rate in limits.items():
         SenderRate.objects.create(
-            lane_id=made.lane_id, sender=sender, rate=rate, tokens=rate, refilled_at=now
+            queue_id=made.queue_id, sender=sender, rate=rate, tokens=rate, refilled_at=now
         )
     return made
 
 
-def fill(made: Connection, count: int, *, sender: str = SLOW, segments: int = 1) -> None:
-    params = {"tenant": made.tenant_id, "connection": made.pk, "lane": made.lane_id, "count": count}
+def fill(made: ProviderAccount, count: int, *, sender: str = SLOW, segments: int = 1) -> None:
+    params = {"tenant": made.tenant_id, "account": made.pk, "queue": made.queue_id, "count": count}
     change(FILL, params | {"sender": sender, "segments": segments})
     change(FILL_CONTENT)
 
@@ -151,7 +151,7 @@ def test_who_has_waited_goes_before_who_has_just_come(clock: Clock) -> None:
     fill(made, 10)
     (first,) = clock.claim(free=10)
     end([first])
-    fresh = factories.make_message(connection=made, sender=SLOW)
+    fresh = factories.make_message(account=made, sender=SLOW)
     old = set(Message.objects.filter(state=S.ACCEPTED).exclude(pk=fresh.pk).values_list("pk", flat=True))
     taken = []
     for _ in range(9):
@@ -164,7 +164,7 @@ def test_who_has_waited_goes_before_who_has_just_come(clock: Clock) -> None:
 def test_the_limit_is_for_what_goes_out_in_any_case_of_letters() -> None:
     made = account(limits={"Demo": 1})
     for _ in range(4):
-        factories.make_message(connection=made, sender=QUICK, send_from="DEMO")
+        factories.make_message(account=made, sender=QUICK, send_from="DEMO")
     assert len(claim(free=10)) == 1
 
 
@@ -172,12 +172,12 @@ def test_each_queue_has_its_own_limits() -> None:
     limited, free = account(limits={SLOW: 2}), account(limits={})
     fill(limited, 10)
     fill(free, 10)
-    assert Counter(item.lane_id for item in claim(free=100)) == {limited.lane_id: 2, free.lane_id: 10}
+    assert Counter(item.queue_id for item in claim(free=100)) == {limited.queue_id: 2, free.queue_id: 10}
 
 
 def test_accounts_that_share_a_queue_share_the_limit() -> None:
     made = account(limits={SLOW: 3})
-    other = factories.make_connection(made.tenant, lane_id=made.lane_id)
+    other = factories.make_account(made.tenant, queue_id=made.queue_id)
     fill(made, 10)
     fill(other, 10)
     assert len(claim(free=100)) == 3
@@ -236,10 +236,12 @@ def test_two_claim_at_once_and_the_limit_holds() -> None:
 
 def test_queues_without_limits_run_the_plain_statement() -> None:
     fill(account(limits={}), 1)
-    asked = {"lanes": 8, "trip": circuit.TRIP}
-    assert [row.is_metered for row in fetch(claims.PICK_LANES, asked)] == [False]
+    asked = {"queues": 8, "trip": circuit.TRIP}
+    assert [row.is_metered for row in fetch(claims.PICK_QUEUES, asked)] == [False]
     fill(account(limits={SLOW: 1}), 1)
-    assert sorted(row.is_metered for row in fetch(claims.PICK_LANES, {"lanes": 8, "trip": circuit.TRIP})) == [
+    assert sorted(
+        row.is_metered for row in fetch(claims.PICK_QUEUES, {"queues": 8, "trip": circuit.TRIP})
+    ) == [
         False,
         True,
     ]

@@ -9,7 +9,7 @@ from django.contrib.auth import get_user_model
 
 from accounts.crypto import Sealed, SealedJSON
 from accounts.models import ApiToken, Tenant, TenantStatus
-from messaging.models import Connection
+from messaging.models import ProviderAccount
 from simulator import demo
 from vendors import registry
 
@@ -34,17 +34,17 @@ def prepare(capability: str = "look_up") -> demo.Demo:
 def test_the_first_run_makes_everything() -> None:
     made = prepare()
     tenant = Tenant.objects.get(slug="demo")
-    connection = Connection.objects.get(tenant=tenant)
+    account = ProviderAccount.objects.get(tenant=tenant)
     assert tenant.callback_secret.reveal() == made.callback_secret
     assert (tenant.inbound_url_sms, tenant.inbound_url_mms) == (URLS["inbound_url"],) * 2
-    assert sorted(connection.channels) == ["mms", "sms"]
-    assert connection.settings == {
+    assert sorted(account.channels) == ["mms", "sms"]
+    assert account.settings == {
         "base_url": "http://127.0.0.1:8001/accounts/demo",
         "capability": "look_up",
     }
-    assert connection.report_deadline == demo.REPORT_DEADLINE
+    assert account.report_deadline == demo.REPORT_DEADLINE
     assert get_user_model().objects.get(username="demo").check_password(made.admin_password)
-    values = connection.settings | connection.secrets.reveal()
+    values = account.settings | account.secrets.reveal()
     assert registry.adapter("simulator").clean(values) == values
 
 
@@ -53,9 +53,9 @@ def test_a_second_run_keeps_the_secrets_and_doubles_nothing() -> None:
     key = demo.api_key()
     assert prepare("report") == first
     assert demo.api_key() == key
-    counts = (Tenant.objects.count(), ApiToken.objects.count(), Connection.objects.count())
+    counts = (Tenant.objects.count(), ApiToken.objects.count(), ProviderAccount.objects.count())
     assert counts == (1, 1, 1)
-    assert Connection.objects.get().settings["capability"] == "report"
+    assert ProviderAccount.objects.get().settings["capability"] == "report"
 
 
 def test_what_no_longer_works_is_made_anew() -> None:
@@ -63,13 +63,13 @@ def test_what_no_longer_works_is_made_anew() -> None:
     ApiToken.objects.update(revoked_at="2026-01-01T00:00:00Z")
     get_user_model().objects.update(password="!", is_active=False)
     Tenant.objects.update(status=TenantStatus.PAUSED, callback_secret=Sealed("gAAAAnonsense"))
-    Connection.objects.update(secrets=SealedJSON("gAAAAnonsense"), is_active=False)
+    ProviderAccount.objects.update(secrets=SealedJSON("gAAAAnonsense"), is_active=False)
     second = prepare()
     assert second.token != first.token
     assert second.admin_password != first.admin_password
     assert second.callback_secret != first.callback_secret
     assert Tenant.objects.get().status == TenantStatus.ACTIVE
-    assert Connection.objects.get().is_active
+    assert ProviderAccount.objects.get().is_active
     assert demo.api_key()
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from django.db import connection as database
+from django.db import account as database
 from django_q.brokers import get_broker
 from django_q.models import OrmQ
 

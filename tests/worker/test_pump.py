@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from django.conf import LazySettings
 from django.db import DataError, OperationalError
-from django.db import connection as database
+from django.db import account as database
 from django.utils import timezone
 
 from messaging.callbacks import posting
@@ -44,8 +44,8 @@ def carrier() -> Iterator[Listener]:
 
 
 def make_message(carrier: Listener) -> Message:
-    account = factories.make_connection(settings={"base_url": carrier.url(""), "capability": "report"})
-    return factories.make_message(connection=account)
+    account = factories.make_account(settings={"base_url": carrier.url(""), "capability": "report"})
+    return factories.make_message(account=account)
 
 
 def spin(one: Pump, over: Callable[[], bool], *, seconds: float = 20) -> None:
@@ -111,7 +111,7 @@ def test_peek_says_what_is_due(bloomreach: Listener) -> None:
     assert not any(pump.peek())
     event = factories.make_event(url=bloomreach.url())
     assert [name for name, due in pump.peek()._asdict().items() if due] == ["events"]
-    event.lane.__class__.objects.update(paused_at=timezone.now())
+    event.queue.__class__.objects.update(paused_at=timezone.now())
     assert not any(pump.peek())
     message = factories.make_message(state=MessageState.UNCERTAIN)
     assert [name for name, due in pump.peek()._asdict().items() if due] == ["doubts"]
@@ -144,10 +144,10 @@ def test_an_outage_in_mid_turn_loses_no_answer_and_sends_nothing_twice(
 
 def test_an_outage_in_every_turn(bloomreach: Listener, carrier: Listener) -> None:
     """Connections are cut again and again while work goes on."""
-    lane = factories.callback_lane(factories.make_tenant())
+    queue = factories.callback_queue(factories.make_tenant())
     for n in range(30):
         make_message(carrier)
-        factories.make_event(lane=lane, url=bloomreach.url(f"/{n}"))
+        factories.make_event(queue=queue, url=bloomreach.url(f"/{n}"))
     cuts: list[int] = []
 
     def vandal() -> None:
@@ -218,10 +218,10 @@ def test_a_claim_whose_answer_is_lost_is_given_back(
 def test_after_a_bug_messages_are_claimed_one_by_one(
     carrier: Listener, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    lane = make_message(carrier).lane
-    account = lane.connections.get()
+    queue = make_message(carrier).queue
+    account = queue.accounts.get()
     for _ in range(3):
-        factories.make_message(connection=account)
+        factories.make_message(account=account)
     frees: list[int] = []
     real = claims.claim
     monkeypatch.setattr(
@@ -248,9 +248,9 @@ def test_after_a_bug_messages_are_claimed_one_by_one(
 def test_a_fresh_process_claims_one_by_one_until_it_has_recorded_one(
     carrier: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    account = make_message(carrier).connection
+    account = make_message(carrier).account
     for _ in range(9):
-        factories.make_message(connection=account)
+        factories.make_message(account=account)
     frees: list[int] = []
     real = claims.claim
     monkeypatch.setattr(
@@ -276,7 +276,7 @@ def test_a_process_is_warm_before_it_claims(
 ) -> None:
     make_message(carrier)
     monkeypatch.setitem(registry.ADAPTERS.data, "simulator", "simulator.adapter.Simulator")
-    factories.make_connection(vendor="from_another_version")
+    factories.make_account(vendor="from_another_version")
     pump.warm_up.cache_clear()
     pump.warm_up()
     assert not isinstance(registry.ADAPTERS.data["simulator"], str)
@@ -397,9 +397,9 @@ def test_run_ends(carrier: Listener, why: str) -> None:
 
 def test_a_full_window_claims_no_more(carrier: Listener, settings: LazySettings) -> None:
     settings.DISPATCH_THREADS = 3
-    account = make_message(carrier).connection
+    account = make_message(carrier).account
     for _ in range(7):
-        factories.make_message(connection=account)
+        factories.make_message(account=account)
     carrier.gate.clear()
     one = Pump()
     for _ in range(4):
@@ -411,10 +411,10 @@ def test_a_full_window_claims_no_more(carrier: Listener, settings: LazySettings)
     assert carrier.most_flying == 3
 
 
-def test_two_pumps_keep_to_two_posts_per_lane(bloomreach: Listener) -> None:
-    lane = factories.callback_lane(factories.make_tenant())
+def test_two_pumps_keep_to_two_posts_per_queue(bloomreach: Listener) -> None:
+    queue = factories.callback_queue(factories.make_tenant())
     for n in range(12):
-        factories.make_event(lane=lane, url=bloomreach.url(f"/{n}"))
+        factories.make_event(queue=queue, url=bloomreach.url(f"/{n}"))
     bloomreach.answer = lambda post: time.sleep(0.03) or 200
 
     def work() -> None:

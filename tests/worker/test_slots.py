@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import pytest
 from django.conf import LazySettings
-from django.db import connection as database
+from django.db import account as database
 from django.db.models import F
 from django.utils import timezone
 from django_q.models import OrmQ

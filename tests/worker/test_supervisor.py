@@ -14,7 +14,7 @@ from uuid import uuid4
 
 import pytest
 from django.db import OperationalError
-from django.db import connection as database
+from django.db import account as database
 from django_q.models import OrmQ
 
 from messaging.models import Event, Slot

@@ -11,7 +11,7 @@ from django.db import transaction
 from accounts.models import TenantStatus
 from messaging.evidence import weighing
 from messaging.evidence.weighing import Answer
-from messaging.models import Event, Lane, Message
+from messaging.models import Event, Message, Queue
 from messaging.models.statement import fetch
 from messaging.rules import backoff
 from messaging.rules.ids import uuid7
@@ -95,9 +95,9 @@ def test_the_late_answer_to_a_lost_call_still_counts(result: SendResult, state: 
     [pytest.param(False, [], id="nothing is told"), pytest.param(True, ["failed"], id="failed is told")],
 )
 def test_overdue(fail_unconfirmed: bool, told: list[str]) -> None:
-    account = factories.make_connection(fail_unconfirmed=fail_unconfirmed)
-    overdue = factories.make_message(connection=account, state=S.SENT, due_at=past())
-    waiting = factories.make_message(connection=account, state=S.SENT, due_at=future())
+    account = factories.make_account(fail_unconfirmed=fail_unconfirmed)
+    overdue = factories.make_message(account=account, state=S.SENT, due_at=past())
+    waiting = factories.make_message(account=account, state=S.SENT, due_at=future())
     assert sweep.overdue_reports() == 1
     assert (fresh(overdue).standing, fresh(overdue).error_code) == (S.UNCONFIRMED, UNCONFIRMED)
     assert [event.status for event in events_of(overdue)] == told
@@ -107,7 +107,7 @@ def test_overdue(fail_unconfirmed: bool, told: list[str]) -> None:
 
 @pytest.mark.parametrize("state", [S.ACCEPTED, S.RETRYING])
 @pytest.mark.parametrize(
-    ("lane", "tenant"),
+    ("queue", "tenant"),
     [
         pytest.param({}, {}, id="in a backlog"),
         pytest.param({"paused_at": datetime(2024, 1, 1, tzinfo=UTC)}, {}, id="behind a paused queue"),
@@ -115,11 +115,11 @@ def test_overdue(fail_unconfirmed: bool, told: list[str]) -> None:
         pytest.param({}, {"status": TenantStatus.PAUSED}, id="behind a paused tenant"),
     ],
 )
-def test_validity_ends_waiting(state: MessageState, lane: dict[str, Any], tenant: dict[str, Any]) -> None:
-    account = factories.make_connection(factories.make_tenant(**tenant))
-    Lane.objects.filter(pk=account.lane_id).update(**lane)
-    stale = factories.make_message(connection=account, state=state, due_at=past() - AGO, expires_at=past())
-    good = factories.make_message(connection=account, state=state, due_at=past())
+def test_validity_ends_waiting(state: MessageState, queue: dict[str, Any], tenant: dict[str, Any]) -> None:
+    account = factories.make_account(factories.make_tenant(**tenant))
+    Queue.objects.filter(pk=account.queue_id).update(**queue)
+    stale = factories.make_message(account=account, state=state, due_at=past() - AGO, expires_at=past())
+    good = factories.make_message(account=account, state=state, due_at=past())
     assert sweep.used_up() == 1
     assert (fresh(stale).standing, fresh(stale).error_code) == (S.EXPIRED, EXPIRED_HERE)
     assert [event.status for event in events_of(stale)] == ["failed"]
@@ -142,9 +142,9 @@ def test_what_makes_its_worker_crash_ends_after_twenty_attempts() -> None:
 
 
 def test_a_long_backlog_is_swept_bit_by_bit() -> None:
-    account = factories.make_connection()
+    account = factories.make_account()
     for _ in range(120):
-        factories.make_message(connection=account, due_at=past() - AGO, expires_at=past())
+        factories.make_message(account=account, due_at=past() - AGO, expires_at=past())
     assert [sweep.used_up() for _ in range(4)] == [50, 50, 20, 0]
     assert Event.objects.count() == 120
 
@@ -181,11 +181,11 @@ def test_a_late_partition_takes_the_rows_that_came_before_it() -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_two_sweepers_at_once_are_harmless() -> None:
-    account = factories.make_connection(fail_unconfirmed=True)
+    account = factories.make_account(fail_unconfirmed=True)
     for _ in range(25):
-        make_sending(connection=account, due_at=past())
-        factories.make_message(connection=account, state=S.SENT, due_at=past())
-        factories.make_message(connection=account, due_at=past() - AGO, expires_at=past())
+        make_sending(account=account, due_at=past())
+        factories.make_message(account=account, state=S.SENT, due_at=past())
+        factories.make_message(account=account, due_at=past() - AGO, expires_at=past())
 
     def sweep_all() -> int:
         return sweep.lost_calls() + sweep.overdue_reports() + sweep.used_up()

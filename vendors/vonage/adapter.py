@@ -95,7 +95,7 @@ class Vonage(Adapter):
         ),
         Setting("api_key", "API key", "Dashboard, API settings. Vonage's calls to us name it."),
         Setting(
-            "api_secret", "API secret", "With JWT only for *Test connection*.", secret=True, required=False
+            "api_secret", "API secret", "With JWT only for *Test credentials*.", secret=True, required=False
         ),
         Setting("signature_secret", "Signature secret", "Proves Vonage's calls to us.", secret=True),
         Setting(

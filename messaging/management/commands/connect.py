@@ -12,7 +12,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from accounts.models import Tenant
 from messaging.accept import verify
-from messaging.models import Connection
+from messaging.models import ProviderAccount
 from messaging.onboarding import setup
 from messaging.sending import tryout
 from phone.numbers import NumberError, parse_recipient, parse_sender
@@ -47,18 +47,18 @@ class Command(BaseCommand):
         if tenant is None:
             raise CommandError(f"no tenant named {options['tenant']!r} (manage.py create_tenant makes one)")
         route = _route(options)
-        connection = self._connect(tenant, adapter, options)
-        self.stdout.write(f"Saved {connection}. Enter this hook address at {adapter.label}:")
-        self.stdout.write(f"  {connection.hook_url}")
+        account = self._connect(tenant, adapter, options)
+        self.stdout.write(f"Saved {account}. Enter this hook address at {adapter.label}:")
+        self.stdout.write(f"  {account.hook_url}")
         if route:
-            self._try(connection, *route, text=options["text"], seconds=options["timeout"])
+            self._try(account, *route, text=options["text"], seconds=options["timeout"])
 
-    def _connect(self, tenant: Tenant, adapter: Adapter, options: dict[str, Any]) -> Connection:
+    def _connect(self, tenant: Tenant, adapter: Adapter, options: dict[str, Any]) -> ProviderAccount:
         values = {**_asked(adapter, _given(options["set"]))}
         fields: dict[str, Any] = {"vendor": adapter.key, "name": options["name"] or adapter.key}
         senders = [_sender(raw) for raw in options["sender"]]
         try:
-            draft = Connection(tenant=tenant, **fields)
+            draft = ProviderAccount(tenant=tenant, **fields)
             setup.store_settings(draft, values)
             check = verify.ask(draft)
             self.stdout.write(check.text)
@@ -71,9 +71,9 @@ class Command(BaseCommand):
         except ValidationError as error:
             raise CommandError(f"nothing was saved: {' '.join(error.messages)}") from None
 
-    def _try(self, connection: Connection, origin: str, to: str, *, text: str, seconds: float) -> None:
+    def _try(self, account: ProviderAccount, origin: str, to: str, *, text: str, seconds: float) -> None:
         good = False
-        for step in tryout.send(connection, sender=origin, recipient=to, text=text, seconds=seconds):
+        for step in tryout.send(account, sender=origin, recipient=to, text=text, seconds=seconds):
             self.stdout.write(step.text)
             good = bool(step.good)
         if not good:

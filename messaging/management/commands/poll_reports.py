@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 
 from messaging.management import named
-from messaging.models import Connection
+from messaging.models import ProviderAccount
 from messaging.sending import polling
 
 AT_ONCE = 32  # questions between two records
@@ -34,9 +34,9 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         due = 0
-        wanted = Connection.objects.filter(poll_after__isnull=False)
-        for connection in named.accounts(options["names"]) or wanted:
-            due += polling.ask_now(connection, older_than=_age(connection, options["older_than"]))
+        wanted = ProviderAccount.objects.filter(poll_after__isnull=False)
+        for account in named.accounts(options["names"]) or wanted:
+            due += polling.ask_now(account, older_than=_age(account, options["older_than"]))
         final = asked = 0
         until = time.monotonic() + options["timeout"]
         while time.monotonic() < until and (questions := polling.claim(free=AT_ONCE)):
@@ -51,7 +51,7 @@ class Command(BaseCommand):
         self.stdout.write(f"{due} without a final report, {asked} asked about, {final} final now")
 
 
-def _age(connection: Connection, minutes: float | None) -> timedelta:
+def _age(account: ProviderAccount, minutes: float | None) -> timedelta:
     if minutes is not None:
         return timedelta(minutes=minutes)
-    return connection.poll_after or timedelta(hours=1)
+    return account.poll_after or timedelta(hours=1)

@@ -38,7 +38,7 @@ class Command(BaseCommand):
         parser.add_argument("kind", choices=ReplayKind.values)
         parser.add_argument("--tenant", default="", metavar="SLUG")
         parser.add_argument(
-            "--connection", default="", metavar="NAME", help="provider account: name or public id"
+            "--account", default="", metavar="NAME", help="provider account: name or public id"
         )
         statuses = "; ".join(f"{kind}: {', '.join(words)}" for kind, words in STATUSES.items())
         parser.add_argument("--status", default="", help=f"{statuses} (default: what went wrong for good)")
@@ -124,7 +124,7 @@ def _order(options: dict[str, Any]) -> dict[str, Any]:
         "kind": options["kind"],
         "filter": ReplayFilter(
             tenant=options["tenant"],
-            connection=options["connection"],
+            account=options["account"],
             status=options["status"],
             since=options["since"],
             until=options["until"],

@@ -10,7 +10,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from accounts.models import Tenant
-from messaging.models import Connection
+from messaging.models import ProviderAccount
 from messaging.onboarding import setup
 from simulator import campaign, chaos, demo, summary, witness
 from simulator.adapter import CAPABILITIES
@@ -106,10 +106,10 @@ class Command(BaseCommand):
 
 def switch(tenant: Tenant, capability: str) -> None:
     """Gives the tenant's simulator accounts another capability."""
-    for connection in Connection.objects.filter(tenant=tenant, vendor="simulator"):
-        values = {**connection.settings, **connection.secrets.reveal(), "capability": capability}
-        setup.store_settings(connection, values)
-        connection.save()
+    for account in ProviderAccount.objects.filter(tenant=tenant, vendor="simulator"):
+        values = {**account.settings, **account.secrets.reveal(), "capability": capability}
+        setup.store_settings(account, values)
+        account.save()
 
 
 def listen(facts: dict[str, Any], *, threads: int) -> Bloomreach:

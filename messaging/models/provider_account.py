@@ -1,4 +1,4 @@
-"""A connection: one tenant's account with one vendor."""
+"""A provider account: one tenant's account with one vendor."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from django.db.models.functions import Now
 
 from accounts.crypto import SealedJSONField
 from accounts.models import Tenant
-from messaging.models.lane import DEFAULT_DISPATCH_CAP, Lane
+from messaging.models.queue import DEFAULT_DISPATCH_CAP, Queue
 from messaging.rules import routing
-from messaging.rules.values import LaneKind, UnknownPolicy
+from messaging.rules.values import QueueKind, UnknownPolicy
 from phone.numbers import NumberError, parse_sender
 from vendors.values import Channel, Credentials
 
@@ -55,9 +55,9 @@ def clean_sender_map(value: Any) -> dict[str, str]:
     return cleaned
 
 
-class ConnectionQuerySet(models.QuerySet["Connection"]):
-    def serving(self, tenant_id: int, channel: str) -> ConnectionQuerySet:
-        """Active connections of a tenant for a channel, those of its routes if it has any, in order of position."""
+class ProviderAccountQuerySet(models.QuerySet["ProviderAccount"]):
+    def serving(self, tenant_id: int, channel: str) -> ProviderAccountQuerySet:
+        """Active accounts of a tenant for a channel, those of its routes if it has any, in order of position."""
         of_tenant = models.Q(routes__tenant_id=tenant_id, routes__is_active=True)
         routed = self.model._default_manager.filter(of_tenant)
         leads = of_tenant & models.Q(routes__channel__in=["", channel])
@@ -69,10 +69,10 @@ class ConnectionQuerySet(models.QuerySet["Connection"]):
         )
 
 
-class Connection(models.Model):
-    """Credentials, settings and policies of one provider account, on its lane."""
+class ProviderAccount(models.Model):
+    """Credentials, settings and policies of one provider account, on its queue."""
 
-    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="connections")
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="accounts")
     name = models.CharField(max_length=100)
     vendor = models.CharField(max_length=40)
     public_id = models.CharField(max_length=40, unique=True, default=new_public_id, editable=False)
@@ -119,27 +119,27 @@ class Connection(models.Model):
         db_default=False,
         help_text="Tell Bloomreach 'failed' when no report came by the deadline.",
     )
-    lane = models.ForeignKey(Lane, on_delete=models.PROTECT, related_name="connections", verbose_name="queue")
+    queue = models.ForeignKey(Queue, on_delete=models.PROTECT, related_name="accounts", verbose_name="queue")
     checked_at = models.DateTimeField(null=True, blank=True, editable=False)
     check_ok = models.BooleanField(null=True, editable=False)
     check_text = models.CharField(max_length=300, blank=True, db_default="", editable=False)
     created_at = models.DateTimeField(auto_now_add=True, db_default=Now())
     updated_at = models.DateTimeField(auto_now=True, db_default=Now())
 
-    objects = ConnectionQuerySet.as_manager()
+    objects = ProviderAccountQuerySet.as_manager()
 
     class Meta:
         verbose_name = "provider account"
         permissions = (("view_hook_address", "Can see hook addresses that are secrets"),)
         ordering: ClassVar[list[str]] = ["tenant", "position", "id"]
         constraints: ClassVar[list[models.BaseConstraint]] = [
-            models.UniqueConstraint(name="connection_name_per_tenant", fields=["tenant", "name"]),
+            models.UniqueConstraint(name="account_name_per_tenant", fields=["tenant", "name"]),
             models.CheckConstraint(
-                name="connection_policy_known",
+                name="account_policy_known",
                 condition=models.Q(unknown_policy__in=[policy.value for policy in UnknownPolicy]),
             ),
             models.CheckConstraint(
-                name="connection_validity_positive", condition=models.Q(validity__gt=timedelta(0))
+                name="account_validity_positive", condition=models.Q(validity__gt=timedelta(0))
             ),
         ]
 
@@ -151,9 +151,9 @@ class Connection(models.Model):
         self.sender_map = clean_sender_map(self.sender_map or {})
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """A connection without a lane gets one of its own."""
-        if self.lane_id is None:
-            self.lane = Lane.objects.towards(LaneKind.DISPATCH, self.public_id, cap=DEFAULT_DISPATCH_CAP)
+        """An account without a queue gets one of its own."""
+        if self.queue_id is None:
+            self.queue = Queue.objects.towards(QueueKind.DISPATCH, self.public_id, cap=DEFAULT_DISPATCH_CAP)
         super().save(*args, **kwargs)
 
     @property

@@ -1,4 +1,4 @@
-"""A lane: all the work towards one destination, with its cap, rate, pause and circuit (architecture "Lanes")."""
+"""A queue: all the work towards one destination, with its cap, rate, pause and circuit (architecture "Queues")."""
 
 from __future__ import annotations
 
@@ -11,37 +11,37 @@ from django.db.models.functions import Now
 
 from messaging.models.circuit import LONG_AGO, Circuit
 from messaging.models.statement import change
-from messaging.rules.values import LaneKind
+from messaging.rules.values import QueueKind
 
-__all__ = ["DEFAULT_CALLBACK_CAP", "DEFAULT_DISPATCH_CAP", "LONG_AGO", "Lane", "LaneQuerySet"]
+__all__ = ["DEFAULT_CALLBACK_CAP", "DEFAULT_DISPATCH_CAP", "LONG_AGO", "Queue", "QueueQuerySet"]
 
 DEFAULT_DISPATCH_CAP = 16
 DEFAULT_CALLBACK_CAP = 2
 
 ENSURE = """
-INSERT INTO messaging_lane (kind, key, cap)
+INSERT INTO messaging_queue (kind, key, cap)
 SELECT %(kind)s, k.key, %(cap)s FROM unnest(%(keys)s::text[]) AS k(key)
-WHERE NOT EXISTS (SELECT 1 FROM messaging_lane l WHERE l.kind = %(kind)s AND l.key = k.key)
+WHERE NOT EXISTS (SELECT 1 FROM messaging_queue l WHERE l.kind = %(kind)s AND l.key = k.key)
 ON CONFLICT (kind, key) DO NOTHING
 """
 
 
-class LaneQuerySet(models.QuerySet["Lane"]):
-    def towards(self, kind: LaneKind, key: str, *, cap: int) -> Lane:
-        """The lane of that destination, made when it is missing. Safe when two ask at once."""
-        lane, _ = self.get_or_create(kind=kind, key=key, defaults={"cap": cap})
-        return lane
+class QueueQuerySet(models.QuerySet["Queue"]):
+    def towards(self, kind: QueueKind, key: str, *, cap: int) -> Queue:
+        """The queue of that destination, made when it is missing. Safe when two ask at once."""
+        queue, _ = self.get_or_create(kind=kind, key=key, defaults={"cap": cap})
+        return queue
 
     def ensure_callbacks(self, tenant_ids: Iterable[int]) -> None:
-        """Makes the missing callbacks lanes of these tenants."""
+        """Makes the missing callbacks queues of these tenants."""
         keys = sorted(str(tenant_id) for tenant_id in tenant_ids)  # one order: no deadlock
-        change(ENSURE, {"kind": int(LaneKind.CALLBACKS), "keys": keys, "cap": DEFAULT_CALLBACK_CAP})
+        change(ENSURE, {"kind": int(QueueKind.CALLBACKS), "keys": keys, "cap": DEFAULT_CALLBACK_CAP})
 
 
-class Lane(Circuit):
+class Queue(Circuit):
     """Work towards one destination. Written by claims and records, once per batch."""
 
-    kind = models.SmallIntegerField(choices=[(kind.value, kind.name.capitalize()) for kind in LaneKind])
+    kind = models.SmallIntegerField(choices=[(kind.value, kind.name.capitalize()) for kind in QueueKind])
     key = models.CharField(max_length=200, help_text="The provider account, or the tenant's id.")
     cap = models.PositiveIntegerField(
         default=DEFAULT_DISPATCH_CAP,
@@ -61,21 +61,21 @@ class Lane(Circuit):
     served_at = models.DateTimeField(default=LONG_AGO, db_default=LONG_AGO, editable=False)
     created_at = models.DateTimeField(auto_now_add=True, db_default=Now())
 
-    objects = LaneQuerySet.as_manager()
+    objects = QueueQuerySet.as_manager()
 
     class Meta:
         verbose_name = "queue"
         constraints: ClassVar[list[models.BaseConstraint]] = [
-            models.UniqueConstraint(name="lane_destination", fields=["kind", "key"]),
+            models.UniqueConstraint(name="queue_destination", fields=["kind", "key"]),
             models.CheckConstraint(
-                name="lane_kind_known", condition=models.Q(kind__in=[k.value for k in LaneKind])
+                name="queue_kind_known", condition=models.Q(kind__in=[k.value for k in QueueKind])
             ),
-            models.CheckConstraint(name="lane_cap_positive", condition=models.Q(cap__gte=1)),
+            models.CheckConstraint(name="queue_cap_positive", condition=models.Q(cap__gte=1)),
             models.CheckConstraint(
-                name="lane_rate_positive", condition=models.Q(rate__isnull=True) | models.Q(rate__gt=0)
+                name="queue_rate_positive", condition=models.Q(rate__isnull=True) | models.Q(rate__gt=0)
             ),
         ]
 
     def __str__(self) -> str:
         # Not the key: that of a provider account is the secret part of its hook address.
-        return f"{LaneKind(self.kind).name.lower()} queue {self.pk}"
+        return f"{QueueKind(self.kind).name.lower()} queue {self.pk}"

@@ -7,9 +7,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from messaging.accept.verify import check_connection
+from messaging.accept.verify import check_account
 from messaging.management import named
-from messaging.models import Connection
+from messaging.models import ProviderAccount
 
 _WORDS = {True: "ok", False: "REFUSED", None: "unknown"}
 
@@ -24,16 +24,16 @@ class Command(BaseCommand):
         parser.add_argument("names", nargs="*", metavar="TENANT/NAME", help="default: every active account")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        connections = named.accounts(options["names"]) or list(
-            Connection.objects.select_related("tenant").filter(is_active=True)
+        accounts = named.accounts(options["names"]) or list(
+            ProviderAccount.objects.select_related("tenant").filter(is_active=True)
         )
-        if not connections:
+        if not accounts:
             raise CommandError("there is no active provider account")
-        width = max(len(str(connection)) for connection in connections)
+        width = max(len(str(account)) for account in accounts)
         refused = False
-        for connection in connections:
-            check = check_connection(connection)
+        for account in accounts:
+            check = check_account(account)
             refused |= check.ok is False
-            self.stdout.write(f"{connection!s:<{width}}  {_WORDS[check.ok]:<8} {check.text}")
+            self.stdout.write(f"{account!s:<{width}}  {_WORDS[check.ok]:<8} {check.text}")
         if refused:
             sys.exit(1)

@@ -10,17 +10,17 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
 
-from messaging.models import Connection, Lane, Message
+from messaging.models import Message, ProviderAccount, Queue
 from messaging.sending.preview import preview
 from simulator.adapter import Simulator
-from tests.factories import make_connection, make_message, make_tenant
+from tests.factories import make_account, make_message, make_tenant
 from vendors import registry
 from vendors.base import Setting
 from vendors.values import Channel, CredentialCheck, Credentials
 
 pytestmark = pytest.mark.django_db
 
-PAGE = "admin:messaging_connection"
+PAGE = "admin:messaging_provideraccount"
 SPANS = {"validity": "4:00:00", "report_deadline": "3 00:00:00"}
 
 
@@ -59,9 +59,9 @@ def add(client: Client, query: str = "?vendor=simulator", **changes: Any) -> Any
     return client.post(f"{reverse(f'{PAGE}_add')}{query}", form)
 
 
-def edit(client: Client, connection: Connection, **changes: Any) -> Any:
-    form = filled(**{"name": connection.name, "setting_api_key": "", **changes})
-    return client.post(reverse(f"{PAGE}_change", args=[connection.pk]), form)
+def edit(client: Client, account: ProviderAccount, **changes: Any) -> Any:
+    form = filled(**{"name": account.name, "setting_api_key": "", **changes})
+    return client.post(reverse(f"{PAGE}_change", args=[account.pk]), form)
 
 
 def errors(page: Any) -> list[str]:
@@ -70,13 +70,13 @@ def errors(page: Any) -> list[str]:
 
 def test_a_new_account_has_sealed_secrets_and_a_limited_queue(admin_client: Client) -> None:
     assert add(admin_client, senders="00421900000001, Acme, 12345").status_code == 302
-    connection = Connection.objects.select_related("lane").get()
-    assert connection.vendor == "simulator"
-    assert connection.settings == {"base_url": "http://127.0.0.1:8001/a", "capability": "look_up"}
-    assert connection.secrets.reveal() == {"api_key": "typed-key"}
-    assert connection.senders == ["+421900000001", "Acme", "12345"]
-    assert connection.channels == ["sms", "mms"]
-    assert (connection.lane.cap, connection.lane.rate) == (8, 2.5)
+    account = ProviderAccount.objects.select_related("queue").get()
+    assert account.vendor == "simulator"
+    assert account.settings == {"base_url": "http://127.0.0.1:8001/a", "capability": "look_up"}
+    assert account.secrets.reveal() == {"api_key": "typed-key"}
+    assert account.senders == ["+421900000001", "Acme", "12345"]
+    assert account.channels == ["sms", "mms"]
+    assert (account.queue.cap, account.queue.rate) == (8, 2.5)
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_a_wrong_form_names_its_field_and_stores_nothing(
     page = add(admin_client, **changes)
     assert errors(page) == [field]
     assert "typed-key" not in page.content.decode()
-    assert (Connection.objects.count(), Lane.objects.count()) == (0, 0)
+    assert (ProviderAccount.objects.count(), Queue.objects.count()) == (0, 0)
 
 
 def generic(**changes: Any) -> dict[str, Any]:
@@ -123,68 +123,68 @@ def test_mms_may_need_a_template(admin_client: Client) -> None:
     mms = generic()["setting_body"][:-1] + ', "media": {{ media | json }}}'
     page = add(admin_client, "?vendor=http_generic", channels=["mms"], **generic(mms_body="{{ colour }}"))
     assert errors(page) == ["setting_mms_body"]
-    assert not Connection.objects.exists()
+    assert not ProviderAccount.objects.exists()
     assert add(admin_client, "?vendor=http_generic", **generic(mms_body=mms)).status_code == 302
-    connection = Connection.objects.get()
-    assert connection.channels == ["sms", "mms"]
-    page = edit(admin_client, connection, **generic(mms_body=""))
+    account = ProviderAccount.objects.get()
+    assert account.channels == ["sms", "mms"]
+    page = edit(admin_client, account, **generic(mms_body=""))
     assert errors(page) == ["channels"]
-    assert edit(admin_client, connection, channels=["sms"], **generic()).status_code == 302
-    assert Connection.objects.get().channels == ["sms"]
+    assert edit(admin_client, account, channels=["sms"], **generic()).status_code == 302
+    assert ProviderAccount.objects.get().channels == ["sms"]
 
 
 def test_one_name_per_tenant(admin_client: Client) -> None:
-    taken = make_connection(name="main")
+    taken = make_account(name="main")
     page = add(admin_client, tenant=taken.tenant_id)
     assert errors(page) == ["__all__"]
-    assert Connection.objects.count() == 1
+    assert ProviderAccount.objects.count() == 1
 
 
 def test_a_secret_left_empty_is_kept(admin_client: Client) -> None:
-    connection = make_connection(secrets={"api_key": "stored-key"})
-    page = admin_client.get(reverse(f"{PAGE}_change", args=[connection.pk]))
+    account = make_account(secrets={"api_key": "stored-key"})
+    page = admin_client.get(reverse(f"{PAGE}_change", args=[account.pk]))
     assert "Set. Leave empty to keep it." in page.content.decode()
-    assert edit(admin_client, connection, setting_capability="resend", cap=3, rate="").status_code == 302
-    connection = Connection.objects.select_related("lane").get()
-    assert connection.secrets.reveal() == {"api_key": "stored-key"}
-    assert connection.settings["capability"] == "resend"
-    assert (connection.lane.cap, connection.lane.rate) == (3, None)
+    assert edit(admin_client, account, setting_capability="resend", cap=3, rate="").status_code == 302
+    account = ProviderAccount.objects.select_related("queue").get()
+    assert account.secrets.reveal() == {"api_key": "stored-key"}
+    assert account.settings["capability"] == "resend"
+    assert (account.queue.cap, account.queue.rate) == (3, None)
 
 
 def test_a_secret_typed_in_replaces_the_stored_one(admin_client: Client) -> None:
-    connection = make_connection(secrets={"api_key": "stored-key"})
-    assert edit(admin_client, connection, setting_api_key="newer-key").status_code == 302
-    assert Connection.objects.get().secrets.reveal() == {"api_key": "newer-key"}
+    account = make_account(secrets={"api_key": "stored-key"})
+    assert edit(admin_client, account, setting_api_key="newer-key").status_code == 302
+    assert ProviderAccount.objects.get().secrets.reveal() == {"api_key": "newer-key"}
 
 
 def test_a_wrong_edit_changes_nothing(admin_client: Client) -> None:
-    connection = make_connection(secrets={"api_key": "stored-key"})
-    before = Connection.objects.values().get()
-    page = edit(admin_client, connection, setting_api_key="newer-key", setting_base_url="nowhere", cap=99)
+    account = make_account(secrets={"api_key": "stored-key"})
+    before = ProviderAccount.objects.values().get()
+    page = edit(admin_client, account, setting_api_key="newer-key", setting_base_url="nowhere", cap=99)
     assert errors(page) == ["setting_base_url"]
-    after = Connection.objects.values().get()
+    after = ProviderAccount.objects.values().get()
     assert after == before
-    assert connection.secrets.reveal() == {"api_key": "stored-key"}
-    assert Lane.objects.get().cap != 99
+    assert account.secrets.reveal() == {"api_key": "stored-key"}
+    assert Queue.objects.get().cap != 99
 
 
 def test_tenant_and_vendor_of_an_account_never_change(admin_client: Client) -> None:
-    connection = make_connection()
-    edit(admin_client, connection, tenant=make_tenant().pk, vendor="other", setting_api_key="k")
-    stored = Connection.objects.get()
-    assert (stored.tenant_id, stored.vendor) == (connection.tenant_id, "simulator")
+    account = make_account()
+    edit(admin_client, account, tenant=make_tenant().pk, vendor="other", setting_api_key="k")
+    stored = ProviderAccount.objects.get()
+    assert (stored.tenant_id, stored.vendor) == (account.tenant_id, "simulator")
 
 
 def test_a_lost_key_is_said_and_repaired_by_typing_the_secret_again(
     admin_client: Client, settings: Any
 ) -> None:
-    connection = make_connection(secrets={"api_key": "stored-key"})
+    account = make_account(secrets={"api_key": "stored-key"})
     settings.FIELD_KEYS = ["b3RoZXIga2V5LCB0aGlydHktdHdvIGJ5dGVzIGxvbmc="]
-    page = admin_client.get(reverse(f"{PAGE}_change", args=[connection.pk]))
+    page = admin_client.get(reverse(f"{PAGE}_change", args=[account.pk]))
     assert "does not open with FIELD_KEY" in page.content.decode()
-    assert errors(edit(admin_client, connection)) == ["setting_api_key"]
-    assert edit(admin_client, connection, setting_api_key="again").status_code == 302
-    assert Connection.objects.get().secrets.reveal() == {"api_key": "again"}
+    assert errors(edit(admin_client, account)) == ["setting_api_key"]
+    assert edit(admin_client, account, setting_api_key="again").status_code == 302
+    assert ProviderAccount.objects.get().secrets.reveal() == {"api_key": "again"}
 
 
 def test_the_vendor_is_chosen_first_and_decides_fields_and_channels(
@@ -197,9 +197,9 @@ def test_the_vendor_is_chosen_first_and_decides_fields_and_channels(
     assert urls == sorted(urls)
     assert errors(add(admin_client, "?vendor=other", channels=["mms"])) == ["channels"]
     assert add(admin_client, "?vendor=other", channels=["sms"], setting_pin="4711").status_code == 302
-    connection = Connection.objects.get()
-    assert connection.vendor == "other"
-    assert connection.secrets.reveal() == {"api_key": "typed-key", "pin": "4711"}
+    account = ProviderAccount.objects.get()
+    assert account.vendor == "other"
+    assert account.secrets.reveal() == {"api_key": "typed-key", "pin": "4711"}
 
 
 def test_a_preset_fills_in_what_is_left_empty_and_can_be_edited(admin_client: Client) -> None:
@@ -214,34 +214,34 @@ def test_a_preset_fills_in_what_is_left_empty_and_can_be_edited(admin_client: Cl
     assert errors(add(admin_client, "?vendor=http_generic", channels=["sms"], **form)) == ["setting_password"]
     added = add(admin_client, "?vendor=http_generic", channels=["sms"], **form, **secret)
     assert added.status_code == 302
-    connection = Connection.objects.get()
-    assert {name: connection.settings[name] for name in typed} == typed
-    assert connection.settings["method"] == "GET"
-    page = admin_client.get(reverse(f"{PAGE}_change", args=[connection.pk]))
+    account = ProviderAccount.objects.get()
+    assert {name: account.settings[name] for name in typed} == typed
+    assert account.settings["method"] == "GET"
+    page = admin_client.get(reverse(f"{PAGE}_change", args=[account.pk]))
     shown = {
         name: page.context["adminform"].form[name].value() for name in page.context["adminform"].form.fields
     }
     assert "typed-password" not in page.content.decode()
     again = {name: value for name, value in shown.items() if name.startswith("setting_") and value}
     again["setting_url"] = again["setting_url"].replace("\n", "\r\n") + "&smsc={{ colour }}"
-    assert errors(edit(admin_client, connection, channels=["sms"], **again)) == ["setting_url"]
+    assert errors(edit(admin_client, account, channels=["sms"], **again)) == ["setting_url"]
     again["setting_url"] = again["setting_url"].replace("{{ colour }}", "main")
-    assert edit(admin_client, connection, channels=["sms"], **again).status_code == 302
-    call = admin_client.get(preview_url(connection)).context["call"]
+    assert edit(admin_client, account, channels=["sms"], **again).status_code == 302
+    call = admin_client.get(preview_url(account)).context["call"]
     assert call["url"].startswith(
         "http://127.0.0.1:13013/cgi-bin/sendsms?username=u&password=***&from=%2B15550100&"
     )
     assert call["url"].endswith("&smsc=main")
-    assert Connection.objects.get().secrets.reveal()["password"] == "typed-password"
+    assert ProviderAccount.objects.get().secrets.reveal()["password"] == "typed-password"
 
 
 def test_an_optional_secret_can_be_forgotten(admin_client: Client, second_vendor: str) -> None:
     add(admin_client, "?vendor=other", channels=["sms"], setting_pin="4711")
-    connection = Connection.objects.get()
-    assert edit(admin_client, connection, channels=["sms"]).status_code == 302
-    assert Connection.objects.get().secrets.reveal()["pin"] == "4711"
-    assert edit(admin_client, connection, channels=["sms"], clear_pin="on").status_code == 302
-    assert Connection.objects.get().secrets.reveal() == {"api_key": "typed-key", "pin": ""}
+    account = ProviderAccount.objects.get()
+    assert edit(admin_client, account, channels=["sms"]).status_code == 302
+    assert ProviderAccount.objects.get().secrets.reveal()["pin"] == "4711"
+    assert edit(admin_client, account, channels=["sms"], clear_pin="on").status_code == 302
+    assert ProviderAccount.objects.get().secrets.reveal() == {"api_key": "typed-key", "pin": ""}
 
 
 def test_a_key_of_several_lines_keeps_them_and_is_never_shown(
@@ -257,7 +257,7 @@ def test_a_key_of_several_lines_keeps_them_and_is_never_shown(
     assert wrong.status_code == 200
     assert "c2VjcmV0" not in wrong.content.decode()
     assert add(admin_client, "?vendor=signing", setting_pem=pem).status_code == 302
-    stored = Connection.objects.get().secrets.reveal()["pem"]
+    stored = ProviderAccount.objects.get().secrets.reveal()["pem"]
     assert stored.splitlines() == pem.splitlines()
 
 
@@ -272,10 +272,10 @@ def test_the_simulator_is_offered_in_a_demo_only(
 
 
 def test_an_account_of_an_unknown_vendor_is_shown_and_not_edited(admin_client: Client) -> None:
-    connection = make_connection(vendor="gone")
-    page = admin_client.get(reverse(f"{PAGE}_change", args=[connection.pk]))
+    account = make_account(vendor="gone")
+    page = admin_client.get(reverse(f"{PAGE}_change", args=[account.pk]))
     assert "gone: unknown to this version" in page.content.decode()
-    assert edit(admin_client, connection).status_code == 403
+    assert edit(admin_client, account).status_code == 403
 
 
 @pytest.mark.parametrize("ok", [True, False, None])
@@ -284,31 +284,31 @@ def test_the_test_button_shows_what_the_vendor_said(
 ) -> None:
     asked: list[int] = []
 
-    def check(connection: Connection) -> CredentialCheck:
-        asked.append(connection.pk)
+    def check(account: ProviderAccount) -> CredentialCheck:
+        asked.append(account.pk)
         return CredentialCheck(ok, "the vendor's own words")
 
-    monkeypatch.setattr("messaging.admin.connection.check_connection", check)
-    connection = make_connection()
-    url = reverse(f"{PAGE}_check", args=[connection.pk])
+    monkeypatch.setattr("messaging.admin.provider_account.check_connection", check)
+    account = make_account()
+    url = reverse(f"{PAGE}_check", args=[account.pk])
     assert admin_client.get(url).status_code == 405
     page = admin_client.post(url, follow=True)
-    assert asked == [connection.pk]
+    assert asked == [account.pk]
     [message] = page.context["messages"]
     assert message.message.endswith("the vendor's own words")
     assert message.level_tag == {True: "success", False: "error", None: "warning"}[ok]
 
 
-def preview_url(connection: Connection) -> str:
-    return reverse(f"{PAGE}_preview", args=[connection.pk])
+def preview_url(account: ProviderAccount) -> str:
+    return reverse(f"{PAGE}_preview", args=[account.pk])
 
 
 def test_a_preview_shows_the_call_and_sends_nothing(admin_client: Client) -> None:
-    connection = make_connection(secrets={"api_key": "stored-key"})
-    before = Connection.objects.values().get()
-    change = admin_client.get(reverse(f"{PAGE}_change", args=[connection.pk])).content.decode()
-    assert f'href="{preview_url(connection)}"' in change
-    page = admin_client.get(preview_url(connection))
+    account = make_account(secrets={"api_key": "stored-key"})
+    before = ProviderAccount.objects.values().get()
+    change = admin_client.get(reverse(f"{PAGE}_change", args=[account.pk])).content.decode()
+    assert f'href="{preview_url(account)}"' in change
+    page = admin_client.get(preview_url(account))
     call = page.context["call"]
     assert (call["method"], call["headers"]["Authorization"]) == ("POST", "***")
     assert call["url"].endswith("/messages")
@@ -316,12 +316,12 @@ def test_a_preview_shows_the_call_and_sends_nothing(admin_client: Client) -> Non
     text = page.content.decode()
     assert "&quot;to&quot;: &quot;+15550100123&quot;" in text
     assert "stored-key" not in text
-    assert Connection.objects.values().get() == before
+    assert ProviderAccount.objects.values().get() == before
     assert not Message.objects.exists()
 
 
 def test_a_preview_says_why_there_is_none(admin_client: Client, settings: Any) -> None:
-    bare, sealed = make_connection(secrets={}), make_connection(secrets={"api_key": "stored-key"})
+    bare, sealed = make_account(secrets={}), make_account(secrets={"api_key": "stored-key"})
     assert admin_client.get(preview_url(bare)).context["problem"] == "the call cannot be built (KeyError)"
     settings.FIELD_KEYS = ["b3RoZXIga2V5LCB0aGlydHktdHdvIGJ5dGVzIGxvbmc="]
     page = admin_client.get(preview_url(sealed))
@@ -331,23 +331,23 @@ def test_a_preview_says_why_there_is_none(admin_client: Client, settings: Any) -
 
 
 def test_a_preview_is_for_those_who_may_change_the_account(admin_client: Client, client: Client) -> None:
-    connection = make_connection(secrets={"api_key": "stored-key"})
-    assert client.get(preview_url(connection)).status_code == 302
+    account = make_account(secrets={"api_key": "stored-key"})
+    assert client.get(preview_url(account)).status_code == 302
     viewer = User.objects.create_user("viewer", is_staff=True)
-    viewer.user_permissions.add(Permission.objects.get(codename="view_connection"))
+    viewer.user_permissions.add(Permission.objects.get(codename="view_provideraccount"))
     client.force_login(viewer)
-    assert client.get(preview_url(connection)).status_code == 403
-    viewer.user_permissions.add(Permission.objects.get(codename="change_connection"))
-    assert client.get(preview_url(connection)).status_code == 200
-    assert client.post(preview_url(connection)).status_code == 405
-    gone = reverse(f"{PAGE}_preview", args=[connection.pk + 1])
+    assert client.get(preview_url(account)).status_code == 403
+    viewer.user_permissions.add(Permission.objects.get(codename="change_provideraccount"))
+    assert client.get(preview_url(account)).status_code == 200
+    assert client.post(preview_url(account)).status_code == 405
+    gone = reverse(f"{PAGE}_preview", args=[account.pk + 1])
     assert admin_client.get(gone).status_code == 404
 
 
 def test_the_hook_address_can_be_copied(admin_client: Client) -> None:
-    connection = make_connection()
-    credentials: Credentials = connection.credentials()
-    page = admin_client.get(reverse(f"{PAGE}_change", args=[connection.pk])).content.decode()
+    account = make_account()
+    credentials: Credentials = account.credentials()
+    page = admin_client.get(reverse(f"{PAGE}_change", args=[account.pk])).content.decode()
     assert f"<code>{credentials.hook_url}</code>" in page
 
 
@@ -360,40 +360,40 @@ def test_the_hook_address_can_be_copied(admin_client: Client) -> None:
     ],
 )
 def test_a_hook_address_that_is_a_secret_needs_a_permission(client: Client, vendor: str, seen: bool) -> None:
-    connection = make_connection(vendor=vendor)
+    account = make_account(vendor=vendor)
     viewer = User.objects.create_user("viewer", is_staff=True)
-    for name in ("view_connection", "view_lane"):
+    for name in ("view_provideraccount", "view_queue"):
         viewer.user_permissions.add(Permission.objects.get(codename=name))
     client.force_login(viewer)
-    url = reverse(f"{PAGE}_change", args=[connection.pk])
-    assert (connection.public_id in client.get(url).content.decode()) is seen
-    lane = reverse("admin:messaging_lane_change", args=[connection.lane_id])
-    assert connection.public_id not in client.get(lane).content.decode()
+    url = reverse(f"{PAGE}_change", args=[account.pk])
+    assert (account.public_id in client.get(url).content.decode()) is seen
+    queue = reverse("admin:messaging_queue_change", args=[account.queue_id])
+    assert account.public_id not in client.get(queue).content.decode()
 
     viewer.user_permissions.add(Permission.objects.get(codename="view_hook_address"))
-    assert connection.public_id in client.get(url).content.decode()
+    assert account.public_id in client.get(url).content.decode()
 
 
 def test_a_preview_hides_a_hook_address_that_is_a_secret() -> None:
-    connection = make_connection(
+    account = make_account(
         vendor="elks",
         settings={"api_username": "u", "base_url": "https://api.46elks.com"},
         secrets={"api_password": "p" * 9},
     )
-    assert connection.public_id in json.dumps(preview(connection))
-    assert connection.public_id not in json.dumps(preview(connection, shows_hook=False))
+    assert account.public_id in json.dumps(preview(account))
+    assert account.public_id not in json.dumps(preview(account, shows_hook=False))
 
 
 def test_an_account_with_messages_is_not_deleted(admin_client: Client) -> None:
     message = make_message()
-    url = reverse(f"{PAGE}_delete", args=[message.connection_id])
+    url = reverse(f"{PAGE}_delete", args=[message.account_id])
     page = admin_client.post(url, {"post": "yes"}, follow=True)
     assert "its messages and reports are history that is kept" in page.content.decode()
-    assert Connection.objects.count() == 1
+    assert ProviderAccount.objects.count() == 1
 
 
 def test_an_unused_account_is_deleted_with_its_queue(admin_client: Client) -> None:
-    connection = make_connection()
-    page = admin_client.post(reverse(f"{PAGE}_delete", args=[connection.pk]), {"post": "yes"}, follow=True)
+    account = make_account()
+    page = admin_client.post(reverse(f"{PAGE}_delete", args=[account.pk]), {"post": "yes"}, follow=True)
     assert page.status_code == 200
-    assert (Connection.objects.count(), Lane.objects.count()) == (0, 0)
+    assert (ProviderAccount.objects.count(), Queue.objects.count()) == (0, 0)

@@ -18,14 +18,14 @@ from django.utils.safestring import SafeString
 
 from accounts.lists import StrictLists
 from accounts.models import Tenant
-from messaging.models import Connection, Destination, Event, Lane, Message, SenderRate
+from messaging.models import Destination, Event, Message, ProviderAccount, Queue, SenderRate
 from messaging.models.circuit import Circuit
 from messaging.queues import circuit
-from messaging.rules.values import EventState, LaneKind, MessageState
+from messaging.rules.values import EventState, MessageState, QueueKind
 
 if TYPE_CHECKING:
-    _Admin = admin.ModelAdmin[Lane]
-    _Inline = admin.TabularInline[SenderRate, Lane]
+    _Admin = admin.ModelAdmin[Queue]
+    _Inline = admin.TabularInline[SenderRate, Queue]
 else:
     _Admin = admin.ModelAdmin
     _Inline = admin.TabularInline
@@ -48,8 +48,8 @@ class SenderRates(_Inline):
     extra = 1
 
 
-@admin.register(Lane)
-class LaneAdmin(StrictLists, _Admin):
+@admin.register(Queue)
+class QueueAdmin(StrictLists, _Admin):
     """Queues make themselves; people change their limits and stop or start them."""
 
     list_display = ("destination", "cap", "rate", "standing", "circuit", "waiting_for", "last_success")
@@ -65,10 +65,10 @@ class LaneAdmin(StrictLists, _Admin):
     show_facets = admin.ShowFacets.NEVER
     inlines = (SenderRates,)
 
-    def get_inlines(self, request: HttpRequest, obj: Lane | None) -> Any:
-        return self.inlines if obj is not None and obj.kind == LaneKind.DISPATCH else ()
+    def get_inlines(self, request: HttpRequest, obj: Queue | None) -> Any:
+        return self.inlines if obj is not None and obj.kind == QueueKind.DISPATCH else ()
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Lane]:
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Queue]:
         return named(super().get_queryset(request))
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -78,65 +78,65 @@ class LaneAdmin(StrictLists, _Admin):
         return False
 
     @admin.display(description="queue")
-    def destination(self, lane: Lane) -> str:
-        return destination(lane)
+    def destination(self, queue: Queue) -> str:
+        return destination(queue)
 
     @admin.display(description="state")
-    def standing(self, lane: Lane) -> str:
-        return standing(lane)
+    def standing(self, queue: Queue) -> str:
+        return standing(queue)
 
     @admin.display(description="circuit")
-    def circuit(self, lane: Lane) -> str:
-        if lane.kind == LaneKind.CALLBACKS:
-            return addresses_in_words(lane)
-        return circuit_in_words(lane, now=datetime.now(UTC))
+    def circuit(self, queue: Queue) -> str:
+        if queue.kind == QueueKind.CALLBACKS:
+            return addresses_in_words(queue)
+        return circuit_in_words(queue, now=datetime.now(UTC))
 
     @admin.display(description="oldest work")
-    def waiting_for(self, lane: Lane) -> str:
-        oldest = "oldest_event" if lane.kind == LaneKind.CALLBACKS else "oldest_message"
-        return backlog(getattr(lane, oldest), now=datetime.now(UTC))
+    def waiting_for(self, queue: Queue) -> str:
+        oldest = "oldest_event" if queue.kind == QueueKind.CALLBACKS else "oldest_message"
+        return backlog(getattr(queue, oldest), now=datetime.now(UTC))
 
     @admin.display(description="last success", empty_value="none yet")
-    def last_success(self, lane: Lane) -> datetime | None:
-        known: datetime | None = getattr(lane, "address_ok_at", None) or lane.ok_at
+    def last_success(self, queue: Queue) -> datetime | None:
+        known: datetime | None = getattr(queue, "address_ok_at", None) or queue.ok_at
         return known
 
     @admin.action(description="Pause, with a reason", permissions=["change"])
-    def pause(self, request: HttpRequest, queryset: QuerySet[Lane]) -> HttpResponse | None:
+    def pause(self, request: HttpRequest, queryset: QuerySet[Queue]) -> HttpResponse | None:
         form = PauseForm(request.POST if "reason" in request.POST else None)
         if not form.is_valid():
             return self._ask_why(request, queryset, form)
         reason = form.cleaned_data["reason"]
-        for lane in queryset.filter(paused_at__isnull=True):
-            Lane.objects.filter(pk=lane.pk).update(paused_at=Now(), paused_why=reason)
-            self.log_change(request, lane, f"Paused: {reason}")
-            self.message_user(request, f"{destination(lane)} is paused.", messages.SUCCESS)
+        for queue in queryset.filter(paused_at__isnull=True):
+            Queue.objects.filter(pk=queue.pk).update(paused_at=Now(), paused_why=reason)
+            self.log_change(request, queue, f"Paused: {reason}")
+            self.message_user(request, f"{destination(queue)} is paused.", messages.SUCCESS)
         return None
 
     @admin.action(description="Resume, and close the circuit", permissions=["change"])
-    def resume(self, request: HttpRequest, queryset: QuerySet[Lane]) -> None:
-        for lane in queryset:
-            circuit.resume([lane.pk])
-            self.log_change(request, lane, "Resumed.")
-            self.message_user(request, f"{destination(lane)} is running.", messages.SUCCESS)
+    def resume(self, request: HttpRequest, queryset: QuerySet[Queue]) -> None:
+        for queue in queryset:
+            circuit.resume([queue.pk])
+            self.log_change(request, queue, "Resumed.")
+            self.message_user(request, f"{destination(queue)} is running.", messages.SUCCESS)
 
-    def _ask_why(self, request: HttpRequest, queryset: QuerySet[Lane], form: PauseForm) -> HttpResponse:
+    def _ask_why(self, request: HttpRequest, queryset: QuerySet[Queue], form: PauseForm) -> HttpResponse:
         context = {
             **self.admin_site.each_context(request),
             "title": "Pause queues",
             "opts": self.opts,
             "form": form,
-            "lanes": [(lane.pk, destination(lane)) for lane in queryset],
+            "queues": [(queue.pk, destination(queue)) for queue in queryset],
         }
-        return TemplateResponse(request, "admin/messaging/lane/pause.html", context)
+        return TemplateResponse(request, "admin/messaging/queue/pause.html", context)
 
 
-def named(lanes: QuerySet[Lane]) -> QuerySet[Lane]:
-    """Lanes with whom they lead to, and the due time of their oldest work: one look into an index each."""
+def named(queues: QuerySet[Queue]) -> QuerySet[Queue]:
+    """Queues with whom they lead to, and the due time of their oldest work: one look into an index each."""
     account = (
-        Connection.objects.filter(lane=OuterRef("pk"))
+        ProviderAccount.objects.filter(queue=OuterRef("pk"))
         .order_by()
-        .values("lane")
+        .values("queue")
         .annotate(
             word=StringAgg(
                 Concat("tenant__slug", Value("/"), "name", output_field=CharField()),
@@ -146,11 +146,11 @@ def named(lanes: QuerySet[Lane]) -> QuerySet[Lane]:
         )
     )
     tenant = Tenant.objects.annotate(key=Cast("pk", CharField())).filter(key=OuterRef("key"))
-    waiting = Message.objects.filter(lane=OuterRef("pk"), state__in=_WAITING).order_by("due_at")
-    events = Event.objects.filter(lane=OuterRef("pk"), state=EventState.DUE.value).order_by("due_at")
-    addresses = Destination.objects.filter(lane=OuterRef("pk")).order_by().values("lane")
+    waiting = Message.objects.filter(queue=OuterRef("pk"), state__in=_WAITING).order_by("due_at")
+    events = Event.objects.filter(queue=OuterRef("pk"), state=EventState.DUE.value).order_by("due_at")
+    addresses = Destination.objects.filter(queue=OuterRef("pk")).order_by().values("queue")
     refusing = addresses.filter(open_for__gt=0).annotate(n=Count("pk"))
-    return lanes.annotate(
+    return queues.annotate(
         address_ok_at=Subquery(addresses.annotate(at=Max("ok_at")).values("at")),
         addresses=Subquery(addresses.annotate(n=Count("pk")).values("n")),
         refusing=Subquery(refusing.values("n")),
@@ -161,40 +161,40 @@ def named(lanes: QuerySet[Lane]) -> QuerySet[Lane]:
     )
 
 
-def destination(lane: Lane) -> str:
+def destination(queue: Queue) -> str:
     """Whom the queue leads to, in the words of the desk."""
-    if lane.kind == LaneKind.CALLBACKS:
-        return f"to Bloomreach for {getattr(lane, 'tenant', None) or f'tenant {lane.key}'}"
-    return f"to {getattr(lane, 'account', None) or f'provider account {lane.key}'}"
+    if queue.kind == QueueKind.CALLBACKS:
+        return f"to Bloomreach for {getattr(queue, 'tenant', None) or f'tenant {queue.key}'}"
+    return f"to {getattr(queue, 'account', None) or f'provider account {queue.key}'}"
 
 
-def standing(lane: Lane) -> str:
+def standing(queue: Queue) -> str:
     """Running or paused, and why."""
-    if lane.paused_at is None:
+    if queue.paused_at is None:
         return "running"
-    return f"paused since {lane.paused_at:%Y-%m-%d %H:%M} UTC: {lane.paused_why or 'no reason given'}"
+    return f"paused since {queue.paused_at:%Y-%m-%d %H:%M} UTC: {queue.paused_why or 'no reason given'}"
 
 
-def addresses_in_words(lane: Lane) -> SafeString:
+def addresses_in_words(queue: Queue) -> SafeString:
     """How many callback addresses refuse, with a link to them: each has a circuit of its own."""
-    known, refusing = (getattr(lane, name, None) or 0 for name in ("addresses", "refusing"))
+    known, refusing = (getattr(queue, name, None) or 0 for name in ("addresses", "refusing"))
     words = f"{refusing} of {known} addresses refuse" if refusing else f"{known} addresses, none refuses"
     url = reverse("admin:messaging_destination_changelist")
-    return format_html('<a href="{}?tenant={}">{}</a>', url, lane.key, words)
+    return format_html('<a href="{}?tenant={}">{}</a>', url, queue.key, words)
 
 
-def circuit_in_words(lane: Circuit, *, now: datetime) -> str:
+def circuit_in_words(queue: Circuit, *, now: datetime) -> str:
     """The circuit breaker in words."""
-    left = (lane.open_until - now).total_seconds()
+    left = (queue.open_until - now).total_seconds()
     if left > 0:
-        return f"open for {left:.0f} s more after {lane.faults} faults{_last(lane)}"
-    if lane.open_for > 0:
-        return f"trying again after {lane.faults} faults{_last(lane)}"
-    return f"closed, {lane.faults} faults in a row{_last(lane)}" if lane.faults else "closed"
+        return f"open for {left:.0f} s more after {queue.faults} faults{_last(queue)}"
+    if queue.open_for > 0:
+        return f"trying again after {queue.faults} faults{_last(queue)}"
+    return f"closed, {queue.faults} faults in a row{_last(queue)}" if queue.faults else "closed"
 
 
-def _last(lane: Circuit) -> str:
-    return f", the last: {lane.last_fault}" if lane.last_fault else ""
+def _last(queue: Circuit) -> str:
+    return f", the last: {queue.last_fault}" if queue.last_fault else ""
 
 
 def backlog(oldest: datetime | None, *, now: datetime) -> str:

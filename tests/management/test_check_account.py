@@ -7,8 +7,8 @@ import io
 import pytest
 from django.core.management import CommandError, call_command
 
-from messaging.models import Connection
-from tests.factories import make_connection, make_tenant
+from messaging.models import ProviderAccount
+from tests.factories import make_account, make_tenant
 from vendors.values import CredentialCheck
 
 pytestmark = pytest.mark.django_db
@@ -19,16 +19,16 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Which accounts were asked about; those named bad are refused, those named far cannot be reached."""
     names: list[str] = []
 
-    def check(connection: Connection) -> CredentialCheck:
-        names.append(str(connection))
-        ok = {"bad": False, "far": None}.get(connection.name, True)
-        return CredentialCheck(ok, f"the vendor's word on {connection.name}")
+    def check(account: ProviderAccount) -> CredentialCheck:
+        names.append(str(account))
+        ok = {"bad": False, "far": None}.get(account.name, True)
+        return CredentialCheck(ok, f"the vendor's word on {account.name}")
 
-    monkeypatch.setattr("messaging.management.commands.check_connection.check_connection", check)
+    monkeypatch.setattr("messaging.management.commands.check_account.check_connection", check)
     tenant = make_tenant(slug="acme")
     for name in ("good", "bad", "far"):
-        make_connection(tenant, name=name)
-    make_connection(tenant, name="off", is_active=False)
+        make_account(tenant, name=name)
+    make_account(tenant, name="off", is_active=False)
     return names
 
 

@@ -11,22 +11,22 @@ from django.core.validators import MinValueValidator
 
 from accounts.crypto import SealError
 from accounts.forms import KeptJSONField, SecretField
-from messaging.models import Connection
-from messaging.models.lane import DEFAULT_DISPATCH_CAP
+from messaging.models import ProviderAccount
+from messaging.models.queue import DEFAULT_DISPATCH_CAP
 from messaging.onboarding import setup
 from phone.numbers import NumberError, parse_sender
 from vendors.base import Adapter, Setting, SettingsError
 
 if TYPE_CHECKING:
-    _ConnectionModelForm = forms.ModelForm[Connection]
+    _AccountModelForm = forms.ModelForm[ProviderAccount]
 else:
-    _ConnectionModelForm = forms.ModelForm
+    _AccountModelForm = forms.ModelForm
 
 PREFIX, CLEAR = "setting_", "clear_"
 _UNREADABLE = "What is stored does not open with FIELD_KEY: enter it again."
 
 
-class ConnectionForm(_ConnectionModelForm):
+class AccountForm(_AccountModelForm):
     """Completed by `form_for` with the fields of one vendor. Nothing is stored unless all of it is right."""
 
     adapter: ClassVar[Adapter]
@@ -47,7 +47,7 @@ class ConnectionForm(_ConnectionModelForm):
     )
 
     shares = forms.ModelChoiceField(
-        Connection.objects.none(),
+        ProviderAccount.objects.none(),
         label="Share the queue of",
         required=False,
         empty_label="a queue of its own",
@@ -56,7 +56,7 @@ class ConnectionForm(_ConnectionModelForm):
     )
 
     class Meta:
-        model = Connection
+        model = ProviderAccount
         fields = (
             *("tenant", "name", "is_active", "channels", "senders", "sender_map", "position"),
             *("unknown_policy", "validity", "report_deadline", "poll_after", "fail_unconfirmed"),
@@ -68,7 +68,7 @@ class ConnectionForm(_ConnectionModelForm):
         self.instance.vendor = self.adapter.key
         offered = sorted(self.adapter.channels)
         self.fields["channels"].choices = [(str(channel), channel.upper()) for channel in offered]  # type: ignore[attr-defined]
-        accounts = Connection.objects.filter(vendor=self.adapter.key).exclude(pk=self.instance.pk)
+        accounts = ProviderAccount.objects.filter(vendor=self.adapter.key).exclude(pk=self.instance.pk)
         if self.instance.pk is not None:
             accounts = accounts.filter(tenant_id=self.instance.tenant_id)
             self.initial["shares"] = setup.partner(self.instance)
@@ -76,8 +76,8 @@ class ConnectionForm(_ConnectionModelForm):
         if self.instance.pk is None:
             plain = {setting.name: setting.default for setting in self.adapter.settings}
             self.initial["channels"] = [str(channel) for channel in sorted(self.adapter.carries(plain))]
-        elif self.instance.lane_id:
-            self.initial["cap"], self.initial["rate"] = self.instance.lane.cap, self.instance.lane.rate
+        elif self.instance.queue_id:
+            self.initial["cap"], self.initial["rate"] = self.instance.queue.cap, self.instance.queue.rate
 
     def clean_senders(self) -> list[str]:
         """Each in its canonical writing."""
@@ -153,14 +153,14 @@ class ConnectionForm(_ConnectionModelForm):
         return values
 
 
-def form_for(adapter: Adapter, connection: Connection | None) -> type[ConnectionForm]:
+def form_for(adapter: Adapter, account: ProviderAccount | None) -> type[AccountForm]:
     """A form class with the vendor's settings as fields named `setting_<name>`."""
-    stored, readable = stored_secrets(connection) if connection else ({}, True)
+    stored, readable = stored_secrets(account) if account else ({}, True)
     fields: dict[str, Any] = {"adapter": adapter}
     for setting in adapter.settings:
         name = f"{PREFIX}{setting.name}"
         if not setting.secret:
-            fields[name] = _plain_field(setting, (connection.settings if connection else {}))
+            fields[name] = _plain_field(setting, (account.settings if account else {}))
             continue
         is_set = bool(stored.get(setting.name))
         more = setting.help if readable else f"{setting.help} {_UNREADABLE}"
@@ -168,18 +168,18 @@ def form_for(adapter: Adapter, connection: Connection | None) -> type[Connection
         if is_set and not setting.required:
             label = f"Forget the stored {setting.label}"
             fields[f"{CLEAR}{setting.name}"] = forms.BooleanField(required=False, label=label)
-    return type("ConnectionForm", (ConnectionForm,), fields)
+    return type("ConnectionForm", (AccountForm,), fields)
 
 
-def vendor_fields(form: type[ConnectionForm]) -> tuple[str, ...]:
+def vendor_fields(form: type[AccountForm]) -> tuple[str, ...]:
     """Names of the vendor's fields, in its order."""
     return tuple(name for name in form.base_fields if name.startswith((PREFIX, CLEAR)))
 
 
-def stored_secrets(connection: Connection) -> tuple[Mapping[str, str], bool]:
+def stored_secrets(account: ProviderAccount) -> tuple[Mapping[str, str], bool]:
     """The stored secrets, and whether they open: an account with a lost key must stay repairable."""
     try:
-        return connection.secrets.reveal(), True
+        return account.secrets.reveal(), True
     except SealError:
         return {}, False
 

@@ -9,14 +9,14 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from messaging.admin import lane as desk
-from messaging.models import Lane
-from messaging.models.lane import LONG_AGO
+from messaging.admin import queue as desk
+from messaging.models import Queue
+from messaging.models.queue import LONG_AGO
 from messaging.rules.values import MessageState
-from tests.factories import callback_lane, make_connection, make_event, make_message, make_tenant
+from tests.factories import callback_queue, make_account, make_event, make_message, make_tenant
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-LIST = "admin:messaging_lane_changelist"
+LIST = "admin:messaging_queue_changelist"
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ LIST = "admin:messaging_lane_changelist"
     ],
 )
 def test_circuit_in_words(fields: dict[str, Any], words: str) -> None:
-    assert desk.circuit_in_words(Lane(**fields), now=NOW) == words
+    assert desk.circuit_in_words(Queue(**fields), now=NOW) == words
 
 
 @pytest.mark.parametrize(
@@ -60,13 +60,13 @@ def test_backlog_in_words(age: float | None, words: str) -> None:
 @pytest.mark.django_db
 def test_the_list_names_destinations_and_the_oldest_work(admin_client: Client) -> None:
     tenant = make_tenant(slug="acme")
-    connection = make_connection(tenant, name="main")
+    account = make_account(tenant, name="main")
     hour_ago = datetime.now(UTC) - timedelta(hours=1)
-    make_message(connection=connection, due_at=hour_ago)
-    make_message(connection=connection, due_at=hour_ago - timedelta(hours=9), state=MessageState.SENT)
-    make_event(make_message(connection=connection, state=MessageState.DELIVERED), due_at=hour_ago)
+    make_message(account=account, due_at=hour_ago)
+    make_message(account=account, due_at=hour_ago - timedelta(hours=9), state=MessageState.SENT)
+    make_event(make_message(account=account, state=MessageState.DELIVERED), due_at=hour_ago)
     rows = {
-        desk.destination(lane): lane for lane in admin_client.get(reverse(LIST)).context["cl"].result_list
+        desk.destination(queue): queue for queue in admin_client.get(reverse(LIST)).context["cl"].result_list
     }
     assert sorted(rows) == ["to Bloomreach for acme", "to acme/main"]
     assert rows["to acme/main"].oldest_message == hour_ago
@@ -75,34 +75,34 @@ def test_the_list_names_destinations_and_the_oldest_work(admin_client: Client) -
 
 @pytest.mark.django_db
 def test_limits_are_edited_in_the_list(admin_client: Client) -> None:
-    lane = make_connection().lane
-    form = {"form-TOTAL_FORMS": 1, "form-INITIAL_FORMS": 1, "form-0-id": lane.pk, "_save": "Save"}
+    queue = make_account().queue
+    form = {"form-TOTAL_FORMS": 1, "form-INITIAL_FORMS": 1, "form-0-id": queue.pk, "_save": "Save"}
     page = admin_client.post(reverse(LIST), {**form, "form-0-cap": 0, "form-0-rate": -1})
     assert list(page.context["cl"].formset.errors[0]) == ["cap", "rate"]
     assert admin_client.post(reverse(LIST), {**form, "form-0-cap": 5, "form-0-rate": 9.5}).status_code == 302
-    lane.refresh_from_db()
-    assert (lane.cap, lane.rate) == (5, 9.5)
+    queue.refresh_from_db()
+    assert (queue.cap, queue.rate) == (5, 9.5)
 
 
 @pytest.mark.django_db
 def test_a_pause_needs_a_reason_and_a_resume_closes_the_circuit(admin_client: Client) -> None:
-    lane, other = make_connection().lane, callback_lane(make_tenant())
-    chosen = {"action": "pause", "_selected_action": [lane.pk]}
+    queue, other = make_account().queue, callback_queue(make_tenant())
+    chosen = {"action": "pause", "_selected_action": [queue.pk]}
     asked = admin_client.post(reverse(LIST), {**chosen, "index": 0})
     assert "form" in asked.context
     empty = admin_client.post(reverse(LIST), {**chosen, "reason": " "})
     assert list(empty.context["form"].errors) == ["reason"]
-    lane.refresh_from_db()
-    assert lane.paused_at is None
+    queue.refresh_from_db()
+    assert queue.paused_at is None
 
     admin_client.post(reverse(LIST), {**chosen, "reason": "the vendor's maintenance"})
-    lane.refresh_from_db()
+    queue.refresh_from_db()
     other.refresh_from_db()
-    assert (lane.paused_why, other.paused_at) == ("the vendor's maintenance", None)
-    assert desk.standing(lane).endswith("UTC: the vendor's maintenance")
+    assert (queue.paused_why, other.paused_at) == ("the vendor's maintenance", None)
+    assert desk.standing(queue).endswith("UTC: the vendor's maintenance")
 
-    Lane.objects.filter(pk=lane.pk).update(open_until=NOW + timedelta(days=999), open_for=60, faults=11)
-    admin_client.post(reverse(LIST), {"action": "resume", "_selected_action": [lane.pk], "index": 0})
-    lane.refresh_from_db()
-    assert (lane.paused_at, lane.paused_why) == (None, "")
-    assert (lane.open_until, lane.open_for, lane.faults) == (LONG_AGO, 0, 0)
+    Queue.objects.filter(pk=queue.pk).update(open_until=NOW + timedelta(days=999), open_for=60, faults=11)
+    admin_client.post(reverse(LIST), {"action": "resume", "_selected_action": [queue.pk], "index": 0})
+    queue.refresh_from_db()
+    assert (queue.paused_at, queue.paused_why) == (None, "")
+    assert (queue.open_until, queue.open_for, queue.faults) == (LONG_AGO, 0, 0)
