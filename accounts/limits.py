@@ -41,7 +41,7 @@ class TooManyRequests(Exception):
 
 
 @dataclass(slots=True)
-class _Purse:
+class _Allowance:
     """Tokens that this process holds for one tenant and rate."""
 
     tokens: float = 0.0
@@ -49,34 +49,34 @@ class _Purse:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
-_purses: dict[tuple[int, float, int | None], _Purse] = {}
+_allowances: dict[tuple[int, float, int | None], _Allowance] = {}
 
 
 def spend(tenant: TenantSnapshot) -> None:
     """Pays for one request. Raises TooManyRequests; django.db errors when the bucket cannot be reached."""
     if tenant.rate is None:
         return
-    purse = _purses.setdefault((tenant.id, tenant.rate, tenant.burst), _Purse())
-    with purse.lock:
-        if purse.tokens < 1 and time.monotonic() >= purse.empty_until:
-            _refill(purse, tenant.id, tenant.rate, tenant.burst)
-        if purse.tokens < 1:
-            left = purse.empty_until - time.monotonic()
+    allowance = _allowances.setdefault((tenant.id, tenant.rate, tenant.burst), _Allowance())
+    with allowance.lock:
+        if allowance.tokens < 1 and time.monotonic() >= allowance.empty_until:
+            _refill(allowance, tenant.id, tenant.rate, tenant.burst)
+        if allowance.tokens < 1:
+            left = allowance.empty_until - time.monotonic()
             raise TooManyRequests(tenant.rate, max(1, math.ceil(left)))
-        purse.tokens -= 1
+        allowance.tokens -= 1
 
 
-def empty_purses() -> None:
+def forget_allowances() -> None:
     """Drops what this process holds, for tests."""
-    _purses.clear()
+    _allowances.clear()
 
 
-def _refill(purse: _Purse, tenant_id: int, rate: float, burst: int | None) -> None:
+def _refill(allowance: _Allowance, tenant_id: int, rate: float, burst: int | None) -> None:
     size = float(burst) if burst else max(1.0, rate * BURST_SECONDS)
     want = float(max(1, math.floor(min(size, rate * BLOCK_SECONDS))))
     with connection.cursor() as cursor:
         cursor.execute(DRAW, {"tenant": tenant_id, "burst": size, "want": want, "rate": rate})
         drawn, remaining = cursor.fetchone()
-    purse.tokens += drawn
-    if purse.tokens < 1:
-        purse.empty_until = time.monotonic() + (1 - remaining) / rate
+    allowance.tokens += drawn
+    if allowance.tokens < 1:
+        allowance.empty_until = time.monotonic() + (1 - remaining) / rate

@@ -29,7 +29,7 @@ WHERE a.outcome = 'taken' AND e.state = 2
 LAG = """
 SELECT extract(epoch FROM e.acked_at - r.received_at)::float8 * 1000 AS ms
 FROM messaging_event e JOIN messaging_attempt a ON a.message_id = e.message_id
-JOIN messaging_report r ON r.attempt_id = a.id
+JOIN messaging_deliveryreport r ON r.attempt_id = a.id
 WHERE e.state = 2 AND e.kind = 1 AND e.created_at >= %(since)s ORDER BY 1
 """
 

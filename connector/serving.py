@@ -36,7 +36,7 @@ django: Any = wsgi_application
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class WholeAnswer:
     """What Django answered, whole."""
 
     status: int
@@ -184,7 +184,9 @@ def _environ(scope: Any, length: int) -> dict[str, Any]:
     return environ
 
 
-def _run(environ: dict[str, Any], body: bytes, loop: asyncio.AbstractEventLoop, proto: Any) -> Answer | None:
+def _run(
+    environ: dict[str, Any], body: bytes, loop: asyncio.AbstractEventLoop, proto: Any
+) -> WholeAnswer | None:
     """In a thread: Django's answer, or None when its pieces have been sent already."""
     started: list[Any] = []
 
@@ -198,7 +200,7 @@ def _run(environ: dict[str, Any], body: bytes, loop: asyncio.AbstractEventLoop, 
         if getattr(response, "streaming", False):
             _stream(response, proto.response_stream(status, headers), loop)
             return None
-        return Answer(status, headers, b"".join(response))
+        return WholeAnswer(status, headers, b"".join(response))
     finally:
         response.close()
 

@@ -66,7 +66,7 @@ ALLOWED_NETWORKS = tuple(ip_network(text.strip()) for text in _allowed_networks)
 # One knob for the times: CALL_DEADLINE, seconds for a whole exchange (checked in checks.py).
 ROW_LEASE = 4 * CALL_DEADLINE
 DIAL_MARGIN = CALL_DEADLINE / 3  # of the lease, kept for recording: a claim too old for that is not dialled
-UNCERTAIN_WAIT = 2 * CALL_DEADLINE
+UNKNOWN_OUTCOME_WAIT = 2 * CALL_DEADLINE
 LOOKUP_GAP = 4 * CALL_DEADLINE
 PROBE_EVERY = 20 * CALL_DEADLINE  # between two POSTs to a destination that refuses everything
 PUMP_BOX = 20.0
@@ -151,7 +151,7 @@ _queue = os.environ.get("Q_CLUSTER_NAME")
 Q_CLUSTER: dict[str, Any] = {
     "name": "connector",  # the signing salt: a change deletes queued tasks
     "orm": "default",
-    "broker_class": "messaging.worker.broker.Bells",
+    "broker_class": "messaging.worker.broker.Broker",
     "poll": 0.05,
     "workers": PUMPS,
     "bulk": 2,

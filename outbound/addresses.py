@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import requests
 
 Network = IPv4Network | IPv6Network
-Answer = tuple[socket.AddressFamily, tuple[str, int] | tuple[str, int, int, int]]
+Resolved = tuple[socket.AddressFamily, tuple[str, int] | tuple[str, int, int, int]]
 
 ANSWERS_KEPT = 10.0  # seconds that a name's addresses are used again
 ANSWERS_MAX = 1024  # names remembered per process
@@ -64,7 +64,7 @@ class RefusedAddress(OSError):
 
 
 @dataclass(frozen=True, slots=True)
-class Destination:
+class Target:
     """What is dialled for a URL. The host is lower case, ASCII, without brackets or a final dot."""
 
     scheme: str
@@ -88,13 +88,13 @@ class AddressGuard:
             return True
         return self.allow_loopback if ip.is_loopback else _is_public(ip)
 
-    def check(self, answers: Iterable[Answer]) -> None:
+    def check(self, answers: Iterable[Resolved]) -> None:
         """Raises RefusedAddress if any answer is forbidden: a name with mixed answers is an attack."""
         if not all(self.permits(sockaddr[0]) for _, sockaddr in answers):
             raise RefusedAddress("the address is not on the public Internet")
 
 
-def destination(url: str) -> Destination:
+def destination(url: str) -> Target:
     """Scheme, host and port as `outbound.http` dials them. Raises AddressError (scheme, userinfo, …).
 
     Whoever checks a host against a list must take it from here, so that no two parsers disagree.
@@ -135,7 +135,7 @@ def undialable(url: str, *, guard: AddressGuard) -> str:
     return ""
 
 
-def resolve(host: str, port: int, *, timeout: float) -> tuple[Answer, ...]:
+def resolve(host: str, port: int, *, timeout: float) -> tuple[Resolved, ...]:
     """Addresses of a host within `timeout` seconds, unlike the system's look-up. Raises ResolveError."""
     try:
         return _look_up(host, port, socket.AI_NUMERICHOST)
@@ -147,7 +147,7 @@ def resolve(host: str, port: int, *, timeout: float) -> tuple[Answer, ...]:
         raise ResolveError("the name was not resolved in time") from None
 
 
-def _destination(scheme: str, host: str, port: int | None) -> Destination:
+def _destination(scheme: str, host: str, port: int | None) -> Target:
     if scheme not in ("http", "https"):
         raise AddressError("the URL must begin with https:// (or http://)")
     host = host.rstrip(".")
@@ -159,7 +159,7 @@ def _destination(scheme: str, host: str, port: int | None) -> Destination:
         )
     if port is not None and not 0 < port < 65536:
         raise AddressError("the URL's port is out of range")
-    return Destination(scheme, host, port or (443 if scheme == "https" else 80))
+    return Target(scheme, host, port or (443 if scheme == "https" else 80))
 
 
 @lru_cache(maxsize=4096)
@@ -178,7 +178,7 @@ def _carried(ip: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
     return ip.ipv4_mapped or ip
 
 
-def _look_up(host: str, port: int, flags: int = 0) -> tuple[Answer, ...]:
+def _look_up(host: str, port: int, flags: int = 0) -> tuple[Resolved, ...]:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP, flags=flags)
     except (OSError, UnicodeError):
@@ -193,7 +193,7 @@ class _Memory:
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.futures: dict[tuple[str, int], tuple[Future[tuple[Answer, ...]], float]] = {}
+        self.futures: dict[tuple[str, int], tuple[Future[tuple[Resolved, ...]], float]] = {}
 
 
 _memory = _Memory()
@@ -208,7 +208,7 @@ def forget() -> None:
 os.register_at_fork(after_in_child=forget)
 
 
-def _asked(host: str, port: int) -> Future[tuple[Answer, ...]]:
+def _asked(host: str, port: int) -> Future[tuple[Resolved, ...]]:
     memory, key, now = _memory, (host, port), time.monotonic()
     with memory.lock:
         future, until = memory.futures.get(key, (None, 0.0))
@@ -216,13 +216,13 @@ def _asked(host: str, port: int) -> Future[tuple[Answer, ...]]:
             return future
         if len(memory.futures) >= ANSWERS_MAX:
             memory.futures = {k: v for k, v in memory.futures.items() if not v[0].done()}
-        fresh: Future[tuple[Answer, ...]] = Future()
+        fresh: Future[tuple[Resolved, ...]] = Future()
         threading.Thread(target=_answer, args=(fresh, host, port), name="resolve", daemon=True).start()
         memory.futures[key] = (fresh, now + ANSWERS_KEPT)
     return fresh
 
 
-def _answer(future: Future[tuple[Answer, ...]], host: str, port: int) -> None:
+def _answer(future: Future[tuple[Resolved, ...]], host: str, port: int) -> None:
     try:
         future.set_result(_look_up(host, port))
     except ResolveError as error:

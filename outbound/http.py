@@ -18,7 +18,7 @@ from requests.structures import CaseInsensitiveDict
 
 from outbound.addresses import AddressError, AddressGuard, destination
 from outbound.redaction import trace
-from outbound.sockets import Exchange, Stage, adapter, exchange
+from outbound.sockets import CallUnderWay, Stage, adapter, exchange
 from outbound.values import CallFailure, HttpRequest, HttpResponse
 
 __all__ = ["MAX_BODY", "USER_AGENT", "AddressGuard", "call", "trace"]
@@ -90,7 +90,7 @@ def _read(response: requests.Response, most: int) -> tuple[bytes, bool]:
     return bytes(body), False
 
 
-def _failure(error: Exception, current: Exchange, *, deadline: float, seconds: float) -> CallFailure:
+def _failure(error: Exception, current: CallUnderWay, *, deadline: float, seconds: float) -> CallFailure:
     code, text = _fault(error, current.stage, late=seconds >= deadline - 0.01, deadline=deadline)
     return CallFailure(code, text, sent=_sent(error, current.stage), seconds=seconds)
 

@@ -24,7 +24,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.util.ssl_ import create_urllib3_context
 
-from outbound.addresses import AddressGuard, Answer, ResolveError, resolve
+from outbound.addresses import AddressGuard, Resolved, ResolveError, resolve
 
 POOL_SIZE = 64  # connections kept per host; more may be open at once
 HOSTS_MAX = 256  # hosts with a pool, least recently used goes first
@@ -44,7 +44,7 @@ class Stage(IntEnum):
 
 
 @dataclass(slots=True)
-class Exchange:
+class CallUnderWay:
     """One call under way: until when (time.monotonic), what it may dial, how far it came."""
 
     deadline: float
@@ -63,17 +63,17 @@ _thread = threading.local()
 
 
 @contextmanager
-def exchange(*, deadline: float, guard: AddressGuard | None) -> Iterator[Exchange]:
+def exchange(*, deadline: float, guard: AddressGuard | None) -> Iterator[CallUnderWay]:
     """Everything this thread reads and writes inside ends within `deadline` seconds."""
-    _thread.exchange = current = Exchange(time.monotonic() + deadline, guard)
+    _thread.exchange = current = CallUnderWay(time.monotonic() + deadline, guard)
     try:
         yield current
     finally:
         _thread.exchange = None
 
 
-def _current() -> Exchange:
-    current: Exchange = _thread.exchange
+def _current() -> CallUnderWay:
+    current: CallUnderWay = _thread.exchange
     return current
 
 
@@ -127,7 +127,7 @@ def _dial(host: str, port: int) -> socket.socket:
     raise failure
 
 
-def _connect(answer: Answer, timeout: float) -> socket.socket:
+def _connect(answer: Resolved, timeout: float) -> socket.socket:
     family, sockaddr = answer
     sock = _PlainSocket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:

@@ -12,9 +12,9 @@ from threading import Lock, Thread
 from typing import Any
 
 from messaging.callbacks import signing
-from simulator.client import Answer, Client, Unanswered
+from simulator.client import Client, HttpAnswer, Unanswered
 from simulator.listener import HOST, Call, Listener, Reply
-from simulator.orders import Order, order
+from simulator.orders import SendOrder, order
 from simulator.scenarios import DEFAULT, STOP
 from vendors.values import Channel
 
@@ -40,7 +40,7 @@ def inbound_url(port: int) -> str:
 class Story:
     """All that Bloomreach knows of one message. Times are monotonic seconds."""
 
-    order: Order
+    order: SendOrder
     message_id: str = ""
     accepted_at: float | None = None
     told_at: float | None = None
@@ -57,7 +57,7 @@ class Bloomreach:
         self.counters: Counter[str] = Counter()
         self._base_url, self._token, self._secret = base_url, token, secret
         self._lock = Lock()
-        self._orders: queue.SimpleQueue[Order | None] = queue.SimpleQueue()
+        self._orders: queue.SimpleQueue[SendOrder | None] = queue.SimpleQueue()
         self._unanswered = 0
         self._replied: set[str] = set()
         self._denied = (0, 0.0)  # status, until (monotonic)
@@ -83,7 +83,7 @@ class Bloomreach:
         for _ in self._threads:
             self._orders.put(None)
 
-    def post(self, one: Order) -> None:
+    def post(self, one: SendOrder) -> None:
         """Sends the order, as often as it says, all at once."""
         with self._lock:
             self.stories[one.request_id] = Story(one)
@@ -113,7 +113,7 @@ class Bloomreach:
                     self._unanswered -= 1
                     self._note(self.stories[one.request_id], answer)
 
-    def _send(self, client: Client, one: Order) -> Answer | None:
+    def _send(self, client: Client, one: SendOrder) -> HttpAnswer | None:
         """One request until it is answered for good; None when patience ends first."""
         headers = {"Content-Type": "application/json", "Chan-Token": self._token}
         body = json.dumps(one.body).encode()
@@ -128,7 +128,7 @@ class Bloomreach:
             wait *= 2
         return None
 
-    def _try(self, client: Client, url: str, headers: Mapping[str, str], body: bytes) -> Answer | None:
+    def _try(self, client: Client, url: str, headers: Mapping[str, str], body: bytes) -> HttpAnswer | None:
         try:
             return client.call("POST", url, headers=headers, body=body)
         except Unanswered:
@@ -138,7 +138,7 @@ class Bloomreach:
         with self._lock:
             self.counters[name] += 1
 
-    def _note(self, story: Story, answer: Answer | None) -> None:
+    def _note(self, story: Story, answer: HttpAnswer | None) -> None:
         if answer is None or answer.status != 200:
             self.counters["refused"] += 1
             story.refusal = f"HTTP {answer.status} {_error_code(answer)}" if answer else "never answered"
@@ -214,6 +214,6 @@ class Bloomreach:
         self._orders.put(goodbye)
 
 
-def _error_code(answer: Answer) -> str:
+def _error_code(answer: HttpAnswer) -> str:
     error = answer.json().get("error")
     return str(error.get("code", "")) if isinstance(error, dict) else ""

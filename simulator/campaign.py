@@ -11,7 +11,7 @@ from datetime import datetime
 from uuid import uuid4
 
 from django.db import InterfaceError, OperationalError
-from django.db import account as database
+from django.db import connection as database
 
 from accounts.models import Tenant
 from messaging.books.reconcile import reconcile
@@ -20,9 +20,9 @@ from simulator import witness
 from simulator.adapter import REPORT
 from simulator.bloomreach import Bloomreach, Story
 from simulator.client import Client, Unanswered
-from simulator.orders import Order, campaign
+from simulator.orders import SendOrder, campaign
 from simulator.screen import YELLOW, Screen
-from simulator.verdict import Evidence, Verdict, expected_replies, judge
+from simulator.verdict import CampaignVerdict, Evidence, expected_replies, judge
 
 SMS, MMS = 300, 30
 RATE = 40.0  # requests a second
@@ -67,7 +67,7 @@ class _Stage:
     tenant: Tenant
     since: datetime
     screen: Screen
-    orders: list[Order]
+    orders: list[SendOrder]
     deeds: list[Deed]
     former: Mapping[str, Story]  # what Bloomreach had from a former run's left-overs before this one began
     former_counters: Counter[str]
@@ -77,7 +77,7 @@ class _Stage:
     carrier: Counter[str] = field(default_factory=Counter)
 
 
-def play(*, plan: Plan, bloomreach: Bloomreach, tenant: Tenant, screen: Screen) -> Verdict:
+def play(*, plan: Plan, bloomreach: Bloomreach, tenant: Tenant, screen: Screen) -> CampaignVerdict:
     """Plays the plan against a running connector. `bloomreach` is started, and plays nothing else."""
     orders = campaign(
         run=f"sim-{uuid4().hex[:8]}",
@@ -175,7 +175,7 @@ def _progress(stage: _Stage) -> str:
     waiting = sum(now[state] for state in WAITING)
     return (
         f"Bloomreach {accepted} in, {told} told | carrier {stage.carrier['taken']} taken"
-        f" | queue {waiting}, {now[MessageState.SENDING]} calling, {now[MessageState.UNCERTAIN]} unknown"
+        f" | queue {waiting}, {now[MessageState.SENDING]} calling, {now[MessageState.UNKNOWN_OUTCOME]} unknown"
     )
 
 

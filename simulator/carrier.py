@@ -13,7 +13,7 @@ from uuid import uuid4
 from phone import segments
 from simulator.listener import Reply
 from simulator.refusals import Mode, broken, error, refusal, what_is_wrong
-from simulator.scenarios import Answer, Scenario, Step, scenario_of
+from simulator.scenarios import CarrierAnswer, Scenario, Step, scenario_of
 from vendors.values import Channel
 
 UNKNOWN_STATUS_ON_THE_WAY = "ENROUTE"
@@ -44,7 +44,7 @@ class Taken:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class HookCall:
     """One call to the account's hook: a report or an inbound message."""
 
     key: str  # the same after a restart
@@ -58,13 +58,13 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Treatment:
     """What becomes of one send: the answer, and what the hook will hear."""
 
     reply: Reply
     taken: Taken | None = None
-    before: tuple[Call, ...] = ()  # delivered before the answer
-    calls: tuple[Call, ...] = ()
+    before: tuple[HookCall, ...] = ()  # delivered before the answer
+    calls: tuple[HookCall, ...] = ()
 
 
 @dataclass(slots=True)
@@ -86,11 +86,11 @@ class Carrier:
     _told: dict[str, dict[int, str]] = field(default_factory=lambda: defaultdict(dict))  # id -> part -> word
     _faults: list[_Fault] = field(default_factory=list)
 
-    def send(self, *, account: str, body: Mapping[str, Any], now: float) -> Outcome:
+    def send(self, *, account: str, body: Mapping[str, Any], now: float) -> Treatment:
         """One call that hands a message over."""
         wrong = what_is_wrong(body)
         if wrong:
-            return Outcome(error(400, "4000", wrong))
+            return Treatment(error(400, "4000", wrong))
         channel = Channel(body["channel"])
         scenario = scenario_of(body["to"], channel)
         with self._lock:
@@ -99,15 +99,15 @@ class Carrier:
             known = self._by_reference.get((account, body["reference"]), [])
             if known and body.get("idempotent"):
                 self.counters["repeated"] += 1
-                return Outcome(_accepted(known[0]))
+                return Treatment(_accepted(known[0]))
             mode = self._fault(account, now)
             if mode is not None and mode is not Mode.TAKE_AND_HANG:
-                return Outcome(self._count(broken(mode)))
+                return Treatment(self._count(broken(mode)))
             refused = refusal(scenario, first=first)
             if refused is not None:
-                return Outcome(self._count(refused))
+                return Treatment(self._count(refused))
             taken = self._take(account, body, scenario, now)
-        hang = mode is Mode.TAKE_AND_HANG or scenario.answer is Answer.TAKE_AND_HANG
+        hang = mode is Mode.TAKE_AND_HANG or scenario.answer is CarrierAnswer.TAKE_AND_HANG
         return _outcome(taken, scenario, hang=hang)
 
     def look_up(self, *, account: str, reference: str) -> Reply:
@@ -122,7 +122,7 @@ class Carrier:
         ]
         return Reply(200, {"messages": messages})
 
-    def told(self, call: Call) -> None:
+    def told(self, call: HookCall) -> None:
         """The hook has heard this call."""
         with self._lock:
             if call.body["type"] == "inbound":
@@ -137,7 +137,7 @@ class Carrier:
             self._faults = [fault for fault in self._faults if fault.until > now]
             self._faults.append(_Fault(mode, now + seconds, account))
 
-    def restore(self, messages: Iterable[Taken], told: Iterable[str]) -> list[Call]:
+    def restore(self, messages: Iterable[Taken], told: Iterable[str]) -> list[HookCall]:
         """Takes up where a former process stopped. Returns the calls that are still owed."""
         heard = set(told)
         owed = []
@@ -213,7 +213,7 @@ class Carrier:
         self._by_reference[message.account, message.reference].append(message)
 
 
-def calls_of(message: Taken, scenario: Scenario) -> list[Call]:
+def calls_of(message: Taken, scenario: Scenario) -> list[HookCall]:
     """All that the hook will hear about a message, the same after a restart."""
     named = {step.part for step in scenario.reports}
     calls = [
@@ -231,7 +231,7 @@ def calls_of(message: Taken, scenario: Scenario) -> list[Call]:
             "to": message.sender,
             "text": message.replies,
         }
-        calls.append(Call(f"{message.id}/reply", message, body, REPLY_AFTER))
+        calls.append(HookCall(f"{message.id}/reply", message, body, REPLY_AFTER))
     return calls
 
 
@@ -245,15 +245,15 @@ def as_line(message: Taken) -> dict[str, Any]:
     return asdict(message)
 
 
-def _outcome(taken: Taken, scenario: Scenario, *, hang: bool) -> Outcome:
+def _outcome(taken: Taken, scenario: Scenario, *, hang: bool) -> Treatment:
     calls = tuple(calls_of(taken, scenario))
     reply = Reply(silent=True) if hang else _accepted(taken)
     if scenario.report_first:
-        return Outcome(reply, taken, before=calls)
-    return Outcome(reply, taken, calls=calls)
+        return Treatment(reply, taken, before=calls)
+    return Treatment(reply, taken, calls=calls)
 
 
-def _report(message: Taken, n: int, step: Step, part: int) -> Call:
+def _report(message: Taken, n: int, step: Step, part: int) -> HookCall:
     body = {
         "type": "report",
         "id": message.ids[part - 1],
@@ -266,7 +266,7 @@ def _report(message: Taken, n: int, step: Step, part: int) -> Call:
     }
     # The last part is reported first: order proves nothing on a real network either.
     after = step.after + PART_GAP * (message.parts - part)
-    return Call(f"{message.id}/{n}/{part}", message, body, after)
+    return HookCall(f"{message.id}/{n}/{part}", message, body, after)
 
 
 def _accepted(message: Taken) -> Reply:

@@ -19,7 +19,7 @@ class Unanswered(OSError):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HttpAnswer:
     """What came back."""
 
     status: int
@@ -53,7 +53,7 @@ class Client:
         while self._kept:
             self._kept.popitem()[1][0].close()
 
-    def call(self, method: str, url: str, *, headers: Mapping[str, str], body: bytes = b"") -> Answer:
+    def call(self, method: str, url: str, *, headers: Mapping[str, str], body: bytes = b"") -> HttpAnswer:
         """One exchange. Raises Unanswered."""
         target = urlsplit(url)
         origin = f"{target.scheme}://{target.netloc}"
@@ -68,7 +68,7 @@ class Client:
             raise Unanswered(f"{type(error).__name__} from {origin}") from error
         if not response.will_close:
             self._kept[origin] = (connection, time.monotonic())
-        return Answer(
+        return HttpAnswer(
             response.status, {name.lower(): value for name, value in response.getheaders()}, content
         )
 

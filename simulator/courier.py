@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from threading import Condition, Thread
 
-from simulator.carrier import Call, occurred
+from simulator.carrier import HookCall, occurred
 from simulator.client import Client, Unanswered
 
 THREADS = 8
@@ -25,7 +25,7 @@ KeyOf = Callable[[str], str]  # account -> its API key, "" when nobody has shown
 class _Due:
     at: float  # monotonic seconds
     number: int
-    call: Call = field(compare=False)
+    call: HookCall = field(compare=False)
     born: float = field(compare=False)
     tries: int = field(compare=False, default=0)
 
@@ -33,7 +33,7 @@ class _Due:
 class Courier:
     """A heap of calls by due time and a few threads that make them. `heard` is told of each that arrived."""
 
-    def __init__(self, *, key_of: KeyOf, heard: Callable[[Call], None], delay: float) -> None:
+    def __init__(self, *, key_of: KeyOf, heard: Callable[[HookCall], None], delay: float) -> None:
         self._key_of = key_of
         self._heard = heard
         self._delay = delay
@@ -59,18 +59,18 @@ class Courier:
         with self._wake:
             return len(self._heap)
 
-    def post(self, call: Call) -> None:
+    def post(self, call: HookCall) -> None:
         """Later, as the call itself says. A message without a hook has nobody to tell."""
         if call.message.hook:
             now = time.monotonic()
             self._push(now + call.after * self._delay, call, born=now, tries=0)
 
-    def post_now(self, call: Call, *, client: Client) -> None:
+    def post_now(self, call: HookCall, *, client: Client) -> None:
         """Before anything else; what cannot be delivered now is delivered later."""
         if call.message.hook and not self._deliver(call, client):
             self._push(time.monotonic() + FIRST_WAIT, call, born=time.monotonic(), tries=1)
 
-    def _push(self, at: float, call: Call, *, born: float, tries: int) -> None:
+    def _push(self, at: float, call: HookCall, *, born: float, tries: int) -> None:
         with self._wake:
             self._number += 1
             heapq.heappush(self._heap, _Due(at, self._number, call, born, tries))
@@ -97,7 +97,7 @@ class Courier:
                 self._wake.wait(wait)
         return None
 
-    def _deliver(self, call: Call, client: Client) -> bool:
+    def _deliver(self, call: HookCall, client: Client) -> bool:
         key = self._key_of(call.message.account)
         if not key:
             return False

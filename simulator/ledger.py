@@ -8,7 +8,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from simulator.carrier import Call, Taken, as_line
+from simulator.carrier import HookCall, Taken, as_line
 
 KEPT = 24 * 3600.0  # seconds that a message can be looked up for, and sent again without being taken again
 
@@ -24,7 +24,7 @@ class Ledger:
     def taken(self, message: Taken) -> None:
         self._write({"taken": as_line(message)})
 
-    def told(self, call: Call, *, now: float) -> None:
+    def told(self, call: HookCall, *, now: float) -> None:
         self._write({"told": call.key, "at": now})
 
     def close(self) -> None:

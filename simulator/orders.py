@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from simulator.scenarios import DEFAULT, RECIPIENTS, SCENARIOS, STOP, Answer, Scenario
+from simulator.scenarios import DEFAULT, RECIPIENTS, SCENARIOS, STOP, CarrierAnswer, Scenario
 from vendors.values import Channel
 
 NAME = "Demo Shop"
@@ -17,7 +17,7 @@ SHARE = 50  # one in so many messages goes to each scenario
 AGAIN = 15  # one in so many requests is sent twice at once
 MEDIA_HOST = "https://media.example"
 LONG = "Thank you for your order. " * 9  # 234 characters: two parts
-TROUBLED, EARLY = (Answer.THROTTLE_ONCE, Answer.FAIL_ONCE, Answer.HANG_ONCE), 0.4
+TROUBLED, EARLY = (CarrierAnswer.THROTTLE_ONCE, CarrierAnswer.FAIL_ONCE, CarrierAnswer.HANG_ONCE), 0.4
 TEXTS = (
     "Your parcel is on its way.",
     "Your table is booked for 19:30 [window].",
@@ -32,7 +32,7 @@ MEDIA: tuple[Any, ...] = (
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class SendOrder:
     """One send request, as Bloomreach makes it, and how often it makes it."""
 
     request_id: str
@@ -46,7 +46,9 @@ class Order:
         return str(self.body["custom_data"])
 
 
-def campaign(*, run: str, sms: int, mms: int, callback_url: str, without: Sequence[str] = ()) -> list[Order]:
+def campaign(
+    *, run: str, sms: int, mms: int, callback_url: str, without: Sequence[str] = ()
+) -> list[SendOrder]:
     """The orders of one campaign, mixed. `without`: endings to leave out."""
     chosen = [(Channel.SMS, scenario) for scenario in mix(Channel.SMS, sms, without=without)]
     chosen += [(Channel.MMS, scenario) for scenario in mix(Channel.MMS, mms, without=without)]
@@ -93,7 +95,7 @@ def order(
     text: str = "",
     copies: int = 1,
     n: int = 0,
-) -> Order:
+) -> SendOrder:
     """One send request (contract 3)."""
     body: dict[str, Any] = {
         "request_id": request_id,
@@ -106,7 +108,7 @@ def order(
     }
     if channel is Channel.MMS:
         body |= {"subject": "New in", "fallback_text": "See what is new.", "media": MEDIA[n % len(MEDIA)]}
-    return Order(request_id, channel, scenario, body, copies)
+    return SendOrder(request_id, channel, scenario, body, copies)
 
 
 def _text(scenario: Scenario, n: int) -> str:

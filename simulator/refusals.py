@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from simulator.listener import Reply
-from simulator.scenarios import Answer, Scenario
+from simulator.scenarios import CarrierAnswer, Scenario
 from vendors.values import Channel
 
 
@@ -38,15 +38,15 @@ def what_is_wrong(body: Mapping[str, Any]) -> str:
 
 def refusal(scenario: Scenario, *, first: bool) -> Reply | None:
     """The answer that the recipient's number asks for; None: the message is taken."""
-    if scenario.answer is Answer.REFUSE:
+    if scenario.answer is CarrierAnswer.REFUSE:
         return error(400, scenario.code, scenario.words)
     if not first:
         return None
-    if scenario.answer is Answer.THROTTLE_ONCE:
+    if scenario.answer is CarrierAnswer.THROTTLE_ONCE:
         return broken(Mode.THROTTLE)
-    if scenario.answer is Answer.FAIL_ONCE:
+    if scenario.answer is CarrierAnswer.FAIL_ONCE:
         return broken(Mode.FAULT)
-    return Reply(silent=True) if scenario.answer is Answer.HANG_ONCE else None
+    return Reply(silent=True) if scenario.answer is CarrierAnswer.HANG_ONCE else None
 
 
 def broken(mode: Mode) -> Reply:

@@ -13,7 +13,7 @@ from vendors.values import Channel
 RECIPIENTS = "00421900000"  # and three digits: numbers that belong to nobody, as Bloomreach writes them
 
 
-class Answer(StrEnum):
+class CarrierAnswer(StrEnum):
     """How the carrier answers a send."""
 
     TAKE = "take"
@@ -43,7 +43,7 @@ class Scenario:
     name: str
     says: str
     told: str  # what Bloomreach hears in the end: delivered, the code of a failure, or nothing
-    answer: Answer = Answer.TAKE
+    answer: CarrierAnswer = CarrierAnswer.TAKE
     code: str = ""  # of a refusal
     words: str = ""
     reports: tuple[Step, ...] = ()
@@ -96,28 +96,28 @@ SCENARIOS: tuple[Scenario, ...] = (
     ),
     Scenario(
         "20", "refused", "refused at the send: no such number", "invalid_recipient",
-        answer=Answer.REFUSE, code="4001", words="No such number",
+        answer=CarrierAnswer.REFUSE, code="4001", words="No such number",
     ),
     Scenario(
         "21", "opted out", "refused at the send: the recipient opted out", "opted_out",
-        answer=Answer.REFUSE, code="4002", words="The recipient has opted out",
+        answer=CarrierAnswer.REFUSE, code="4002", words="The recipient has opted out",
     ),
     Scenario(
         "22", "throttled", "429 with Retry-After: 1 at the first try, then taken", "delivered",
-        answer=Answer.THROTTLE_ONCE, reports=DELIVERED,
+        answer=CarrierAnswer.THROTTLE_ONCE, reports=DELIVERED,
     ),
     Scenario(
         "23", "fault", "500 at the first try (documented as not taken), then taken", "delivered",
-        answer=Answer.FAIL_ONCE, reports=DELIVERED,
+        answer=CarrierAnswer.FAIL_ONCE, reports=DELIVERED,
     ),
     Scenario(
         "24", "taken in silence", "taken, but the send is never answered; the report comes late", "delivered",
-        answer=Answer.TAKE_AND_HANG, reports=(Step("DELIVRD", after=30.0),),
+        answer=CarrierAnswer.TAKE_AND_HANG, reports=(Step("DELIVRD", after=30.0),),
     ),
     Scenario(
         "25", "lost", "the first try is neither taken nor answered; the next is taken",
-        "delivered", note="; where only a report tells: failed, uncertain",
-        answer=Answer.HANG_ONCE, reports=DELIVERED,
+        "delivered", note="; where only a report tells: failed, unknown outcome",
+        answer=CarrierAnswer.HANG_ONCE, reports=DELIVERED,
     ),
     Scenario(
         "30", "early report", "the report comes before the answer", "delivered",
@@ -142,7 +142,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     ),
     Scenario(
         "40", "no MMS", "an MMS is refused at the send: the device has none", "delivered", note=" as SMS",
-        answer=Answer.REFUSE, code="4003", words="The device does not support MMS", channels=MMS_ONLY,
+        answer=CarrierAnswer.REFUSE, code="4003", words="The device does not support MMS", channels=MMS_ONLY,
     ),
     Scenario(
         "41", "no MMS, told late", "an MMS is taken, then a report says that the device has none",

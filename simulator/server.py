@@ -66,7 +66,7 @@ def running(
     owed = carrier.restore(*ledger.read(path, now=time.time()))
     book = ledger.Ledger(path)
 
-    def heard(call: domain.Call) -> None:
+    def heard(call: domain.HookCall) -> None:
         carrier.told(call)
         book.told(call, now=time.time())
 

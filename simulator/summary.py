@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any
 
 from simulator.screen import BOLD, GREEN, RED, Screen
-from simulator.verdict import Verdict
+from simulator.verdict import CampaignVerdict
 from vendors.values import Channel
 
 CHANNELS = tuple(channel.value for channel in Channel)
@@ -17,7 +17,7 @@ LINES = (
 )
 
 
-def show(verdict: Verdict, screen: Screen, *, base_url: str) -> None:
+def show(verdict: CampaignVerdict, screen: Screen, *, base_url: str) -> None:
     """Prints everything that there is to say."""
     screen.say()
     screen.table(["", *(channel.upper() for channel in CHANNELS), "total"], _rows(verdict))
@@ -40,7 +40,7 @@ def link(base_url: str, message_id: str) -> str:
     return f"{base_url}/admin/messaging/message/{message_id}/change/"
 
 
-def as_json(verdict: Verdict, *, base_url: str) -> dict[str, Any]:
+def as_json(verdict: CampaignVerdict, *, base_url: str) -> dict[str, Any]:
     """The verdict for scripts. Times in seconds."""
     return {
         "good": verdict.good,
@@ -69,7 +69,7 @@ def as_json(verdict: Verdict, *, base_url: str) -> dict[str, Any]:
     }
 
 
-def _rows(verdict: Verdict) -> list[list[str]]:
+def _rows(verdict: CampaignVerdict) -> list[list[str]]:
     rows = [
         _row("accepted", verdict.accepted),
         _row("duplicates answered", verdict.duplicates),
@@ -91,34 +91,34 @@ def _row(label: str, counts: Counter[str]) -> list[str]:
     return [label, *(str(figure) for figure in (*figures, sum(figures)))]
 
 
-def _total_failed(verdict: Verdict) -> Counter[str]:
+def _total_failed(verdict: CampaignVerdict) -> Counter[str]:
     total: Counter[str] = Counter()
     for (channel, _), count in verdict.failed.items():
         total[channel] += count
     return total
 
 
-def _reasons(verdict: Verdict) -> Counter[str]:
+def _reasons(verdict: CampaignVerdict) -> Counter[str]:
     reasons: Counter[str] = Counter()
     for (_, reason), count in verdict.failed.items():
         reasons[reason] += count
     return reasons
 
 
-def _counts(verdict: Verdict) -> tuple[int, int, int]:
+def _counts(verdict: CampaignVerdict) -> tuple[int, int, int]:
     return verdict.forgotten, verdict.twice, verdict.unaccounted
 
 
-def _aside(verdict: Verdict) -> str:
+def _aside(verdict: CampaignVerdict) -> str:
     return f", {verdict.denied} more posts were denied on purpose" if verdict.denied else ""
 
 
-def _clock(verdict: Verdict, share: float) -> str:
+def _clock(verdict: CampaignVerdict, share: float) -> str:
     seconds = verdict.percentile(share)
     return "-" if seconds is None else f"{seconds:.2f} s"
 
 
-def _show_tales(verdict: Verdict, screen: Screen, base_url: str) -> None:
+def _show_tales(verdict: CampaignVerdict, screen: Screen, base_url: str) -> None:
     if not verdict.tales:
         return
     screen.say()

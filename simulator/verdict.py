@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from messaging.rules.states import UNCERTAIN
+from messaging.rules.states import UNKNOWN_OUTCOME
 from messaging.rules.values import MessageState
 from simulator.bloomreach import Story
 from simulator.tales import Tale, best
@@ -32,7 +32,7 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class CampaignVerdict:
     """The result of a campaign. Counts by channel as asked for."""
 
     accepted: Counter[str]
@@ -67,14 +67,14 @@ class Verdict:
         return self.seconds[min(int(len(self.seconds) * share), len(self.seconds) - 1)]
 
 
-def judge(evidence: Evidence) -> Verdict:
+def judge(evidence: Evidence) -> CampaignVerdict:
     """Compares what the three witnesses say, message by message."""
     accepted = {name: story for name, story in evidence.stories.items() if story.accepted_at is not None}
     forgotten = [name for name in accepted if not _is_final(evidence.records.get(name))]
     unaccounted = _unaccounted(accepted, evidence.records)
     rows = _rows(accepted, evidence.carrier)
     twice = [name for name, found in rows.items() if any(row["taken"] > 1 for row in found)]
-    return Verdict(
+    return CampaignVerdict(
         accepted=_by_channel(accepted.values()),
         duplicates=_sum_by_channel(accepted),
         sent=_by_channel(
@@ -219,7 +219,7 @@ def _surprises(accepted: Mapping[str, Story], evidence: Evidence) -> list[str]:
     surprises = []
     for name, story in accepted.items():
         scenario, told = story.order.scenario, _told(story)
-        excused = evidence.doubt and told == UNCERTAIN
+        excused = evidence.doubt and told == UNKNOWN_OUTCOME
         if (
             len(story.finals) < 2
             and _is_final(evidence.records.get(name))

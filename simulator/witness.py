@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from django.db import account as database
+from django.db import connection as database
 
 from accounts.models import ApiToken, Tenant, digest
 from messaging.models import Message

@@ -151,8 +151,8 @@ def make_inbound(account: ProviderAccount | None = None, **overrides: Any) -> In
         "recipient": SENDER,
         "text": "STOP",
         "received_at": now,
-        "raw_id": UUID(int=next(_numbers)),
-        "raw_at": now,
+        "exchange_id": UUID(int=next(_numbers)),
+        "exchange_at": now,
     }
     return InboundMessage.objects.create(**{**fields, **overrides})
 

@@ -13,8 +13,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from uuid import uuid4
 
-from django.db import account as database
-from django.db import accounts
+from django.db import connection as database
+from django.db import connections
 from django.db.models import QuerySet
 
 from messaging.models import Attempt, Event, Message, ProviderAccount, Queue
@@ -53,8 +53,10 @@ class Vendor:
 
     def will(self, status: int, body: object = b"", **headers: str) -> None:
         """Queues one answer; header names with _ for -."""
-        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-        self.queued.append((status, {name.replace("_", "-"): value for name, value in headers.items()}, raw))
+        exchange = body if isinstance(body, bytes) else json.dumps(body).encode()
+        self.queued.append(
+            (status, {name.replace("_", "-"): value for name, value in headers.items()}, exchange)
+        )
 
     def answer(self, heard: Heard) -> Said:
         with self.lock:
@@ -166,7 +168,7 @@ def together(*functions: Callable[[], Any]) -> list[Any]:
         except BaseException as error:
             errors.append(error)
         finally:
-            accounts.close_all()
+            connections.close_all()
 
     threads = [threading.Thread(target=run, args=item) for item in enumerate(functions)]
     for thread in threads:
@@ -234,6 +236,6 @@ def pending_events() -> QuerySet[Event]:
     return Event.objects.filter(state__in=[EventState.DUE.value, EventState.LEASED.value])
 
 
-def dead_events() -> QuerySet[Event]:
+def undeliverable_events() -> QuerySet[Event]:
     """Events that were given up."""
-    return Event.objects.filter(state=EventState.DEAD.value)
+    return Event.objects.filter(state=EventState.UNDELIVERABLE.value)

@@ -31,7 +31,7 @@ import pytest
 from outbound import http
 from outbound.values import CallFailure, HttpRequest, HttpResponse
 from vendors.base import Adapter, BadPayload, BadSignature, SettingsError
-from vendors.limits import Content, objection
+from vendors.limits import Payload, objection
 from vendors.values import (
     Channel,
     Credentials,
@@ -417,7 +417,7 @@ class VendorKit:
             sender=sender, text="", media=tuple(Media(f"https://media.example/{n}") for n in range(files))
         )
         known = self.adapter.limits(Channel.MMS, credentials.settings)
-        if objection(known, sender=sender, content=Content(message.text, files)) is None:
+        if objection(known, sender=sender, content=Payload(message.text, files)) is None:
             body = unquote_plus(self.adapter.build([message], credentials).body.decode())
             assert all(file.url in body for file in message.media)
 

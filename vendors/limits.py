@@ -25,14 +25,14 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
+class Payload:
     """What limits are about, beside the sender: the text that would go out, and how many files."""
 
     text: str = field(repr=False, default="")
     files: int = 0
 
 
-NOTHING = Content()
+NOTHING = Payload()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class Objection:
         return f"{self.field} {self.words}"
 
 
-def objection(limits: Limits, *, sender: str, content: Content) -> Objection | None:
+def objection(limits: Limits, *, sender: str, content: Payload) -> Objection | None:
     """The first limit that the message breaks; None: it keeps all. An empty sender is not judged."""
     if limits.files is not None and content.files > limits.files:
         files = "one file" if limits.files == 1 else f"{limits.files} files"

@@ -40,7 +40,7 @@ def send(message_id: UUID, *, deadline: float) -> InlineAnswer:
     result = dialled.results[0]
     if result.outcome not in REFUSALS:
         dispatch.record([dialled])
-        state = MessageState.SENT if result.outcome is Outcome.TAKEN else MessageState.UNCERTAIN
+        state = MessageState.SENT if result.outcome is Outcome.TAKEN else MessageState.UNKNOWN_OUTCOME
         return InlineAnswer(state)
     if not _refuse(dialled, result):  # taken back meanwhile, or reported on: it is on its way
         return InlineAnswer(MessageState.ACCEPTED)
@@ -56,10 +56,10 @@ def _refuse(dialled: dispatch.Dialled, result: SendResult) -> bool:
         exchanges.store([dialled.exchange] if dialled.exchange else [])
         effect, _ = weighing.apply(
             [
-                weighing.Ruling(
+                weighing.Decision(
                     item.message_id, MessageState.REFUSED, code, result.text, about=item.attempt_id
                 ),
-                weighing.Answer(item.message_id, item.attempt_id, result),
+                weighing.AnswerEvidence(item.message_id, item.attempt_id, result),
             ]
         )
     return effect is Effect.APPLIED

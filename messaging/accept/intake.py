@@ -28,7 +28,7 @@ from messaging.rules.routing import Choice, Fit
 from messaging.rules.values import MessageState
 from phone.numbers import country
 from phone.segments import count
-from vendors.limits import Content
+from vendors.limits import Payload
 from vendors.values import Channel
 
 logger = logging.getLogger(__name__)
@@ -128,7 +128,7 @@ def accept(*, principal: Principal, request: SendRequest) -> Accepted:
 def _choose(principal: Principal, request: SendRequest) -> _Chosen:
     """The best way that the tenant's table has for the message; queues that stand still are passed by if they can."""
     table = routes.remembered(principal.tenant.id)
-    content = Content(request.text, len(request.media))
+    content = Payload(request.text, len(request.media))
     choices = _rank(request, table, request.channel, content)
     chosen, send_as = routing.best(choices), request.channel
     if chosen is None:
@@ -139,10 +139,10 @@ def _choose(principal: Principal, request: SendRequest) -> _Chosen:
 
 
 def _rank(
-    request: SendRequest, table: routes.Table, channel: Channel, content: Content
+    request: SendRequest, table: routes.Table, channel: Channel, content: Payload
 ) -> tuple[Choice, ...]:
     facts = routing.Facts(channel, request.sender, request.recipient, key=request.recipient, content=content)
-    return routing.rank(facts, table.ways, held=table.held)
+    return routing.rank(facts, table.ways, blocked=table.blocked)
 
 
 def _fall_back(request: SendRequest, table: routes.Table, choices: Sequence[Choice]) -> Choice | None:
@@ -150,7 +150,7 @@ def _fall_back(request: SendRequest, table: routes.Table, choices: Sequence[Choi
     willing = [choice for choice in choices if choice.fit is Fit.CONTENT]
     if request.channel is not Channel.MMS or not request.fallback_text or not willing:
         return None
-    as_sms = _rank(request, table, Channel.SMS, Content(request.fallback_text))
+    as_sms = _rank(request, table, Channel.SMS, Payload(request.fallback_text))
     if found := routing.best(as_sms):
         return found
     refused = any(choice.fit is Fit.CONTENT for choice in as_sms)

@@ -17,11 +17,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.db import DatabaseError
-from django.db import account as database
+from django.db import connection as database
 from psycopg.types.json import Jsonb
 
 from messaging.contract import wire_shape
-from messaging.models import WireShape
+from messaging.models import RecordedRequest
 from messaging.models.statement import change
 
 FIRST = 20  # shapes of a tenant
@@ -38,9 +38,10 @@ SEEN_SECONDS = (
 logger = logging.getLogger(__name__)
 
 STORE = """
-INSERT INTO messaging_wireshape (tenant_id, action, code, digest, keys, headers, first_at)
+INSERT INTO messaging_recordedrequest (tenant_id, action, code, digest, keys, headers, first_at)
 SELECT %(tenant)s, %(action)s, %(code)s, %(digest)s, %(keys)s, %(headers)s, clock_timestamp()
-WHERE (SELECT count(*) FROM messaging_wireshape WHERE tenant_id IS NOT DISTINCT FROM %(tenant)s::bigint) < %(most)s
+WHERE (SELECT count(*) FROM messaging_recordedrequest
+       WHERE tenant_id IS NOT DISTINCT FROM %(tenant)s::bigint) < %(most)s
 ON CONFLICT DO NOTHING
 """
 
@@ -110,14 +111,14 @@ def start() -> None:
     threading.Thread(target=_run, name="wire-recorder", daemon=True).start()
 
 
-def of_tenant(tenant_id: int) -> list[WireShape]:
+def of_tenant(tenant_id: int) -> list[RecordedRequest]:
     """The shapes that are kept, in the order in which they came."""
-    return list(WireShape.objects.filter(tenant_id=tenant_id).order_by("id"))
+    return list(RecordedRequest.objects.filter(tenant_id=tenant_id).order_by("id"))
 
 
 def forget(tenant_id: int) -> int:
     """Deletes them, so that the next ones are first again; says how many."""
-    return WireShape.objects.filter(tenant_id=tenant_id).delete()[0]
+    return RecordedRequest.objects.filter(tenant_id=tenant_id).delete()[0]
 
 
 def shape_of(body: Any, media_type: str) -> dict[str, str]:

@@ -3,37 +3,37 @@
 from django.contrib import admin
 
 from messaging.admin.attempt import AttemptAdmin
+from messaging.admin.delivery_report import DeliveryReportAdmin
 from messaging.admin.destination import DestinationAdmin
 from messaging.admin.event import EventAdmin
+from messaging.admin.exchange import ExchangeAdmin
 from messaging.admin.inbound import InboundMessageAdmin
 from messaging.admin.inbox import InboxAdmin
 from messaging.admin.message import MessageAdmin
 from messaging.admin.provider_account import ProviderAccountAdmin
 from messaging.admin.queue import QueueAdmin
-from messaging.admin.raw import RawAdmin
+from messaging.admin.recorded_request import RecordedRequestAdmin
 from messaging.admin.replay import ReplayAdmin
-from messaging.admin.report import ReportAdmin
 from messaging.admin.route import RouteAdmin
 from messaging.admin.slot import SlotAdmin
 from messaging.admin.tenant import TenantAdmin
-from messaging.admin.wire_shape import WireShapeAdmin
 
 __all__ = [
     "AttemptAdmin",
+    "DeliveryReportAdmin",
     "DestinationAdmin",
     "EventAdmin",
+    "ExchangeAdmin",
     "InboundMessageAdmin",
     "InboxAdmin",
     "MessageAdmin",
     "ProviderAccountAdmin",
     "QueueAdmin",
-    "RawAdmin",
+    "RecordedRequestAdmin",
     "ReplayAdmin",
-    "ReportAdmin",
     "RouteAdmin",
     "SlotAdmin",
     "TenantAdmin",
-    "WireShapeAdmin",
 ]
 
 admin.site.site_header = admin.site.site_title = "Channel connector"

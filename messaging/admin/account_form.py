@@ -82,9 +82,9 @@ class AccountForm(_AccountModelForm):
     def clean_senders(self) -> list[str]:
         """Each in its canonical writing."""
         senders: list[str] = []
-        for raw in self.cleaned_data["senders"]:
+        for exchange in self.cleaned_data["senders"]:
             try:
-                senders.append(parse_sender(raw).value)
+                senders.append(parse_sender(exchange).value)
             except NumberError as error:
                 raise ValidationError(f"Sender {len(senders) + 1} {error}.") from None
         return list(dict.fromkeys(senders))

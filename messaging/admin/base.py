@@ -20,7 +20,7 @@ else:
     AnyAdmin = admin.ModelAdmin
 
 
-class Window(StrictList):
+class OnePage(StrictList):
     """One page of a list, read with one row more than it shows: that row says whether more follow."""
 
     has_more = False
@@ -53,7 +53,7 @@ class HistoryAdmin(StrictLists, AnyAdmin):
     id_columns: tuple[str, ...] = ("pk",)  # what a search for an id looks at
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
-        return Window
+        return OnePage
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -86,4 +86,4 @@ class HistoryAdmin(StrictLists, AnyAdmin):
 
 def vendor_id(term: str) -> Q:
     """A vendor's id, in any provider account: the index begins with the account."""
-    return Q(vendor_id=term, connection__in=list(ProviderAccount.objects.values_list("pk", flat=True)))
+    return Q(vendor_id=term, account__in=list(ProviderAccount.objects.values_list("pk", flat=True)))

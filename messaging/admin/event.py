@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from messaging.admin.base import HistoryAdmin
 from messaging.admin.filters import EventStateFilter, SinceFilter, ThroughQueue
 from messaging.admin.links import message_link
-from messaging.admin.resend import CALLBACKS, confirm, may_order
+from messaging.admin.resend import EVENTS, confirm, may_order
 from messaging.books.timeline import EVENT_WORDS
 from messaging.models import Event
 from messaging.rules.values import EventState
@@ -31,7 +31,7 @@ class EventAdmin(HistoryAdmin):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
-        tool = CALLBACKS if may_order(request) else None
+        tool = EVENTS if may_order(request) else None
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), "tool": tool})
 
     def has_replay_permission(self, request: HttpRequest) -> bool:
@@ -40,7 +40,7 @@ class EventAdmin(HistoryAdmin):
     @admin.action(description="Send again …", permissions=["replay"])
     def send_again(self, request: HttpRequest, queryset: QuerySet[Event]) -> HttpResponse | None:
         ids = list(queryset.values_list("pk", flat=True))
-        return confirm(self, request, order=CALLBACKS, ids=ids)
+        return confirm(self, request, order=EVENTS, ids=ids)
 
     @admin.display(description="message", empty_value="inbound")
     def of_message(self, event: Event) -> str | None:

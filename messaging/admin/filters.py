@@ -64,7 +64,7 @@ class ThroughQueue(TenantFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         value = self.value()
-        return queryset.filter(lane__kind=QueueKind.CALLBACKS, lane__key=value) if value else queryset
+        return queryset.filter(queue__kind=QueueKind.CALLBACKS, queue__key=value) if value else queryset
 
 
 class AccountFilter(KnownFilter):
@@ -120,7 +120,7 @@ class SinceFilter(KnownFilter):
         return queryset.filter(created_at__gte=moment, pk__gte=first_id(moment - _CLOCKS_APART))
 
 
-class RawSinceFilter(SinceFilter):
+class ExchangeSinceFilter(SinceFilter):
     """The column is the one that the table is partitioned by."""
 
     def since(self, queryset: QuerySet[Any], moment: datetime) -> QuerySet[Any]:

@@ -8,7 +8,7 @@ from django.http import HttpRequest
 
 from messaging.admin.base import HistoryAdmin, vendor_id
 from messaging.admin.filters import AccountFilter, ReceivedSinceFilter, TenantFilter
-from messaging.admin.links import raw_link
+from messaging.admin.links import exchange_link
 from messaging.models import InboundMessage
 from phone.numbers import mask
 
@@ -20,7 +20,7 @@ class InboundMessageAdmin(HistoryAdmin):
     list_select_related = ("tenant",)
     search_fields = ("id",)
     search_help_text = "A whole id or vendor's id."
-    exclude = ("raw_id", "raw_at")
+    exclude = ("exchange_id", "exchange_at")
     readonly_fields = ("as_it_came",)
 
     def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
@@ -39,4 +39,4 @@ class InboundMessageAdmin(HistoryAdmin):
 
     @admin.display(description="raw call")
     def as_it_came(self, inbound: InboundMessage) -> str:
-        return raw_link(inbound.raw_id)
+        return exchange_link(inbound.exchange_id)

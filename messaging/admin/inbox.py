@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 
 from messaging.admin.base import HistoryAdmin
 from messaging.admin.filters import AccountFilter, KnownFilter
-from messaging.admin.links import raw_link
+from messaging.admin.links import exchange_link
 from messaging.admin.resend import REPORTS, confirm, may_order
 from messaging.models import Inbox
 
@@ -30,10 +30,10 @@ class ParkedFilter(KnownFilter):
 @admin.register(Inbox)
 class InboxAdmin(HistoryAdmin):
     actions = ("read_again",)
-    list_display = ("raw_id", "raw_at", "account", "tries", "due_at", "parked_at", "parked_why")
+    list_display = ("exchange_id", "exchange_at", "account", "tries", "due_at", "parked_at", "parked_why")
     list_filter = (ParkedFilter, AccountFilter)
     list_select_related = ("account__tenant",)
-    search_fields = ("raw_id",)
+    search_fields = ("exchange_id",)
     search_help_text = "The whole id of the stored call."
     readonly_fields = ("as_it_came",)
 
@@ -47,4 +47,4 @@ class InboxAdmin(HistoryAdmin):
 
     @admin.display(description="raw call")
     def as_it_came(self, inbox: Inbox) -> str:
-        return raw_link(inbox.raw_id)
+        return exchange_link(inbox.exchange_id)

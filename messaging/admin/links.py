@@ -17,6 +17,8 @@ def message_link(message_id: UUID | None) -> str:
     )
 
 
-def raw_link(raw_id: UUID) -> str:
+def exchange_link(exchange_id: UUID) -> str:
     """The page of a stored exchange."""
-    return format_html('<a href="{}">{}</a>', reverse("admin:messaging_raw_change", args=[raw_id]), raw_id)
+    return format_html(
+        '<a href="{}">{}</a>', reverse("admin:messaging_exchange_change", args=[exchange_id]), exchange_id
+    )

@@ -22,7 +22,7 @@ from messaging.accept.verify import check_account
 from messaging.admin.account_form import form_for, vendor_fields
 from messaging.admin.filters import TenantFilter
 from messaging.admin.queue import standing
-from messaging.models import InboundMessage, Inbox, Message, ProviderAccount, Queue, Report
+from messaging.models import DeliveryReport, InboundMessage, Inbox, Message, ProviderAccount, Queue
 from messaging.sending.preview import NoPreview, preview
 from vendors import registry
 from vendors.base import Adapter
@@ -239,7 +239,7 @@ def _adapter(account: ProviderAccount) -> Adapter | None:
 
 def _has_history(account: ProviderAccount) -> bool:
     rows: tuple[QuerySet[Any], ...] = (
-        Report.objects.filter(account=account),
+        DeliveryReport.objects.filter(account=account),
         Inbox.objects.filter(account=account),
         InboundMessage.objects.filter(account=account),
         Message.objects.filter(tenant_id=account.tenant_id, account=account),

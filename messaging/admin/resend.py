@@ -20,7 +20,7 @@ from messaging.replay.orders import Preview, ReplayError, ReplayFilter
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class ReplayChoice:
     """One kind of replay in the words of the desk. `consent` is what must be ticked to take a risk."""
 
     kind: ReplayKind
@@ -30,21 +30,21 @@ class Order:
     consent: str = ""
 
 
-CALLBACKS = Order(
-    ReplayKind.CALLBACKS,
+EVENTS = ReplayChoice(
+    ReplayKind.EVENTS,
     "send_again",
-    "Send callbacks again",
+    "Send events again",
     "Each goes out under the same event id, so that Bloomreach can recognise it.",
     "Send also those that Bloomreach acknowledged already, and not the others.",
 )
-MESSAGES = Order(
+MESSAGES = ReplayChoice(
     ReplayKind.MESSAGES,
     "resend",
     "Resend messages",
     "Each is sent as a new message with the original request id, and reported under new event ids.",
     "Resend also those that may have been sent already. Recipients may get them twice.",
 )
-REPORTS = Order(
+REPORTS = ReplayChoice(
     ReplayKind.REPORTS,
     "read_again",
     "Read vendor calls again",
@@ -78,7 +78,7 @@ def may_order(request: HttpRequest) -> bool:
 
 
 def confirm(
-    model_admin: admin.ModelAdmin[Any], request: HttpRequest, *, order: Order, ids: Sequence[UUID]
+    model_admin: admin.ModelAdmin[Any], request: HttpRequest, *, order: ReplayChoice, ids: Sequence[UUID]
 ) -> HttpResponse | None:
     """The page to confirm on; after it, the replay is ordered and its own page shows how far it is."""
     try:
@@ -106,12 +106,12 @@ def confirm(
     return TemplateResponse(request, "admin/messaging/resend.html", context)
 
 
-def _preview(order: Order, ids: Sequence[UUID], *, consent: bool) -> Preview:
+def _preview(order: ReplayChoice, ids: Sequence[UUID], *, consent: bool) -> Preview:
     return orders.preview(kind=order.kind, **_words(order, ids, consent=consent))
 
 
-def _words(order: Order, ids: Sequence[UUID], *, consent: bool) -> dict[str, Any]:
-    status = "acked" if consent and order is CALLBACKS else ""
+def _words(order: ReplayChoice, ids: Sequence[UUID], *, consent: bool) -> dict[str, Any]:
+    status = "acked" if consent and order is EVENTS else ""
     return {
         "filter": ReplayFilter(ids=tuple(ids), status=status),
         "may_duplicate": consent and order is MESSAGES,
@@ -121,7 +121,7 @@ def _words(order: Order, ids: Sequence[UUID], *, consent: bool) -> dict[str, Any
 def _order(
     model_admin: admin.ModelAdmin[Any],
     request: HttpRequest,
-    order: Order,
+    order: ReplayChoice,
     ids: Sequence[UUID],
     chosen: dict[str, Any],
 ) -> HttpResponse:

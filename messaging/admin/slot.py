@@ -10,5 +10,5 @@ from messaging.models import Slot
 
 @admin.register(Slot)
 class SlotAdmin(HistoryAdmin):
-    list_display = ("worker", "n", "beat_at", "rung_at", "run_by")
+    list_display = ("worker", "n", "beat_at", "woken_at", "run_by")
     exclude = ("token",)

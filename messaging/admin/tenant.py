@@ -88,11 +88,11 @@ class TenantAdmin(WirePages, StrictLists, _Admin):
     """The page of one Bloomreach project."""
 
     form = DeskTenantForm
-    list_display = ("slug", "name", "customer", "status", "accounts", "callback_secret_standing")
+    list_display = ("slug", "name", "customer", "status", "accounts", "callback_secret_state")
     list_filter = ("status",)
     search_fields = ("slug", "name", "customer", "project_id")
     actions = ("pause", "resume", "suspend", "forget_previous_secret", "forget_used_secret")
-    readonly_fields = ("callback_secret_standing", "addresses", "wire", "created_at", "updated_at")
+    readonly_fields = ("callback_secret_state", "addresses", "wire", "created_at", "updated_at")
     prepopulated_fields = {"slug": ("name",)}  # noqa: RUF012  (Django's own idiom)
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
@@ -104,7 +104,7 @@ class TenantAdmin(WirePages, StrictLists, _Admin):
         if obj is None:
             token = ("First API token", {"fields": ("header", "second_header", "second_value")})
             return ((None, {"fields": who}), token, *_SETTINGS)
-        standing = ("For Bloomreach", {"fields": ("addresses", "callback_secret_standing")})
+        standing = ("For Bloomreach", {"fields": ("addresses", "callback_secret_state")})
         settings = [_with_override(*one) for one in _SETTINGS] if obj.callback_secret_previous else _SETTINGS
         wire = ("Wire", {"fields": ("wire",)})
         return ((None, {"fields": (*who, "status", "created_at", "updated_at")}), *settings, wire, standing)
@@ -159,7 +159,7 @@ class TenantAdmin(WirePages, StrictLists, _Admin):
         return ", ".join(account.name for account in tenant.accounts.all()) or "none"
 
     @admin.display(description="callback secret")
-    def callback_secret_standing(self, tenant: Tenant) -> SafeString:
+    def callback_secret_state(self, tenant: Tenant) -> SafeString:
         return format_html_join("", "<div>{}</div>", ((line,) for line in callback_secret.standing(tenant)))
 
     @admin.display(description="addresses that Bloomreach calls")

@@ -15,8 +15,8 @@ from django.utils.safestring import SafeString
 
 from accounts.models import Tenant
 from messaging.accept import wire_recorder
+from messaging.admin.recorded_request import differences
 from messaging.admin.wire_form import WireForm, initial
-from messaging.admin.wire_shape import differences
 from messaging.contract import wire_profile
 from messaging.onboarding import wire_probe, wire_profiles
 from messaging.onboarding.wire_preview import samples

@@ -25,7 +25,7 @@ from messaging.contract.wire import InvalidRequest, envelope
 from messaging.contract.wire_profile import DEFAULT, WireProfile
 from messaging.watch import counters, seldom
 
-__all__ = ["USUAL", "Answer", "BadBody", "Form", "answer", "envelope", "error", "handle"]
+__all__ = ["USUAL", "BadBody", "ErrorAnswer", "Form", "answer", "envelope", "error", "handle"]
 
 DATABASE_RETRY_SECONDS = 5
 REPAIR_RETRY_SECONDS = 30  # until an operator has mended it
@@ -54,7 +54,7 @@ class Form:
 USUAL = Form()
 
 
-class Answer(HttpResponse):
+class ErrorAnswer(HttpResponse):
     """An answer that still knows its error's code."""
 
     code: str = ""
@@ -62,15 +62,15 @@ class Answer(HttpResponse):
 
 def answer(
     status: int, body: Mapping[str, Any], *, words: str, form: Form = USUAL, retry_after: int | None = None
-) -> Answer:
+) -> ErrorAnswer:
     """An answer in JSON, or its `words` as plain text. `retry_after` in seconds."""
     # A profile's choice of text is about success: the code of an error is worth having.
     usual = form.profile.success if status == 200 else "json"
     if wants_text(form.accept, usual=usual):
-        response = Answer(words, content_type="text/plain; charset=utf-8", status=status)
+        response = ErrorAnswer(words, content_type="text/plain; charset=utf-8", status=status)
     else:
         written = orjson.dumps(wire_profile.answer(body, form.profile))
-        response = Answer(written, content_type="application/json", status=status)
+        response = ErrorAnswer(written, content_type="application/json", status=status)
     if retry_after is not None:
         response["Retry-After"] = str(retry_after)
     return response
@@ -85,7 +85,7 @@ def error(
     request_id: str | None = None,
     retry_after: int | None = None,
     form: Form = USUAL,
-) -> Answer:
+) -> ErrorAnswer:
     """An error answer, counted."""
     counters.requests_refused.labels(code).inc()
     body = envelope(code, message, fields, request_id)
@@ -94,13 +94,13 @@ def error(
     return refusal
 
 
-def handle(exc: Exception, *, request_id: str | None, form: Form = USUAL) -> Answer:
+def handle(exc: Exception, *, request_id: str | None, form: Form = USUAL) -> ErrorAnswer:
     """The answer to whatever a view raised."""
     refusal = _refusal(exc, request_id, form)
     return refusal if refusal is not None else _fault(exc, request_id, form)
 
 
-def _refusal(exc: Exception, request_id: str | None, form: Form) -> Answer | None:
+def _refusal(exc: Exception, request_id: str | None, form: Form) -> ErrorAnswer | None:
     """The answer when it is about the request; None when the fault is ours."""
     said = partial(error, form=form)
     match exc:
@@ -123,7 +123,7 @@ def _refusal(exc: Exception, request_id: str | None, form: Form) -> Answer | Non
     return None
 
 
-def _fault(exc: Exception, request_id: str | None, form: Form) -> Answer:
+def _fault(exc: Exception, request_id: str | None, form: Form) -> ErrorAnswer:
     """What an operator, or time, can mend: Bloomreach tries again (contract 4)."""
     if isinstance(exc, NoAccount | CredentialsRefused):
         code, retry_after, message = exc.code, REPAIR_RETRY_SECONDS, str(exc)

@@ -19,7 +19,7 @@ from accounts.authentication import Denied, Principal, TenantSnapshot, authentic
 from messaging.accept import intake, wire_paths, wire_recorder
 from messaging.accept.verify import Verified, verify
 from messaging.api import patience
-from messaging.api.errors import USUAL, Answer, BadBody, Form, answer, error, handle
+from messaging.api.errors import USUAL, BadBody, ErrorAnswer, Form, answer, error, handle
 from messaging.contract import wire, wire_profile, wire_shape
 from messaging.contract.request_body import read_body
 from vendors.values import Channel
@@ -89,7 +89,7 @@ class MachineView(APIView):
             logger.exception("shape of a request not recorded")
         return super().finalize_response(request, response, *args, **kwargs)
 
-    def _record(self, request: Request, answer: Answer) -> None:
+    def _record(self, request: Request, answer: ErrorAnswer) -> None:
         """Notes the shape of a verification, and of a send whose answer has to do with it."""
         is_send = self.action.endswith("_send")
         if is_send and (answer.status_code in NOT_ABOUT_THE_SHAPE or answer.code == "rate_limited"):

@@ -1,4 +1,4 @@
-"""Proves the promise of the README: accepted = final + in progress, and each event acknowledged, pending or dead.
+"""Proves the promise of the README: accepted = final + in progress; each event acknowledged, pending, undeliverable.
 
 Reads only, in short statements: messages page by page along their ids, everything else in one pass. Each statement
 sees one moment, and the pipeline writes what belongs together in one transaction, so a busy system proves too.
@@ -53,7 +53,7 @@ class Books:
     accepted: int
     final: dict[str, int]
     in_progress: dict[str, int]
-    events: dict[str, int]  # acked, due, leased, dead
+    events: dict[str, int]  # acked, due, leased, undeliverable
     unaccounted: int
     findings: tuple[Finding, ...]  # the first SHOWN that are unaccounted for
     stalled: int  # leases that ran out more than GRACE ago: nobody sweeps
@@ -132,11 +132,11 @@ INBOX = """
 SELECT count(*) FILTER (WHERE i.parked_at IS NULL) AS waiting, count(i.parked_at) AS parked
 FROM messaging_inbox i JOIN messaging_provideraccount n ON n.id = i.account_id
 WHERE (%(tenant)s::bigint IS NULL OR n.tenant_id = %(tenant)s)
-  AND (%(since)s::timestamptz IS NULL OR i.raw_at >= %(since)s)
+  AND (%(since)s::timestamptz IS NULL OR i.exchange_at >= %(since)s)
 """
 
 REPORTS = """
-SELECT r.effect, count(*) AS n FROM messaging_report r JOIN messaging_provideraccount n ON n.id = r.account_id
+SELECT r.effect, count(*) AS n FROM messaging_deliveryreport r JOIN messaging_provideraccount n ON n.id = r.account_id
 WHERE r.effect IN ('unmatched', 'orphan', 'contradiction', 'unknown_status')
   AND (%(tenant)s::bigint IS NULL OR n.tenant_id = %(tenant)s)
   AND (%(since)s::timestamptz IS NULL OR r.received_at >= %(since)s)

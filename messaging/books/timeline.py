@@ -12,8 +12,8 @@ from uuid import UUID
 from django.db.models import Q
 
 from accounts.models import Tenant
-from messaging.models import Attempt, Event, InboundMessage, Message, Raw, Report
-from messaging.models.raw import RawKind
+from messaging.models import Attempt, DeliveryReport, Event, Exchange, InboundMessage, Message
+from messaging.models.exchange import ExchangeKind
 from messaging.reports import stored_calls
 from messaging.rules.values import Effect, EventKind, EventState, MessageState
 from phone.numbers import same_number
@@ -29,7 +29,7 @@ _REPLIES_MAX = 20
 
 STATE_WORDS = {state: state.name.lower() for state in MessageState} | {
     MessageState.ACCEPTED: "waiting",
-    MessageState.UNCERTAIN: "unknown outcome",
+    MessageState.UNKNOWN_OUTCOME: "unknown outcome",
     MessageState.SENT: "sent, no report yet",
     MessageState.REFUSED: "refused (test)",
 }
@@ -45,12 +45,12 @@ EVENT_WORDS = {
     EventState.DUE: "waiting",
     EventState.LEASED: "being posted",
     EventState.ACKED: "acknowledged",
-    EventState.DEAD: "undeliverable",
+    EventState.UNDELIVERABLE: "undeliverable",
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Exchange:
+class ShownExchange:
     """One side of an HTTP exchange, readable; without secrets."""
 
     title: str
@@ -66,7 +66,7 @@ class Entry:
     title: str
     tone: Tone = "plain"
     facts: tuple[tuple[str, str], ...] = field(repr=False, default=())
-    exchanges: tuple[Exchange, ...] = field(repr=False, default=())
+    exchanges: tuple[ShownExchange, ...] = field(repr=False, default=())
 
 
 def named(name: str) -> list[Message]:
@@ -90,40 +90,42 @@ def by_request_id(request_id: str) -> Q:
 def timeline(message: Message) -> list[Entry]:
     """All that happened to the message, oldest first. Six queries at most, however long the story."""
     attempts = list(Attempt.objects.filter(message=message).select_related("account__tenant").order_by("n"))
-    reports = list(Report.objects.filter(attempt__in=attempts).order_by("received_at", "id"))
+    reports = list(DeliveryReport.objects.filter(attempt__in=attempts).order_by("received_at", "id"))
     events = list(Event.objects.filter(message=message).order_by("id"))
     calls = _calls(message, attempts)
-    raws = _raws(message, [*(report.raw_id for report in reports), *(event.last_post for event in events)])
+    exchanges = _exchanges(
+        message, [*(report.exchange_id for report in reports), *(event.last_post for event in events)]
+    )
     numbers = {attempt.id: attempt.n for attempt in attempts}
     entries = [
         _accepted(message),
         *(entry for attempt in attempts for entry in _attempt(attempt, calls.get(attempt.id, ()))),
-        *(_report(report, numbers, raws.get(report.raw_id)) for report in reports),
-        *(entry for event in events for entry in _event(event, raws)),
+        *(_report(report, numbers, exchanges.get(report.exchange_id)) for report in reports),
+        *(entry for event in events for entry in _event(event, exchanges)),
         *(_inbound(inbound) for inbound in _replies(message, attempts)),
         *_final(message),
     ]
     return sorted(entries, key=lambda entry: (entry.at, _ORDER.index(entry.kind)))
 
 
-def _calls(message: Message, attempts: Sequence[Attempt]) -> dict[UUID, list[Raw]]:
-    found: dict[UUID, list[Raw]] = {}
+def _calls(message: Message, attempts: Sequence[Attempt]) -> dict[UUID, list[Exchange]]:
+    found: dict[UUID, list[Exchange]] = {}
     if attempts:
         since = message.created_at - _CLOCKS_APART
         owners = [attempt.id for attempt in attempts]
-        for raw in Raw.objects.filter(owner__in=owners, at__gte=since).order_by("at", "id"):
-            if raw.owner is not None:
-                found.setdefault(raw.owner, []).append(raw)
+        for exchange in Exchange.objects.filter(owner__in=owners, at__gte=since).order_by("at", "id"):
+            if exchange.owner is not None:
+                found.setdefault(exchange.owner, []).append(exchange)
     return found
 
 
-def _raws(message: Message, ids: Iterable[UUID | None]) -> dict[UUID, Raw]:
-    wanted = {raw_id for raw_id in ids if raw_id is not None}
+def _exchanges(message: Message, ids: Iterable[UUID | None]) -> dict[UUID, Exchange]:
+    wanted = {exchange_id for exchange_id in ids if exchange_id is not None}
     if not wanted:
         return {}
     since = message.created_at - _CLOCKS_APART
-    found = Raw.objects.filter(id__in=wanted, at__gte=since).select_related("account")
-    return {raw.id: raw for raw in found}
+    found = Exchange.objects.filter(id__in=wanted, at__gte=since).select_related("account")
+    return {exchange.id: exchange for exchange in found}
 
 
 def _replies(message: Message, attempts: Sequence[Attempt]) -> list[InboundMessage]:
@@ -158,7 +160,7 @@ def _accepted(message: Message) -> Entry:
     return Entry(message.created_at, "accepted", "Accepted from Bloomreach", facts=_facts(facts))
 
 
-def _attempt(attempt: Attempt, raws: Sequence[Raw]) -> Iterable[Entry]:
+def _attempt(attempt: Attempt, exchanges: Sequence[Exchange]) -> Iterable[Entry]:
     outcome = Outcome(attempt.outcome) if attempt.outcome else None
     seconds = (attempt.ended_at - attempt.created_at).total_seconds() if attempt.ended_at else None
     facts = {
@@ -175,13 +177,13 @@ def _attempt(attempt: Attempt, raws: Sequence[Raw]) -> Iterable[Entry]:
     }
     word = OUTCOME_WORDS[outcome] if outcome else "no answer recorded yet"
     title = f"Attempt {attempt.n} as {attempt.send_as.upper()} through {attempt.account}: {word}"
-    sends = [raw for raw in raws if raw.kind == RawKind.CALL]
-    shown = tuple(exchange for raw in sends for exchange in _exchanges(raw, "Call", "Answer"))
+    sends = [exchange for exchange in exchanges if exchange.kind == ExchangeKind.CALL]
+    shown = tuple(side for exchange in sends for side in _shown(exchange, "Call", "Answer"))
     yield Entry(attempt.created_at, "attempt", title, _outcome_tone(outcome), _facts(facts), shown)
-    for raw in raws:
-        if raw.kind == RawKind.LOOKUP:
+    for exchange in exchanges:
+        if exchange.kind == ExchangeKind.LOOKUP:
             title = f"Asked the vendor about attempt {attempt.n}"
-            yield Entry(raw.at, "look-up", title, exchanges=_exchanges(raw, "Question", "Answer"))
+            yield Entry(exchange.at, "look-up", title, exchanges=_shown(exchange, "Question", "Answer"))
 
 
 def _outcome_tone(outcome: Outcome | None) -> Tone:
@@ -190,7 +192,7 @@ def _outcome_tone(outcome: Outcome | None) -> Tone:
     return "open" if outcome in (None, Outcome.UNKNOWN, Outcome.TEMPORARY, Outcome.NOT_DIALLED) else "bad"
 
 
-def _report(report: Report, numbers: Mapping[UUID, int], raw: Raw | None) -> Entry:
+def _report(report: DeliveryReport, numbers: Mapping[UUID, int], exchange: Exchange | None) -> Entry:
     facts = {
         "Vendor's words": " · ".join(filter(None, (report.vendor_status, report.vendor_code, report.text))),
         "Effect": Effect(report.effect).value.replace("_", " "),
@@ -201,11 +203,11 @@ def _report(report: Report, numbers: Mapping[UUID, int], raw: Raw | None) -> Ent
     }
     status = Status(report.status)
     tone: Tone = "good" if status is Status.DELIVERED else "bad" if status.is_final else "plain"
-    exchanges = _exchanges(raw, "Report as it came", "") if raw else ()
+    exchanges = _shown(exchange, "Report as it came", "") if exchange else ()
     return Entry(report.received_at, "report", f"Report: {status.value}", tone, _facts(facts), exchanges)
 
 
-def _event(event: Event, raws: Mapping[UUID, Raw]) -> Iterable[Entry]:
+def _event(event: Event, exchanges: Mapping[UUID, Exchange]) -> Iterable[Entry]:
     state = EventState(event.state)
     facts = {
         "State": EVENT_WORDS[state],
@@ -215,10 +217,10 @@ def _event(event: Event, raws: Mapping[UUID, Raw]) -> Iterable[Entry]:
         "Error told": json.dumps(event.error, ensure_ascii=False) if event.error else "",
         "Event id": str(event.id),
     }
-    raw = raws.get(event.last_post) if event.last_post else None
+    exchange = exchanges.get(event.last_post) if event.last_post else None
     # The request of a POST holds other messages' events too: only the answer belongs to this one.
-    answer = _readable("Last callback answer", raw.response) if raw else ()
-    tone: Tone = {EventState.ACKED: "good", EventState.DEAD: "bad"}.get(state, "open")  # type: ignore[assignment]
+    answer = _readable("Last callback answer", exchange.response) if exchange else ()
+    tone: Tone = {EventState.ACKED: "good", EventState.UNDELIVERABLE: "bad"}.get(state, "open")  # type: ignore[assignment]
     kind = EventKind(event.kind).name.lower()
     title = f"To tell Bloomreach: {event.status} ({kind})"
     yield Entry(event.created_at, "callback", title, tone, _facts(facts), answer)
@@ -240,12 +242,12 @@ def _final(message: Message) -> Iterable[Entry]:
     yield Entry(message.final_at, "final", title, tone, _facts({"Reason": message.error_code}))
 
 
-def _exchanges(raw: Raw, question: str, answer: str) -> tuple[Exchange, ...]:
-    return (*_readable(question, stored_calls.shown(raw)), *_readable(answer, raw.response))
+def _shown(exchange: Exchange, question: str, answer: str) -> tuple[ShownExchange, ...]:
+    return (*_readable(question, stored_calls.shown(exchange)), *_readable(answer, exchange.response))
 
 
-def _readable(title: str, stored: str) -> tuple[Exchange, ...]:
-    return (Exchange(title, readable(stored)),) if stored else ()
+def _readable(title: str, stored: str) -> tuple[ShownExchange, ...]:
+    return (ShownExchange(title, readable(stored)),) if stored else ()
 
 
 def _facts(facts: Mapping[str, str]) -> tuple[tuple[str, str], ...]:

@@ -20,7 +20,7 @@ from messaging.callbacks import signing
 from messaging.contract import callback_url, wire, wire_profile
 from messaging.contract.wire_profile import WireProfile
 from messaging.dialling import exchanges, guards
-from messaging.models.raw import RawKind
+from messaging.models.exchange import ExchangeKind
 from messaging.models.statement import change, fetch
 from messaging.queues import circuit, destinations
 from messaging.rules import backoff
@@ -51,7 +51,8 @@ ORDER BY served_at LIMIT %(queues)s FOR NO KEY UPDATE SKIP LOCKED
 CLAIM = """
 WITH l AS MATERIALIZED (
   SELECT queue.id FROM messaging_queue queue WHERE queue.id = ANY(%(queues)s)
-    AND queue.cap > (SELECT count(DISTINCT f.lease) FROM messaging_event f WHERE f.queue_id = queue.id AND f.state = 1)),
+    AND queue.cap > (SELECT count(DISTINCT f.lease) FROM messaging_event f
+                     WHERE f.queue_id = queue.id AND f.state = 1)),
 p AS MATERIALIZED (
   SELECT d.id FROM l CROSS JOIN LATERAL (
     SELECT o.id FROM messaging_destination o CROSS JOIN LATERAL (
@@ -149,7 +150,7 @@ class Posted:
     post: Post
     answer: HttpResponse | CallFailure
     key: str
-    exchange: exchanges.Exchange
+    exchange: exchanges.RecordedExchange
 
     @property
     def status(self) -> int:
@@ -284,7 +285,7 @@ def dial(post: Post, *, deadline: float) -> Posted:
     if status in (401, 403) and post.tenant.callback_secret_previous and left > 0:
         key = "previous"
         request, answer = _attempt(post, post.tenant.callback_secret_previous, left)
-    exchange = exchanges.exchange(RawKind.POST, request, answer, secrets=(), ids=[post.lease])
+    exchange = exchanges.exchange(ExchangeKind.POST, request, answer, secrets=(), ids=[post.lease])
     return Posted(post, answer, key, exchange)
 
 

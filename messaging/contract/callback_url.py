@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from outbound.addresses import AddressError, Destination, destination
+from outbound.addresses import AddressError, Target, destination
 
 URL_MAX = 2048  # characters
 
@@ -47,7 +47,7 @@ def problem(url: str, *, hosts: tuple[str, ...], demo: bool = False) -> str:
     return ""
 
 
-def _port(found: Destination) -> str:
+def _port(found: Target) -> str:
     """The port that a rule must name; "" for the scheme's own."""
     return "" if found.port == _DEFAULT_PORTS[found.scheme] else str(found.port)
 

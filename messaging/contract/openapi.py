@@ -64,7 +64,7 @@ class Property:
 
 
 @dataclass(frozen=True, slots=True)
-class Body:
+class BodyShape:
     """The object that a body carries: alone (`envelope` None), in an array (""), or in an array under a key."""
 
     properties: Mapping[str, Property]
@@ -79,7 +79,7 @@ class Operation:
     method: str
     path: str
     words: str  # what people call it, in lower case
-    body: Body | None
+    body: BodyShape | None
     media_types: tuple[str, ...]
     success_types: tuple[str, ...]
     authorization: str  # "bearer", "raw" or "" when nothing is said
@@ -213,7 +213,7 @@ class Document:
 
     # ---- bodies
 
-    def _body(self, content: Schema) -> Body | None:
+    def _body(self, content: Schema) -> BodyShape | None:
         media = next((kind for kind in content if "json" in str(kind)), next(iter(content), None))
         said = self.resolve(content.get(media)) if media is not None else {}
         schema = self.resolve(said.get("schema"))
@@ -221,9 +221,9 @@ class Document:
             schema = self._inferred(_example(said, schema), depth=0) or schema
         return self._read_body(schema) if schema else None
 
-    def _read_body(self, schema: Schema, *, depth: int = 0) -> Body:
+    def _read_body(self, schema: Schema, *, depth: int = 0) -> BodyShape:
         if depth > DEPTH_MAX:
-            return Body({}, None, False)
+            return BodyShape({}, None, False)
         for kind in (*_kinds(schema), schema):
             one = self.resolve(kind)
             if "items" in one or one.get("type") == "array":
@@ -242,9 +242,9 @@ class Document:
             return self._carried(items, name)
         return self._carried(schema, None)
 
-    def _carried(self, schema: Any, envelope: str | None) -> Body:
+    def _carried(self, schema: Any, envelope: str | None) -> BodyShape:
         schema = self.resolve(schema)
-        return Body(self.properties(schema), envelope, schema.get("additionalProperties") is False)
+        return BodyShape(self.properties(schema), envelope, schema.get("additionalProperties") is False)
 
     def properties(self, schema: Schema, *, depth: int = 0) -> dict[str, Property]:
         """The keys of an object, those of its parts and alternatives too."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from messaging.contract import openapi, wire, wire_profile
 from messaging.contract.fields import plain
-from messaging.contract.openapi import Body, Operation
+from messaging.contract.openapi import BodyShape, Operation
 from messaging.contract.wire import INBOUND_KEYS, MMS_KEYS, OUTBOUND_KEYS, SMS_KEYS
 from messaging.contract.wire_profile import ProfileError, WireProfile
 
@@ -182,7 +182,7 @@ def _role(operation: Operation) -> str:
     return "other"
 
 
-def _send_page(role: str, operation: Operation, body: Body, draft: _Draft) -> Page:
+def _send_page(role: str, operation: Operation, body: BodyShape, draft: _Draft) -> Page:
     keys = MMS_KEYS if role == "mms_send" else SMS_KEYS
     page = _matched(role, operation, body, tuple(keys), _of_request)
     for theirs, ours in (*page.known.items(), *page.guessed.items()):
@@ -196,7 +196,7 @@ def _send_page(role: str, operation: Operation, body: Body, draft: _Draft) -> Pa
     return page
 
 
-def _event_page(role: str, operation: Operation, body: Body, draft: _Draft) -> Page:
+def _event_page(role: str, operation: Operation, body: BodyShape, draft: _Draft) -> Page:
     ours_all = OUTBOUND_KEYS if role == "outbound" else INBOUND_KEYS
     page = _matched(role, operation, body, ours_all, _of_event)
     for theirs, ours in (*page.known.items(), *page.guessed.items()):
@@ -224,7 +224,7 @@ def _event_page(role: str, operation: Operation, body: Body, draft: _Draft) -> P
 def _matched(
     role: str,
     operation: Operation,
-    body: Body,
+    body: BodyShape,
     ours_all: Sequence[str],
     meaning: Callable[[str], tuple[str, bool]],
 ) -> Page:
@@ -244,7 +244,7 @@ def _matched(
     return Page(role, str(operation), known, guessed, tuple(unknown), missing)
 
 
-def _note_types(page: Page, body: Body, draft: _Draft) -> None:
+def _note_types(page: Page, body: BodyShape, draft: _Draft) -> None:
     for name, ours in {**page.known, **page.guessed}.items():
         theirs, own = body.properties[name].types, _TYPES.get(ours, {"string"})
         if theirs and not theirs & own:
@@ -254,7 +254,7 @@ def _note_types(page: Page, body: Body, draft: _Draft) -> None:
             )
 
 
-def _note_values(page: Page, body: Body, draft: _Draft) -> None:
+def _note_values(page: Page, body: BodyShape, draft: _Draft) -> None:
     """Words for statuses, and constants that the description wants to see."""
     for name, said in body.properties.items():
         ours = page.known.get(name) or page.guessed.get(name)

@@ -15,7 +15,7 @@ from outbound import http
 from outbound.values import CallFailure, HttpRequest, HttpResponse
 
 STORE = """
-INSERT INTO messaging_raw (id, at, kind, account_id, owner, request, response)
+INSERT INTO messaging_exchange (id, at, kind, account_id, owner, request, response)
 SELECT v.id, clock_timestamp(), v.kind, v.account_id, v.owner, v.request, v.response
 FROM unnest(%(id)s::uuid[], %(kind)s::text[], %(account_id)s::int8[], %(owner)s::uuid[], %(request)s::text[],
             %(response)s::text[]) AS v(id, kind, account_id, owner, request, response)
@@ -23,7 +23,7 @@ FROM unnest(%(id)s::uuid[], %(kind)s::text[], %(account_id)s::int8[], %(owner)s:
 
 
 @dataclass(frozen=True, slots=True)
-class Exchange:
+class RecordedExchange:
     """One exchange as it is stored. `ids` gives each owner's row its id."""
 
     kind: str
@@ -43,10 +43,10 @@ def exchange(
     account_id: int | None = None,
     owners: Sequence[UUID | None] = (None,),
     ids: Sequence[UUID] = (),
-) -> Exchange:
+) -> RecordedExchange:
     """Traces a call, without the secrets, so that an oversize answer cannot fail the record that follows."""
     trace = http.trace(request, answer, secrets=secrets)
-    return Exchange(
+    return RecordedExchange(
         kind=kind,
         account_id=account_id,
         owners=owners,
@@ -56,7 +56,7 @@ def exchange(
     )
 
 
-def store(exchanges: Sequence[Exchange]) -> None:
+def store(exchanges: Sequence[RecordedExchange]) -> None:
     """Appends exchanges in one statement, one row per owner."""
     rows = [(one, owner, id_) for one in exchanges for owner, id_ in zip(one.owners, one.ids, strict=True)]
     if rows:

@@ -16,6 +16,6 @@ TEXT = "cancelled by an operator before it was sent"
 
 def cancel(ids: Sequence[UUID]) -> int:
     """Ends messages that wait and of which nothing can be on its way; returns how many. Bloomreach hears of each."""
-    rulings = [weighing.Ruling(id_, MessageState.CANCELLED, states.CANCELLED, TEXT) for id_ in ids]
+    decisions = [weighing.Decision(id_, MessageState.CANCELLED, states.CANCELLED, TEXT) for id_ in ids]
     with transaction.atomic():
-        return weighing.apply(rulings).count(Effect.APPLIED)
+        return weighing.apply(decisions).count(Effect.APPLIED)

@@ -12,12 +12,12 @@ from uuid import UUID
 
 from django.db import transaction
 
-from messaging.evidence.locking import HeldAttempt, HeldMessage
+from messaging.evidence.locking import LockedAttempt, LockedMessage
 from messaging.models.statement import change, fetch
 from messaging.queues import circuit, routes
 from messaging.rules import backoff, routing
 from messaging.rules.routing import Choice, Facts
-from vendors.limits import NOTHING, Content, Limits
+from vendors.limits import NOTHING, Limits, Payload
 from vendors.values import Channel, Outcome
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ BATCHES = 10  # per queue and sweep
 BEGINNING = ("-infinity", UUID(int=0))
 
 # Queues that stand still while a tenant on them has another one that does not.
-HELD = """
+BLOCKED = """
 SELECT l.id FROM messaging_queue l
 WHERE l.kind = 0 AND (l.paused_at IS NOT NULL OR l.open_until > clock_timestamp())
   AND (SELECT min(m.due_at) FROM messaging_message m WHERE m.queue_id = l.id AND m.state IN (0, 2)) IS NOT NULL
@@ -39,7 +39,7 @@ WHERE l.kind = 0 AND (l.paused_at IS NOT NULL OR l.open_until > clock_timestamp(
               WHERE n.queue_id = l.id AND k.paused_at IS NULL AND k.open_until <= clock_timestamp())
 """
 
-# Doubtful attempts as in HeldAttempt.is_doubtful. SKIP LOCKED: who holds a message decides about it.
+# Doubtful attempts as in HeldAttempt.may_arrive. SKIP LOCKED: who holds a message decides about it.
 WAITING = """
 SELECT m.id, m.due_at, m.tenant_id, m.send_as, m.sender, m.recipient, m.account_id,
        CASE WHEN m.send_as = m.channel THEN c.text ELSE c.fallback_text END AS text,
@@ -48,7 +48,7 @@ SELECT m.id, m.due_at, m.tenant_id, m.send_as, m.sender, m.recipient, m.account_
              WHERE a.message_id = m.id AND a.outcome IN ('permanent', 'configuration')) AS tried,
        EXISTS (SELECT 1 FROM messaging_attempt a WHERE a.message_id = m.id
                AND coalesce(a.outcome, 'unknown') IN ('unknown', 'taken')
-               AND coalesce(a.status, '') NOT IN ('undelivered', 'expired', 'rejected')) AS is_doubtful
+               AND coalesce(a.status, '') NOT IN ('undelivered', 'expired', 'rejected')) AS may_arrive
 FROM messaging_message m
 JOIN messaging_content c ON c.message_id = m.id AND c.created_at = m.created_at
 WHERE m.queue_id = %(queue)s AND m.state IN (0, 2) AND m.expires_at > clock_timestamp() AND m.attempts < %(most)s
@@ -72,7 +72,7 @@ FROM unnest(%(id)s::uuid[], %(account_id)s::int8[], %(queue_id)s::int8[], %(send
 """
 
 # An account was put on another queue a moment after its message was routed: nobody would look into the old one.
-STRAYS = """
+LEFT_BEHIND = """
 UPDATE messaging_message m SET queue_id = n.queue_id FROM messaging_provideraccount n
 WHERE n.id = m.account_id AND n.queue_id <> m.queue_id AND m.state IN (0, 2) AND m.queue_id IN (
   SELECT l.id FROM messaging_queue l
@@ -84,7 +84,7 @@ _seen: dict[int, tuple[Any, UUID]] = {}
 
 
 def after_refusal(
-    message: HeldMessage, attempt: HeldAttempt, outcome: Outcome, tables: Tables
+    message: LockedMessage, attempt: LockedAttempt, outcome: Outcome, tables: Tables
 ) -> Choice | None:
     """The way that a message goes on after its account refused it; None: there is none, or it must not.
 
@@ -92,25 +92,25 @@ def after_refusal(
     """
     others = [other for other in message.attempts.values() if other is not attempt]
     used_up = message.row.attempts >= backoff.SEND_ATTEMPTS_MAX or message.row.now >= message.row.expires_at
-    if used_up or any(other.is_doubtful for other in others):
+    if used_up or any(other.may_arrive for other in others):
         return None
     tried = {other.account_id for other in others if other.has_refused} | {attempt.account_id}
     table = _table(message.row.tenant_id, tables)
     stopped = {message.queue_id: "it was refused"} if outcome is Outcome.CONFIGURATION else {}
     content = _content(message.row.id, message.send_as, table)
     facts = _facts(message.send_as, message.row.sender, message.row.recipient, content)
-    choices = routing.rank(facts, table.ways, held={**table.held, **stopped}, tried=tried)
+    choices = routing.rank(facts, table.ways, blocked={**table.blocked, **stopped}, tried=tried)
     return routing.best(choices, may_wait=outcome is Outcome.PERMANENT)
 
 
 def move_waiting() -> int:
     """Moves what waits in queues that stand still to accounts that run. Returns how many messages."""
-    return sum(_move_from(row.id) for row in fetch(HELD))
+    return sum(_move_from(row.id) for row in fetch(BLOCKED))
 
 
-def take_in_strays() -> int:
+def follow_accounts() -> int:
     """Messages in a queue that no account has any more follow their account."""
-    return change(STRAYS)
+    return change(LEFT_BEHIND)
 
 
 def _move_from(queue_id: int) -> int:
@@ -123,8 +123,8 @@ def _move_from(queue_id: int) -> int:
         if len(rows) < BATCH or not moved:  # a queue full of what must stay is walked through slowly
             break
     if total:
-        told = {"queue": circuit.name(queue_id), "count": total}
-        log.warning("messages moved to other accounts", extra=told)
+        wording = {"queue": circuit.name(queue_id), "count": total}
+        log.warning("messages moved to other accounts", extra=wording)
     return total
 
 
@@ -161,25 +161,25 @@ def _move(queue_id: int, rows: Sequence[Any]) -> int:
 
 
 def _elsewhere(queue_id: int, row: Any, tables: Tables) -> Choice | None:
-    if row.is_doubtful:
+    if row.may_arrive:
         return None
     table = _table(row.tenant_id, tables)
-    if queue_id not in table.held:  # it has begun to run meanwhile
+    if queue_id not in table.blocked:  # it has begun to run meanwhile
         return None
     choices = routing.rank(
         _facts(row.send_as, row.sender, row.recipient, _shape(row)),
         table.ways,
-        held=table.held,
+        blocked=table.blocked,
         tried=set(row.tried),
     )
     return routing.best(choices, may_wait=False)
 
 
-def _facts(send_as: str, sender: str, recipient: str, content: Content) -> Facts:
+def _facts(send_as: str, sender: str, recipient: str, content: Payload) -> Facts:
     return Facts(Channel(send_as), sender, recipient, key=recipient, content=content)
 
 
-def _content(message_id: UUID, send_as: str, table: routes.Table) -> Content:
+def _content(message_id: UUID, send_as: str, table: routes.Table) -> Payload:
     """What would go out, read only where an account has limits to judge it by."""
     if not any(limits != Limits() for way in table.ways for _, limits in way.limits):
         return NOTHING
@@ -187,8 +187,8 @@ def _content(message_id: UUID, send_as: str, table: routes.Table) -> Content:
     return _shape(row)
 
 
-def _shape(row: Any) -> Content:
-    return Content(row.text, row.files)
+def _shape(row: Any) -> Payload:
+    return Payload(row.text, row.files)
 
 
 def _table(tenant_id: int, tables: Tables) -> routes.Table:

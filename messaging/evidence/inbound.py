@@ -23,20 +23,20 @@ TEXT_MAX = 100_000  # characters of an inbound text; no handset sends that many
 
 STORE = """
 INSERT INTO messaging_inboundmessage (id, tenant_id, account_id, channel, vendor_id, part, sender, recipient, text,
-    media, occurred_at, received_at, raw_id, raw_at, digest)
+    media, occurred_at, received_at, exchange_id, exchange_at, digest)
 SELECT v.id, v.tenant_id, v.account_id, v.channel, v.vendor_id, v.part, v.sender, v.recipient, v.text, v.media,
-       v.occurred_at, v.raw_at, v.raw_id, v.raw_at, v.digest
+       v.occurred_at, v.exchange_at, v.exchange_id, v.exchange_at, v.digest
 FROM unnest(%(id)s::uuid[], %(tenant_id)s::int8[], %(account_id)s::int8[], %(channel)s::text[],
     %(vendor_id)s::text[], %(part)s::int2[], %(sender)s::text[], %(recipient)s::text[], %(text)s::text[],
-    %(media)s::jsonb[], %(occurred_at)s::timestamptz[], %(raw_id)s::uuid[], %(raw_at)s::timestamptz[],
+    %(media)s::jsonb[], %(occurred_at)s::timestamptz[], %(exchange_id)s::uuid[], %(exchange_at)s::timestamptz[],
     %(digest)s::bytea[])
-  AS v(id, tenant_id, account_id, channel, vendor_id, part, sender, recipient, text, media, occurred_at, raw_id,
-       raw_at, digest)
+  AS v(id, tenant_id, account_id, channel, vendor_id, part, sender, recipient, text, media, occurred_at, exchange_id,
+       exchange_at, digest)
 ON CONFLICT (account_id, vendor_id, part) DO NOTHING RETURNING id
 """
 
 # A tenant without an inbound URL keeps its inbound messages here, and is owed nothing.
-OWE = """
+ADD_EVENTS = """
 INSERT INTO messaging_event (id, queue_id, destination_id, inbound_id, kind, url, status, occurred_at, due_at)
 SELECT v.event_id, l.id,
        /* known */, i.id, %(kind)s, u.url, 'received', coalesce(i.occurred_at, i.received_at), clock_timestamp()
@@ -54,7 +54,7 @@ WHERE u.url <> '' ON CONFLICT DO NOTHING
 # A recipient that opted out at the vendor said STOP at some time, only not to us.
 STOP = """
 INSERT INTO messaging_inboundmessage (id, tenant_id, account_id, channel, vendor_id, part, sender, recipient, text,
-    media, received_at, raw_id, raw_at)
+    media, received_at, exchange_id, exchange_at)
 SELECT v.id, m.tenant_id, m.account_id, m.channel, 'opted-out ' || m.id, 1, m.recipient, m.sender, 'STOP', '[]',
        clock_timestamp(), m.id, clock_timestamp()
 FROM unnest(%(id)s::uuid[], %(message)s::uuid[]) AS v(id, message_id)
@@ -81,7 +81,7 @@ class Received:
     @property
     def vendor_id(self) -> str:
         """The vendor's id; without one the call's own, so that reading it again stores nothing."""
-        return clip(self.message.vendor_id, 120) or f"unnamed {self.row.raw_id}/{self.place}"
+        return clip(self.message.vendor_id, 120) or f"unnamed {self.row.exchange_id}/{self.place}"
 
 
 def store(messages: Sequence[Received], *, reading: Sequence[UUID]) -> None:
@@ -103,14 +103,17 @@ def _owe(ids: Sequence[UUID], *, tenant_ids: set[int]) -> None:
     if not ids:
         return
     Queue.objects.ensure_callbacks(tenant_ids)
-    change(OWE, {"kind": int(EventKind.INBOUND), "inbound_id": list(ids), "event_id": [uuid7() for _ in ids]})
+    change(
+        ADD_EVENTS,
+        {"kind": int(EventKind.INBOUND), "inbound_id": list(ids), "event_id": [uuid7() for _ in ids]},
+    )
 
 
-def _candidate(one: Received) -> repeats.Candidate:
+def _candidate(one: Received) -> repeats.NewInbound:
     row = one.row
     sender, has_id = _number(one.message.sender), bool(clip(one.message.vendor_id, 120))
-    return repeats.Candidate(
-        row.tenant_id, row.account_id, sender, row.raw_id, row.raw_at, one.digest, has_id
+    return repeats.NewInbound(
+        row.tenant_id, row.account_id, sender, row.exchange_id, row.exchange_at, one.digest, has_id
     )
 
 
@@ -120,8 +123,8 @@ def _columns(messages: Sequence[Received]) -> dict[str, list[Any]]:
         "id": [uuid7() for _ in said],
         "tenant_id": [one.row.tenant_id for one in messages],
         "account_id": [one.row.account_id for one in messages],
-        "raw_id": [one.row.raw_id for one in messages],
-        "raw_at": [one.row.raw_at for one in messages],
+        "exchange_id": [one.row.exchange_id for one in messages],
+        "exchange_at": [one.row.exchange_at for one in messages],
         "digest": [one.digest for one in messages],
         "channel": [str(message.channel) for message in said],
         "vendor_id": [one.vendor_id for one in messages],
@@ -134,9 +137,9 @@ def _columns(messages: Sequence[Received]) -> dict[str, list[Any]]:
     }
 
 
-def _number(raw: str) -> str:
+def _number(exchange: str) -> str:
     """Canonical where it is a number; a vendor's oddity is kept as it came."""
     try:
-        return numbers.parse_sender(numbers.dialled_short_code(raw.strip())).value
+        return numbers.parse_sender(numbers.dialled_short_code(exchange.strip())).value
     except numbers.NumberError:
-        return clip(raw.strip(), 20)
+        return clip(exchange.strip(), 20)

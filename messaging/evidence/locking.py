@@ -22,7 +22,7 @@ SMALLINT = 32767  # what the columns for parts and segments hold
 
 
 @dataclass(slots=True)
-class HeldAttempt:
+class LockedAttempt:
     """An attempt of a locked message, with what is to be written about it."""
 
     id: UUID
@@ -41,7 +41,7 @@ class HeldAttempt:
         return self.outcome in (Outcome.PERMANENT, Outcome.CONFIGURATION)
 
     @property
-    def is_doubtful(self) -> bool:
+    def may_arrive(self) -> bool:
         """Whether the recipient may get the message, or have got it, by this attempt."""
         undecided = self.outcome in (None, Outcome.UNKNOWN, Outcome.TAKEN)
         return undecided and self.status not in (Status.UNDELIVERED, Status.EXPIRED, Status.REJECTED)
@@ -53,7 +53,7 @@ class HeldAttempt:
 
 
 @dataclass(slots=True)
-class HeldMessage:
+class LockedMessage:
     """A locked row while evidence is weighed; `changed` rows are written back in one statement."""
 
     row: Any
@@ -66,11 +66,11 @@ class HeldMessage:
     account_id: int
     queue_id: int  # its account's queue as it is now
     send_from: str
-    attempts: dict[UUID, HeldAttempt] = field(default_factory=dict)
+    attempts: dict[UUID, LockedAttempt] = field(default_factory=dict)
     changed: bool = False
 
     @property
-    def last(self) -> HeldAttempt | None:
+    def last(self) -> LockedAttempt | None:
         return max(self.attempts.values(), key=lambda attempt: attempt.n, default=None)
 
     @property
@@ -82,7 +82,7 @@ class HeldMessage:
     def may_be_withdrawn(self) -> bool:
         """Whether it waits, and nothing of it can be on its way."""
         waits = self.state in (MessageState.ACCEPTED, MessageState.RETRYING)
-        return waits and not any(attempt.is_doubtful for attempt in self.attempts.values())
+        return waits and not any(attempt.may_arrive for attempt in self.attempts.values())
 
     @property
     def may_fall_back(self) -> bool:
@@ -91,10 +91,10 @@ class HeldMessage:
 
 
 @dataclass(frozen=True, slots=True)
-class Owed:
+class NewEvent:
     """An event that the evidence makes due."""
 
-    message: HeldMessage
+    message: LockedMessage
     kind: EventKind
     status: str
     occurred_at: datetime
@@ -157,16 +157,16 @@ WHERE a.id = v.id
 # A report that came before its vendor id was known is looked at again as soon as the id is. SKIP LOCKED: who is
 # applying reports holds their rows and wants our messages.
 WAKE_REPORTS = """
-UPDATE messaging_report SET due_at = clock_timestamp() WHERE id IN (
-  SELECT r.id FROM messaging_report r JOIN messaging_attempt a ON a.account_id = r.account_id
+UPDATE messaging_deliveryreport SET due_at = clock_timestamp() WHERE id IN (
+  SELECT r.id FROM messaging_deliveryreport r JOIN messaging_attempt a ON a.account_id = r.account_id
   WHERE a.id = ANY(%(ids)s) AND r.effect = 'unmatched' AND (r.vendor_id = a.vendor_id
     OR r.vendor_id IN (SELECT p.vendor_id FROM messaging_attemptpart p WHERE p.attempt_id = a.id))
   FOR NO KEY UPDATE OF r SKIP LOCKED)
 """
 
-OWE = """
-INSERT INTO messaging_event (id, queue_id, destination_id, message_id, kind, generation, url, status, occurred_at, error,
-                             segments, sent_as, due_at)
+ADD_EVENTS = """
+INSERT INTO messaging_event (id, queue_id, destination_id, message_id, kind, generation, url, status, occurred_at,
+                             error, segments, sent_as, due_at)
 SELECT v.id, l.id,
        /* known */, v.message_id, v.kind,
        CASE WHEN v.follows_final THEN (SELECT count(*) FROM messaging_event e
@@ -183,10 +183,10 @@ ON CONFLICT (message_id, kind, generation) DO NOTHING
 )
 
 
-def lock(ids: set[UUID]) -> dict[UUID, HeldMessage]:
+def lock(ids: set[UUID]) -> dict[UUID, LockedMessage]:
     """The messages, locked in one order, with their attempts. Those that are gone are missing."""
     messages = {
-        row.id: HeldMessage(
+        row.id: LockedMessage(
             row=row,
             state=MessageState(row.state),
             error_code=row.error_code,
@@ -203,14 +203,14 @@ def lock(ids: set[UUID]) -> dict[UUID, HeldMessage]:
     for row in fetch(READ_ATTEMPTS, {"ids": list(messages)}):
         outcome = Outcome(row.outcome) if row.outcome else None
         status = Status(row.status) if row.status else None
-        attempt = HeldAttempt(
+        attempt = LockedAttempt(
             row.id, row.n, row.send_as, outcome, status, row.segments, row.code, row.account_id
         )
         messages[row.message_id].attempts[row.id] = attempt
     return messages
 
 
-def write_messages(changed: Sequence[HeldMessage]) -> None:
+def write_messages(changed: Sequence[LockedMessage]) -> None:
     """Writes back what evidence moved."""
     columns = {
         "id": [message.row.id for message in changed],
@@ -227,7 +227,7 @@ def write_messages(changed: Sequence[HeldMessage]) -> None:
     change(WRITE_MESSAGES, columns)
 
 
-def write_words(reported: Sequence[HeldAttempt]) -> None:
+def write_words(reported: Sequence[LockedAttempt]) -> None:
     """Writes what reports said about attempts."""
     columns = {
         "id": [attempt.id for attempt in reported],
@@ -267,25 +267,25 @@ def write_answers(answers: Sequence[tuple[UUID, SendResult]]) -> None:
         change(WAKE_REPORTS, {"ids": named})
 
 
-def owe(owed: Sequence[Owed]) -> None:
+def add_events(new_events: Sequence[NewEvent]) -> None:
     """Inserts events. A test message without a callback URL is owed nothing."""
-    if not owed:
+    if not new_events:
         return
-    Queue.objects.ensure_callbacks({item.message.row.tenant_id for item in owed})
+    Queue.objects.ensure_callbacks({item.message.row.tenant_id for item in new_events})
     change(
-        OWE,
+        ADD_EVENTS,
         {
-            "id": [uuid7() for _ in owed],
-            "tenant_id": [str(item.message.row.tenant_id) for item in owed],
-            "message_id": [item.message.row.id for item in owed],
-            "kind": [int(item.kind) for item in owed],
-            "follows_final": [item.follows_final for item in owed],
-            "url": [item.message.row.callback_url for item in owed],
-            "status": [item.status for item in owed],
-            "occurred_at": [item.occurred_at for item in owed],
-            "error": [Jsonb(item.error) if item.error else None for item in owed],
-            "segments": [item.message.segments for item in owed],
-            "sent_as": [str(item.message.send_as) for item in owed],
+            "id": [uuid7() for _ in new_events],
+            "tenant_id": [str(item.message.row.tenant_id) for item in new_events],
+            "message_id": [item.message.row.id for item in new_events],
+            "kind": [int(item.kind) for item in new_events],
+            "follows_final": [item.follows_final for item in new_events],
+            "url": [item.message.row.callback_url for item in new_events],
+            "status": [item.status for item in new_events],
+            "occurred_at": [item.occurred_at for item in new_events],
+            "error": [Jsonb(item.error) if item.error else None for item in new_events],
+            "segments": [item.message.segments for item in new_events],
+            "sent_as": [str(item.message.send_as) for item in new_events],
         },
     )
 

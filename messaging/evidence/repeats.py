@@ -26,61 +26,61 @@ FROM (SELECT DISTINCT name FROM unnest(%(names)s::text[]) AS name ORDER BY name)
 
 # Messages of this very call that were stored before the digest was are known by the call itself.
 BEFORE = """
-SELECT v.n, p.received_at, p.raw_id AS before_id, p.digest,
-       EXISTS (SELECT FROM messaging_inboundmessage o WHERE o.tenant_id = v.tenant_id AND o.received_at = v.raw_at
-               AND o.raw_id = v.raw_id AND o.digest = '') AS is_old
-FROM unnest(%(n)s::int4[], %(tenant_id)s::int8[], %(account_id)s::int8[], %(sender)s::text[], %(raw_id)s::uuid[],
-            %(raw_at)s::timestamptz[]) AS v(n, tenant_id, account_id, sender, raw_id, raw_at)
+SELECT v.n, p.received_at, p.exchange_id AS before_id, p.digest,
+       EXISTS (SELECT FROM messaging_inboundmessage o WHERE o.tenant_id = v.tenant_id AND o.received_at = v.exchange_at
+               AND o.exchange_id = v.exchange_id AND o.digest = '') AS is_old
+FROM unnest(%(n)s::int4[], %(tenant_id)s::int8[], %(account_id)s::int8[], %(sender)s::text[], %(exchange_id)s::uuid[],
+            %(exchange_at)s::timestamptz[]) AS v(n, tenant_id, account_id, sender, exchange_id, exchange_at)
 LEFT JOIN LATERAL (
-  SELECT i.received_at, i.raw_id, i.digest FROM messaging_inboundmessage i
-  WHERE i.tenant_id = v.tenant_id AND i.received_at > v.raw_at - %(window)s AND i.received_at <= v.raw_at
-    AND i.account_id = v.account_id AND i.sender = v.sender AND i.raw_id <> v.raw_id
+  SELECT i.received_at, i.exchange_id, i.digest FROM messaging_inboundmessage i
+  WHERE i.tenant_id = v.tenant_id AND i.received_at > v.exchange_at - %(window)s AND i.received_at <= v.exchange_at
+    AND i.account_id = v.account_id AND i.sender = v.sender AND i.exchange_id <> v.exchange_id
   ORDER BY i.received_at DESC, i.id DESC LIMIT 1) p ON true
 """
 
 # A call between the two that nobody has read yet may be of the same handset.
 UNREAD = """
 SELECT 1 AS found FROM messaging_inbox
-WHERE account_id = %(account_id)s AND raw_at BETWEEN %(since)s AND %(until)s AND raw_id <> ALL(%(reading)s)
+WHERE account_id = %(account_id)s AND exchange_at BETWEEN %(since)s AND %(until)s AND exchange_id <> ALL(%(reading)s)
 LIMIT 1
 """
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class NewInbound:
     """An inbound message that is about to be stored."""
 
     tenant_id: int
     account_id: int
     sender: str  # as it is stored
-    raw_id: UUID
-    raw_at: datetime
+    exchange_id: UUID
+    exchange_at: datetime
     digest: bytes  # of the call
     has_id: bool
 
 
 @dataclass(frozen=True, slots=True)
-class _Call:
+class _EarlierCall:
     at: datetime
-    raw_id: UUID
+    exchange_id: UUID
     digest: bytes
 
 
-def first_times(candidates: Sequence[Candidate], *, reading: Sequence[UUID]) -> list[bool]:
+def first_times(candidates: Sequence[NewInbound], *, reading: Sequence[UUID]) -> list[bool]:
     """Whether each message is new. `reading`: the calls that this transaction takes from the inbox."""
     nameless = {n: one for n, one in enumerate(candidates) if not one.has_id}
     if not nameless:
         return [True] * len(candidates)
     fetch(LOCK, {"names": [f"inbound {one.account_id} {one.sender}" for one in nameless.values()]})
     before = {row.n: row for row in fetch(BEFORE, _columns(nameless))}
-    latest: dict[tuple[int, str], Candidate] = {}
+    latest: dict[tuple[int, str], NewInbound] = {}
     verdicts: dict[tuple[int, str, UUID], bool] = {}  # one for all that a handset says in one call
     new = [True] * len(candidates)
-    for n in sorted(range(len(candidates)), key=lambda n: candidates[n].raw_at):
+    for n in sorted(range(len(candidates)), key=lambda n: candidates[n].exchange_at):
         one = candidates[n]
         handset = one.account_id, one.sender
         if n in nameless:
-            key = (*handset, one.raw_id)
+            key = (*handset, one.exchange_id)
             if key not in verdicts:
                 verdicts[key] = _is_new(one, before[n], latest.get(handset), reading)
             new[n] = verdicts[key]
@@ -89,20 +89,24 @@ def first_times(candidates: Sequence[Candidate], *, reading: Sequence[UUID]) -> 
     return new
 
 
-def _is_new(one: Candidate, row: Any, taken: Candidate | None, reading: Sequence[UUID]) -> bool:
+def _is_new(one: NewInbound, row: Any, taken: NewInbound | None, reading: Sequence[UUID]) -> bool:
     """`row`: the handset's latest call in the tables; `taken`: the latest of this batch."""
     if row.is_old:
         return False
-    previous = _Call(row.received_at, row.before_id, bytes(row.digest)) if row.received_at else None
-    if taken and taken.raw_id != one.raw_id and (previous is None or previous.at <= taken.raw_at):
-        previous = _Call(taken.raw_at, taken.raw_id, taken.digest)
-    if previous is None or previous.digest != one.digest or one.raw_at - previous.at >= WINDOW:
+    previous = _EarlierCall(row.received_at, row.before_id, bytes(row.digest)) if row.received_at else None
+    if (
+        taken
+        and taken.exchange_id != one.exchange_id
+        and (previous is None or previous.at <= taken.exchange_at)
+    ):
+        previous = _EarlierCall(taken.exchange_at, taken.exchange_id, taken.digest)
+    if previous is None or previous.digest != one.digest or one.exchange_at - previous.at >= WINDOW:
         return True
-    between = {"account_id": one.account_id, "since": previous.at, "until": one.raw_at}
-    return bool(fetch(UNREAD, {**between, "reading": [*reading, one.raw_id, previous.raw_id]}))
+    between = {"account_id": one.account_id, "since": previous.at, "until": one.exchange_at}
+    return bool(fetch(UNREAD, {**between, "reading": [*reading, one.exchange_id, previous.exchange_id]}))
 
 
-def _columns(nameless: dict[int, Candidate]) -> dict[str, Any]:
-    names = ("tenant_id", "account_id", "sender", "raw_id", "raw_at")
+def _columns(nameless: dict[int, NewInbound]) -> dict[str, Any]:
+    names = ("tenant_id", "account_id", "sender", "exchange_id", "exchange_at")
     columns = {name: [getattr(one, name) for one in nameless.values()] for name in names}
     return {**columns, "n": list(nameless), "window": WINDOW}

@@ -17,12 +17,12 @@ def heading(message: Message) -> str:
     return f"{message.channel.upper()} {message.pk} of {message.tenant}: {state}"
 
 
-def lines(entries: Iterable[Entry], *, raw: bool = False) -> Iterator[str]:
-    """One line per moment (UTC) with its facts below it; `raw` adds what went over the wire."""
+def lines(entries: Iterable[Entry], *, exchanges: bool = False) -> Iterator[str]:
+    """One line per moment (UTC) with its facts below it; `exchanges` adds what went over the wire."""
     for entry in entries:
         yield f"{entry.at:%H:%M:%S.%f}"[:12] + f"    {entry.title}"
         for label, value in entry.facts:
             yield f"{_INDENT}{label}: {value}"
-        for exchange in entry.exchanges if raw else ():
+        for exchange in entry.exchanges if exchanges else ():
             yield f"{_INDENT}{exchange.title}:"
             yield from (f"{_INDENT}  {line}" for line in exchange.text.splitlines())

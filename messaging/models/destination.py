@@ -29,8 +29,6 @@ class Destination(Circuit):
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:
-        verbose_name = "callback address"
-        verbose_name_plural = "callback addresses"
         constraints: ClassVar[list[models.BaseConstraint]] = [
             # Also finds the addresses of a queue: the claim.
             models.UniqueConstraint(name="destination_once", fields=["queue", "kind", "key"]),

@@ -96,9 +96,9 @@ class Event(models.Model):
                 condition=models.Q(state=EventState.LEASED.value),
             ),
             models.Index(  # undeliverable callbacks, for people
-                name="event_dead",
+                name="event_undeliverable",
                 fields=["queue", "created_at"],
-                condition=models.Q(state=EventState.DEAD.value),
+                condition=models.Q(state=EventState.UNDELIVERABLE.value),
             ),
         ]
 

@@ -27,8 +27,8 @@ class InboundMessage(models.Model):
     media = models.JSONField(default=list, blank=True, db_default=[])
     occurred_at = models.DateTimeField(null=True)
     received_at = models.DateTimeField()
-    raw_id = models.UUIDField()
-    raw_at = models.DateTimeField()
+    exchange_id = models.UUIDField()
+    exchange_at = models.DateTimeField()
     digest = models.BinaryField(
         max_length=32, blank=True, default=b"", db_default=b""
     )  # of the vendor's whole call

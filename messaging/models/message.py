@@ -96,7 +96,7 @@ class Message(models.Model):
                 condition=models.Q(
                     state__in=[
                         MessageState.SENDING.value,
-                        MessageState.UNCERTAIN.value,
+                        MessageState.UNKNOWN_OUTCOME.value,
                         MessageState.SENT.value,
                     ]
                 ),

@@ -11,7 +11,7 @@ from django.db.models.functions import Now
 class ReplayKind(models.TextChoices):
     """What is done again."""
 
-    CALLBACKS = "callbacks", "Callbacks"  # re-arm events: same event id
+    EVENTS = "events", "Events"  # re-arm events: same event id
     MESSAGES = "messages", "Messages"  # send clones
     REPORTS = "reports", "Reports"  # raw vendor calls back into the inbox
 

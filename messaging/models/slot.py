@@ -14,7 +14,7 @@ class Slot(models.Model):
 
     worker = models.CharField(max_length=100)
     n = models.SmallIntegerField()
-    rung_at = models.DateTimeField(default=LONG_AGO, db_default=LONG_AGO)
+    woken_at = models.DateTimeField(default=LONG_AGO, db_default=LONG_AGO)
     beat_at = models.DateTimeField(default=LONG_AGO, db_default=LONG_AGO)
     token = models.UUIDField(null=True)
     clock_off = models.FloatField(default=0.0, db_default=0.0)  # seconds that the worker's clock is ahead

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import psycopg
-from django.db import account as database
+from django.db import connection as database
 from psycopg.rows import namedtuple_row
 from psycopg.types.json import JsonbLoader
 

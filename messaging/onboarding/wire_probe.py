@@ -49,7 +49,7 @@ class Subject:
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class CandidateShape:
     """One shape."""
 
     profile: WireProfile
@@ -68,7 +68,7 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class ProbeStep:
     """One try and its answer."""
 
     shape: str
@@ -79,7 +79,7 @@ class Step:
 class Probed:
     """All tries. `found` is the shape that was taken, `changed` what became of the profile, `why` the end otherwise."""
 
-    steps: tuple[Step, ...]
+    steps: tuple[ProbeStep, ...]
     found: str = ""
     changed: tuple[str, ...] = ()
     why: str = ""
@@ -109,7 +109,7 @@ def inbound_subject(tenant: Tenant) -> Subject:
     return Subject(url, wire_preview.inbound(event_id=uuid7(), at=timezone.now()), is_inbound=True)
 
 
-def candidates(tenant: Tenant, *, inbound: bool) -> list[Candidate]:
+def candidates(tenant: Tenant, *, inbound: bool) -> list[CandidateShape]:
     """The shapes to try: as it is first, then the others; the previous secret last."""
     now = wire_profile.stored(tenant.wire_profile)
     own = now.inbound if inbound else now.outbound
@@ -124,7 +124,7 @@ def candidates(tenant: Tenant, *, inbound: bool) -> list[Candidate]:
 
 def probe(tenant: Tenant, about: Subject) -> Probed:
     """Posts until one is taken, and makes that shape the tenant's profile."""
-    steps: list[Step] = []
+    steps: list[ProbeStep] = []
     until = time.monotonic() + ALL_SECONDS
     for candidate in candidates(tenant, inbound=about.is_inbound):
         left = until - time.monotonic()
@@ -133,8 +133,8 @@ def probe(tenant: Tenant, about: Subject) -> Probed:
         shape = candidate.described(inbound=about.is_inbound)
         answer = _try(tenant, about, candidate, deadline=min(POST_SECONDS, settings.CALL_DEADLINE, left))
         if not isinstance(answer, HttpResponse):
-            return Probed((*steps, Step(shape, answer.text)), why=answer.text)
-        steps.append(Step(shape, f"HTTP {answer.status}"))
+            return Probed((*steps, ProbeStep(shape, answer.text)), why=answer.text)
+        steps.append(ProbeStep(shape, f"HTTP {answer.status}"))
         if 200 <= answer.status < 300:
             return Probed(tuple(steps), shape, tuple(_adopt(tenant, candidate, inbound=about.is_inbound)))
         if answer.status not in ABOUT_THE_SHAPE:
@@ -146,18 +146,18 @@ def probe(tenant: Tenant, about: Subject) -> Probed:
 
 def _possible(
     now: WireProfile, shapes: Iterator[tuple[bool, str, str, bool]], *, inbound: bool
-) -> Iterator[Candidate]:
+) -> Iterator[CandidateShape]:
     for is_previous, envelope, spelling, bearer in shapes:
         part = {"inbound" if inbound else "outbound": envelope}
         try:
-            yield Candidate(
+            yield CandidateShape(
                 wire_profile.changed(now, spelling=spelling, bearer=bearer, **part), is_previous=is_previous
             )
         except ProfileError:  # keys of the profile's own that clash in this spelling
             continue
 
 
-def _try(tenant: Tenant, about: Subject, candidate: Candidate, *, deadline: float) -> Any:
+def _try(tenant: Tenant, about: Subject, candidate: CandidateShape, *, deadline: float) -> Any:
     profile = candidate.profile
     signer = copy.copy(tenant)
     signer.wire_profile = profile.as_dict()
@@ -174,7 +174,7 @@ def _try(tenant: Tenant, about: Subject, candidate: Candidate, *, deadline: floa
     return posting.try_once(post, secret, deadline=deadline)
 
 
-def _adopt(tenant: Tenant, candidate: Candidate, *, inbound: bool) -> list[str]:
+def _adopt(tenant: Tenant, candidate: CandidateShape, *, inbound: bool) -> list[str]:
     shape = candidate.profile
 
     def how(now: WireProfile) -> WireProfile:

@@ -25,5 +25,5 @@ def explain(*, tenant: Tenant, channel: Channel, sender: str, recipient: str) ->
     to = parse_recipient(recipient)
     facts = Facts(channel, parse_sender(sender).value if sender else "", to, key=to)
     table = routes.load(tenant.pk)
-    choices = routing.rank(facts, table.ways, held=table.held)
+    choices = routing.rank(facts, table.ways, blocked=table.blocked)
     return Explained(choices, routing.best(choices))

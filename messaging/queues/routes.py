@@ -37,7 +37,7 @@ class Table:
     """All ways of a tenant; which queues stand still, and why; how long each account's messages are worth sending."""
 
     ways: tuple[Way, ...]
-    held: Mapping[int, str]
+    blocked: Mapping[int, str]
     validity: Mapping[int, timedelta]
 
 
@@ -59,7 +59,7 @@ def load(tenant_id: int) -> Table:
     rows = fetch(TABLE, {"tenant": tenant_id})
     return Table(
         ways=tuple(_way(row) for row in rows),
-        held={row.queue_id: why for row in rows if (why := _held(row))},
+        blocked={row.queue_id: why for row in rows if (why := _held(row))},
         validity={row.account_id: row.validity for row in rows},
     )
 

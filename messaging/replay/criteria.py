@@ -19,7 +19,7 @@ from messaging.rules.values import MessageState
 IDS_MAX: Final = 10_000
 PARKED: Final = "parked"
 STATUSES: Final[Mapping[ReplayKind, tuple[str, ...]]] = {
-    ReplayKind.CALLBACKS: ("dead", "acked"),
+    ReplayKind.EVENTS: ("dead", "acked"),
     ReplayKind.MESSAGES: tuple(
         state.name.lower() for state in MessageState if state.is_final and state is not MessageState.REFUSED
     ),

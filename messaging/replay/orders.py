@@ -1,4 +1,4 @@
-"""Does things again on an operator's order: callbacks, messages, vendor reports (docs/replay.md).
+"""Does things again on an operator's order: events, messages, vendor reports (docs/replay.md).
 
 An order is a Replay row. The pumps carry it out page by page: a page, its counts and the cursor are one
 transaction, so that a kill at any moment neither loses nor repeats a row.

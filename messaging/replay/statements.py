@@ -123,7 +123,7 @@ MESSAGES = _Source(
                 coalesce(a.outcome, 'unknown') IN ('temporary', 'permanent', 'configuration', 'not_dialled')
                   AND a.status IS NULL
                 OR coalesce(a.status, '') = 'rejected' AND a.parts = 1 AND NOT EXISTS (
-                    SELECT FROM messaging_report r WHERE r.attempt_id = a.id AND r.status = 'delivered'))
+                    SELECT FROM messaging_deliveryreport r WHERE r.attempt_id = a.id AND r.status = 'delivered'))
         ) AS risky) risk
     WHERE {where}
     """,
@@ -139,10 +139,10 @@ REPORTS = _Source(
     """
     SELECT r.id AS key, false AS risky, CASE
         WHEN n.id IS NULL THEN 'account_gone'
-        WHEN i.raw_id IS NOT NULL AND i.parked_at IS NULL THEN 'waiting' ELSE '' END AS why
-    FROM messaging_raw r
+        WHEN i.exchange_id IS NOT NULL AND i.parked_at IS NULL THEN 'waiting' ELSE '' END AS why
+    FROM messaging_exchange r
     LEFT JOIN messaging_provideraccount n ON n.id = r.account_id
-    LEFT JOIN messaging_inbox i ON i.raw_id = r.id
+    LEFT JOIN messaging_inbox i ON i.exchange_id = r.id
     WHERE r.kind = 'hook' AND {where}
     """,
     key="r.id",
@@ -156,7 +156,7 @@ REPORTS = _Source(
 CORRECTIONS = _Source(
     """
     SELECT r.id AS key, false AS risky, CASE
-        WHEN EXISTS (SELECT FROM messaging_report l JOIN messaging_attempt b ON b.id = l.attempt_id
+        WHEN EXISTS (SELECT FROM messaging_deliveryreport l JOIN messaging_attempt b ON b.id = l.attempt_id
                      WHERE b.message_id = a.message_id AND l.part = r.part
                        AND l.status IN ('delivered', 'undelivered', 'expired', 'rejected')
                        AND l.effect IN ('applied', 'stored', 'contradiction')
@@ -165,7 +165,7 @@ CORRECTIONS = _Source(
         WHEN told.status IS NULL THEN 'not_told'
         WHEN (told.status = 'delivered') = (r.status = 'delivered') THEN 'already_told'
         ELSE '' END AS why
-    FROM messaging_report r
+    FROM messaging_deliveryreport r
     JOIN messaging_attempt a ON a.id = r.attempt_id
     JOIN messaging_message m ON m.id = a.message_id
     LEFT JOIN LATERAL (SELECT e.status FROM messaging_event e WHERE e.message_id = m.id AND e.kind IN (1, 2)
@@ -180,7 +180,7 @@ CORRECTIONS = _Source(
 )
 
 _SOURCES = {
-    ReplayKind.CALLBACKS: CALLBACKS,
+    ReplayKind.EVENTS: CALLBACKS,
     ReplayKind.MESSAGES: MESSAGES,
     ReplayKind.REPORTS: REPORTS,
 }
@@ -247,7 +247,7 @@ def _state(selection: Selection) -> int | None:
     status = selection.filter.status
     if not status or status == PARKED:
         return None
-    if selection.kind is ReplayKind.CALLBACKS:
+    if selection.kind is ReplayKind.EVENTS:
         return EventState[status.upper()].value
     return MessageState[status.upper()].value
 
@@ -259,7 +259,7 @@ def _unless_asked(selection: Selection) -> str:
     if selection.filter.status or selection.filter.ids:
         return "true"
     return {
-        ReplayKind.CALLBACKS: "e.state = 3",
+        ReplayKind.EVENTS: "e.state = 3",
         ReplayKind.MESSAGES: "m.state BETWEEN 11 AND 16 AND NOT m.is_test",
         ReplayKind.REPORTS: "true",
     }[selection.kind]

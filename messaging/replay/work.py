@@ -14,11 +14,11 @@ from messaging.rules.ids import uuid7
 # Rows are locked before they are judged, in a statement of its own: two orders for one message copy it once,
 # and a report that comes meanwhile is seen or waits.
 LOCK: Final = {
-    "callbacks": "SELECT id FROM messaging_event WHERE id = ANY(%(keys)s) ORDER BY id FOR UPDATE",
+    "events": "SELECT id FROM messaging_event WHERE id = ANY(%(keys)s) ORDER BY id FOR UPDATE",
     "messages": "SELECT id FROM messaging_message WHERE id = ANY(%(keys)s) ORDER BY id FOR NO KEY UPDATE",
     "corrections": """
         SELECT m.id FROM messaging_message m WHERE m.id IN (
-            SELECT a.message_id FROM messaging_report r JOIN messaging_attempt a ON a.id = r.attempt_id
+            SELECT a.message_id FROM messaging_deliveryreport r JOIN messaging_attempt a ON a.id = r.attempt_id
             WHERE r.id = ANY(%(keys)s))
         ORDER BY m.id FOR NO KEY UPDATE""",
 }
@@ -55,16 +55,16 @@ JOIN messaging_content c ON c.message_id = m.id AND c.created_at = m.created_at
 """.replace("/* way */", statements.WAY)
 
 READ_AGAIN = """
-INSERT INTO messaging_inbox (raw_id, raw_at, account_id, due_at)
+INSERT INTO messaging_inbox (exchange_id, exchange_at, account_id, due_at)
 SELECT r.id, r.at, r.account_id, clock_timestamp() + make_interval(secs => v.wait)
-FROM unnest(%(keys)s::uuid[], %(waits)s::float8[]) AS v(id, wait) JOIN messaging_raw r ON r.id = v.id
-ON CONFLICT (raw_id) DO UPDATE SET parked_at = NULL, parked_why = '', tries = 0, due_at = excluded.due_at
+FROM unnest(%(keys)s::uuid[], %(waits)s::float8[]) AS v(id, wait) JOIN messaging_exchange r ON r.id = v.id
+ON CONFLICT (exchange_id) DO UPDATE SET parked_at = NULL, parked_why = '', tries = 0, due_at = excluded.due_at
 WHERE messaging_inbox.parked_at IS NOT NULL
 """
 
 CORRECT = """
-INSERT INTO messaging_event (id, queue_id, destination_id, message_id, kind, generation, url, status, occurred_at, error,
-                             segments, sent_as, due_at)
+INSERT INTO messaging_event (id, queue_id, destination_id, message_id, kind, generation, url, status, occurred_at,
+                             error, segments, sent_as, due_at)
 SELECT v.event, told.queue_id, told.destination_id, a.message_id, 2, coalesce(told.corrections, 0), told.url,
        CASE r.status WHEN 'delivered' THEN 'delivered' ELSE 'failed' END,
        coalesce(r.occurred_at, r.received_at),
@@ -73,7 +73,7 @@ SELECT v.event, told.queue_id, told.destination_id, a.message_id, 2, coalesce(to
        END,
        coalesce(r.segments, told.segments), a.send_as, clock_timestamp() + make_interval(secs => v.wait)
 FROM unnest(%(keys)s::bigint[], %(fresh)s::uuid[], %(waits)s::float8[]) AS v(id, event, wait)
-JOIN messaging_report r ON r.id = v.id
+JOIN messaging_deliveryreport r ON r.id = v.id
 JOIN messaging_attempt a ON a.id = r.attempt_id
 CROSS JOIN LATERAL (
     SELECT e.queue_id, e.destination_id, e.url, e.segments, (SELECT max(k.generation) + 1 FROM messaging_event k
@@ -83,7 +83,7 @@ CROSS JOIN LATERAL (
 ON CONFLICT (message_id, kind, generation) DO NOTHING
 """
 
-WORK: Final = {"callbacks": REARM, "messages": CLONE, "reports": READ_AGAIN, "corrections": CORRECT}
+WORK: Final = {"events": REARM, "messages": CLONE, "reports": READ_AGAIN, "corrections": CORRECT}
 
 
 def do(selection: Selection, keys: list[Key], *, rate: float | None) -> int:

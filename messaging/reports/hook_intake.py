@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from accounts.remembered import Remembered
 from messaging.models import ProviderAccount
-from messaging.models.raw import RawKind
+from messaging.models.exchange import ExchangeKind
 from messaging.models.statement import change
 from messaging.reports import stored_calls
 from messaging.rules.ids import uuid7
@@ -17,10 +17,10 @@ from vendors.values import Credentials, HookReply, HookRequest
 
 STORE = """
 WITH r AS (
-  INSERT INTO messaging_raw (id, at, kind, account_id, call)
+  INSERT INTO messaging_exchange (id, at, kind, account_id, call)
   VALUES (%(id)s, clock_timestamp(), %(kind)s, %(account_id)s, %(call)s)
   RETURNING id, at)
-INSERT INTO messaging_inbox (raw_id, raw_at, account_id, due_at)
+INSERT INTO messaging_inbox (exchange_id, exchange_at, account_id, due_at)
 SELECT r.id, r.at, %(account_id)s, r.at FROM r
 """
 
@@ -61,7 +61,7 @@ def store(*, receiver: Receiver, hook: HookRequest) -> HookReply:
         STORE,
         {
             "id": uuid7(),
-            "kind": RawKind.HOOK.value,
+            "kind": ExchangeKind.HOOK.value,
             "account_id": receiver.account_id,
             "call": stored_calls.sealed(hook),
         },

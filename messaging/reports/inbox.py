@@ -34,29 +34,31 @@ SMALLINT = 32767
 
 
 TAKE_CALLS = """
-SELECT i.raw_id, i.raw_at, i.account_id, n.vendor, n.tenant_id, w.request, w.call
+SELECT i.exchange_id, i.exchange_at, i.account_id, n.vendor, n.tenant_id, w.request, w.call
 FROM messaging_inbox i
 JOIN messaging_provideraccount n ON n.id = i.account_id
-JOIN messaging_raw w ON w.id = i.raw_id AND w.at = i.raw_at
+JOIN messaging_exchange w ON w.id = i.exchange_id AND w.at = i.exchange_at
 WHERE i.parked_at IS NULL AND i.due_at <= clock_timestamp()
 ORDER BY i.due_at LIMIT %(limit)s FOR UPDATE OF i SKIP LOCKED
 """
-DONE = "DELETE FROM messaging_inbox WHERE raw_id = ANY(%(ids)s)"
+DONE = "DELETE FROM messaging_inbox WHERE exchange_id = ANY(%(ids)s)"
 PARK = """
-UPDATE messaging_inbox SET parked_at = clock_timestamp(), parked_why = %(why)s, tries = tries + 1 WHERE raw_id = %(id)s
+UPDATE messaging_inbox SET parked_at = clock_timestamp(), parked_why = %(why)s, tries = tries + 1
+WHERE exchange_id = %(id)s
 """
 
 # The digest recognises what a vendor says twice: same ids, status, error, part and (where it is told) time.
 STORE = """
-INSERT INTO messaging_report (raw_id, raw_at, account_id, vendor_id, reference, status, vendor_status, part, parts,
-    code, vendor_code, text, segments, mms_unsupported, sent_as, occurred_at, digest, received_at, effect, due_at)
-SELECT v.*, v.raw_at, 'unmatched', clock_timestamp()
-FROM unnest(%(raw_id)s::uuid[], %(raw_at)s::timestamptz[], %(account_id)s::int8[], %(vendor_id)s::text[],
+INSERT INTO messaging_deliveryreport (exchange_id, exchange_at, account_id, vendor_id, reference, status, vendor_status,
+    part, parts, code, vendor_code, text, segments, mms_unsupported, sent_as, occurred_at, digest, received_at,
+    effect, due_at)
+SELECT v.*, v.exchange_at, 'unmatched', clock_timestamp()
+FROM unnest(%(exchange_id)s::uuid[], %(exchange_at)s::timestamptz[], %(account_id)s::int8[], %(vendor_id)s::text[],
     %(reference)s::text[], %(status)s::text[], %(vendor_status)s::text[], %(part)s::int2[], %(parts)s::int2[],
     %(code)s::text[], %(vendor_code)s::text[], %(text)s::text[], %(segments)s::int2[], %(mms_unsupported)s::bool[],
     %(sent_as)s::text[], %(occurred_at)s::timestamptz[], %(digest)s::bytea[])
-  AS v(raw_id, raw_at, account_id, vendor_id, reference, status, vendor_status, part, parts, code, vendor_code,
-       text, segments, mms_unsupported, sent_as, occurred_at, digest)
+  AS v(exchange_id, exchange_at, account_id, vendor_id, reference, status, vendor_status, part, parts, code,
+       vendor_code, text, segments, mms_unsupported, sent_as, occurred_at, digest)
 ON CONFLICT (account_id, digest) DO NOTHING
 """
 
@@ -143,7 +145,9 @@ def _tell_guesses(row: Any, fields: Sequence[str], said: Sequence[Said]) -> None
     if guessed:
         counters.drift(vendor=row.vendor, word="charset")
         names = [locking.clip(name, 40) for name in guessed[:10]]
-        log.warning("characters in no stated charset", extra=_about(row, raw=str(row.raw_id), fields=names))
+        log.warning(
+            "characters in no stated charset", extra=_about(row, exchange=str(row.exchange_id), fields=names)
+        )
 
 
 def _about(row: Any, **told: Any) -> dict[str, Any]:
@@ -160,12 +164,12 @@ def _wrong(one: Said) -> str:
 def _store(told: Sequence[_Told], calls: Sequence[_Call]) -> None:
     _store_reports([one for one in told if isinstance(one, tuple)])
     messages = [one for one in told if isinstance(one, inbound.Received)]
-    inbound.store(messages, reading=[call.row.raw_id for call in calls])
+    inbound.store(messages, reading=[call.row.exchange_id for call in calls])
 
 
 def _finish(calls: Sequence[_Call]) -> None:
     """Calls that were read whole leave the inbox; one with a fault stays, once, for a person and a replay."""
-    if done := [call.row.raw_id for call in calls if not call.faults]:
+    if done := [call.row.exchange_id for call in calls if not call.faults]:
         change(DONE, {"ids": done})
     for call in calls:
         if call.faults:
@@ -176,8 +180,8 @@ def _finish(calls: Sequence[_Call]) -> None:
 
 def _park(row: Any, why: str) -> None:
     counters.parked.labels(vendor=row.vendor).inc()
-    log.error("vendor call parked", extra=_about(row, raw=str(row.raw_id), why=why))
-    change(PARK, {"id": row.raw_id, "why": why[:300]})
+    log.error("vendor call parked", extra=_about(row, exchange=str(row.exchange_id), why=why))
+    change(PARK, {"id": row.exchange_id, "why": why[:300]})
 
 
 def _store_reports(reports: Sequence[tuple[Any, Report]]) -> None:
@@ -191,8 +195,8 @@ def _store_reports(reports: Sequence[tuple[Any, Report]]) -> None:
     change(
         STORE,
         {
-            "raw_id": [row.raw_id for row, _ in reports],
-            "raw_at": [row.raw_at for row, _ in reports],
+            "exchange_id": [row.exchange_id for row, _ in reports],
+            "exchange_at": [row.exchange_at for row, _ in reports],
             "account_id": [row.account_id for row, _ in reports],
             "digest": [_digest(report) for _, report in reports],
             **_columns([report for _, report in reports]),

@@ -30,7 +30,7 @@ BATCH = 200
 SMALLINT = 32767
 
 TAKE_REPORTS = """
-SELECT r.*, n.vendor FROM messaging_report r JOIN messaging_provideraccount n ON n.id = r.account_id
+SELECT r.*, n.vendor FROM messaging_deliveryreport r JOIN messaging_provideraccount n ON n.id = r.account_id
 WHERE r.effect = 'unmatched' AND r.due_at <= clock_timestamp()
 ORDER BY r.due_at LIMIT %(limit)s FOR NO KEY UPDATE OF r SKIP LOCKED
 """
@@ -56,12 +56,13 @@ CROSS JOIN LATERAL (
 """
 
 SETTLE = """
-UPDATE messaging_report r SET effect = v.effect, attempt_id = v.attempt_id, part = v.part, due_at = NULL
+UPDATE messaging_deliveryreport r SET effect = v.effect, attempt_id = v.attempt_id, part = v.part, due_at = NULL
 FROM unnest(%(id)s::int8[], %(effect)s::text[], %(attempt_id)s::uuid[], %(part)s::int2[])
      AS v(id, effect, attempt_id, part) WHERE r.id = v.id
 """
 PUT_OFF = """
-UPDATE messaging_report r SET tries = r.tries + 1, effect = CASE WHEN v.wait IS NULL THEN 'orphan' ELSE r.effect END,
+UPDATE messaging_deliveryreport r SET tries = r.tries + 1,
+       effect = CASE WHEN v.wait IS NULL THEN 'orphan' ELSE r.effect END,
        due_at = clock_timestamp() + make_interval(secs => v.wait)
 FROM unnest(%(id)s::int8[], %(wait)s::float8[]) AS v(id, wait) WHERE r.id = v.id
 """
@@ -70,7 +71,7 @@ FROM unnest(%(id)s::int8[], %(wait)s::float8[]) AS v(id, wait) WHERE r.id = v.id
 LOCK_LONG = "SELECT id FROM messaging_message WHERE id = ANY(%(ids)s) ORDER BY id FOR UPDATE"
 
 # What earlier reports said about the parts of a long message.
-PARTS = "SELECT attempt_id, part, status FROM messaging_report WHERE attempt_id = ANY(%(ids)s)"
+PARTS = "SELECT attempt_id, part, status FROM messaging_deliveryreport WHERE attempt_id = ANY(%(ids)s)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +160,7 @@ def _of_all_parts(status: Status, parts: int, said: Iterable[set[Status]]) -> St
     return Status.DELIVERED if delivered >= parts else Status.SENT
 
 
-def _word(match: _Match, status: Status) -> weighing.Word:
+def _word(match: _Match, status: Status) -> weighing.ReportEvidence:
     row = match.row
     report = Report(
         status=status,
@@ -176,7 +177,7 @@ def _word(match: _Match, status: Status) -> weighing.Word:
         mms_unsupported=row.mms_unsupported,
         sent_as=Channel(row.sent_as) if row.sent_as else None,
     )
-    return weighing.Word(match.message_id, match.attempt_id, report, row.received_at)
+    return weighing.ReportEvidence(match.message_id, match.attempt_id, report, row.received_at)
 
 
 def _settle(matches: Sequence[_Match], effects: Sequence[Effect]) -> None:

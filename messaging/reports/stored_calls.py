@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from accounts.crypto import SealError, open_once, seal
-from messaging.models import ProviderAccount, Raw
+from messaging.models import Exchange, ProviderAccount
 from outbound import redaction
 from vendors import registry
 from vendors.values import HookRequest
@@ -48,13 +48,13 @@ def opened(call: str, *, request: str = "") -> HookRequest:
     return HookRequest(**{**kept, "body": base64.b64decode(kept["body"])})
 
 
-def shown(raw: Raw) -> str:
+def shown(exchange: Exchange) -> str:
     """The request of an exchange as people may see it: JSON with credentials as `***`, or why there is none."""
-    if not raw.call:
-        return raw.request
+    if not exchange.call:
+        return exchange.request
     try:
-        hook = opened(raw.call.ciphertext)
-        secrets, names = _secrets(raw.account)
+        hook = opened(exchange.call.ciphertext)
+        secrets, names = _secrets(exchange.account)
     except SealError as error:
         return UNREADABLE.format(why=error)
     return json.dumps(_masked(hook, secrets, names), ensure_ascii=False)

@@ -12,7 +12,7 @@ from functools import lru_cache
 from hashlib import blake2b
 
 from phone.numbers import digits, same_number
-from vendors.limits import NOTHING, Content, Limits, Objection, objection
+from vendors.limits import NOTHING, Limits, Objection, Payload, objection
 from vendors.values import Channel
 
 ANY = "*"  # in a sender map: every country that it does not name
@@ -23,7 +23,7 @@ class Fit(StrEnum):
 
     USABLE = "usable"
     OFF = "off"  # switched off, or passed by
-    HELD = "held"  # it fits, but its queue is paused or its circuit open: a message would wait there
+    BLOCKED = "blocked"  # it fits, but its queue is paused or its circuit open: a message would wait there
     CHANNEL = "channel"
     COUNTRY = "country"
     SENDER = "sender"
@@ -42,7 +42,7 @@ class Facts:
     sender: str
     recipient: str
     key: str
-    content: Content = NOTHING
+    content: Payload = NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ def rank(
     facts: Facts,
     ways: Iterable[Way],
     *,
-    held: Mapping[int, str] | None = None,
+    blocked: Mapping[int, str] | None = None,
     tried: AbstractSet[int] = frozenset(),
 ) -> tuple[Choice, ...]:
     """Every way in the order in which it would be tried. `held`: queue -> why it stands still; `tried`: accounts."""
@@ -92,14 +92,14 @@ def rank(
         rivals = by_position[position]
         if len(rivals) > 1:
             rivals.sort(key=lambda way: (-_draw(facts.key, way), way.route_id or 0))
-        judged = [_judge(facts, way, held or {}, tried) for way in rivals]
+        judged = [_judge(facts, way, blocked or {}, tried) for way in rivals]
         choices += _with_shares(judged)
     return tuple(choices)
 
 
 def best(choices: Sequence[Choice], *, may_wait: bool = True) -> Choice | None:
     """The first that can go now; else, if it may wait, the first that stands still; else None."""
-    for fit in (Fit.USABLE, Fit.HELD) if may_wait else (Fit.USABLE,):
+    for fit in (Fit.USABLE, Fit.BLOCKED) if may_wait else (Fit.USABLE,):
         for choice in choices:
             if choice.fit is fit:
                 return choice
@@ -124,7 +124,7 @@ def sender_for(way: Way, facts: Facts) -> tuple[str | None, str]:
     return None, "has neither this sender nor one of its own for that country"
 
 
-def _judge(facts: Facts, way: Way, held: Mapping[int, str], tried: AbstractSet[int]) -> Choice:
+def _judge(facts: Facts, way: Way, blocked: Mapping[int, str], tried: AbstractSet[int]) -> Choice:
     if way.off:
         return Choice(way, Fit.OFF, way.off)
     if facts.channel not in way.channels:
@@ -143,14 +143,14 @@ def _judge(facts: Facts, way: Way, held: Mapping[int, str], tried: AbstractSet[i
         return Choice(way, Fit.CONTENT, f"the account {why}, but the message's {wrong}", sender, wrong)
     if way.account_id in tried:
         return Choice(way, Fit.TRIED, "the account has refused this message already", sender)
-    if reason := held.get(way.queue_id):
-        return Choice(way, Fit.HELD, f"the account {why}, but {reason}", sender)
+    if reason := blocked.get(way.queue_id):
+        return Choice(way, Fit.BLOCKED, f"the account {why}, but {reason}", sender)
     return Choice(way, Fit.USABLE, f"the account {why}", sender)
 
 
 def _with_shares(judged: Sequence[Choice]) -> list[Choice]:
     """Those that fit and stand at one position share by weight, and say so."""
-    fitting = [choice for choice in judged if choice.fit in (Fit.USABLE, Fit.HELD)]
+    fitting = [choice for choice in judged if choice.fit in (Fit.USABLE, Fit.BLOCKED)]
     if len(fitting) < 2:
         return list(judged)
     total = sum(choice.way.weight for choice in fitting)

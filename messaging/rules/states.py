@@ -9,7 +9,7 @@ from messaging.rules.values import MessageState as S
 from vendors.values import Outcome, Report, SendResult, Status
 
 # Codes of finals that are our own making: a vendor's final that follows one of them is told to Bloomreach.
-UNCERTAIN = "uncertain"
+UNKNOWN_OUTCOME = "unknown_outcome"
 EXPIRED_HERE = "validity_used_up"
 GAVE_UP = "too_many_attempts"
 BUILD_ERROR = "build_error"
@@ -18,7 +18,7 @@ UNCONFIRMED = "unconfirmed"
 OPTED_OUT = "opted_out"  # of an attempt: the recipient wants no more, by whichever account
 WORKER_LOST = "worker_lost"  # of an attempt: its lease ran out with nothing recorded
 PROVED_ABSENT = "proved_absent"  # of an attempt: the vendor was asked, and never had the message
-OURS = frozenset({UNCERTAIN, EXPIRED_HERE, GAVE_UP, BUILD_ERROR, CANCELLED, UNCONFIRMED})
+OURS = frozenset({UNKNOWN_OUTCOME, EXPIRED_HERE, GAVE_UP, BUILD_ERROR, CANCELLED, UNCONFIRMED})
 
 _FINAL_OF_STATUS = {
     Status.DELIVERED: S.DELIVERED,
@@ -34,7 +34,7 @@ _VENDOR_FINAL_RANK = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class Situation:
     """What is known of a message and of the attempt that the evidence is about."""
 
     state: S
@@ -54,7 +54,7 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Transition:
     """What to do. `state` None leaves the message alone; `retry` asks for a due time by backoff."""
 
     effect: Effect
@@ -65,9 +65,9 @@ class Verdict:
     moves: bool = False  # through another account, at once
 
 
-STORED = Verdict(Effect.STORED)
-SUPERSEDED = Verdict(Effect.SUPERSEDED)
-CONTRADICTION = Verdict(Effect.CONTRADICTION)
+STORED = Transition(Effect.STORED)
+SUPERSEDED = Transition(Effect.SUPERSEDED)
+CONTRADICTION = Transition(Effect.CONTRADICTION)
 
 
 def _rank_of_outcome(outcome: Outcome | None) -> int:
@@ -85,79 +85,81 @@ def made_by_us(state: S, error_code: str) -> bool:
 
 
 def on_answer(
-    standing: Standing, result: SendResult, *, may_fall_back: bool = False, may_move: bool = False
-) -> Verdict:
+    situation: Situation, result: SendResult, *, may_fall_back: bool = False, may_move: bool = False
+) -> Transition:
     """A vendor's answer to a send. Evidence counts whether or not the caller still holds the lease.
 
     `may_move`: the fault lies with the route, and there is another one.
     """
     if result.outcome is Outcome.TAKEN:
-        return _taken(standing)
+        return _taken(situation)
     # A refusal by an attempt that a report has already confirmed says nothing new.
-    if not standing.is_last or standing.rank >= _ATTEMPT_RANK[Outcome.TAKEN]:
+    if not situation.is_last or situation.rank >= _ATTEMPT_RANK[Outcome.TAKEN]:
         return SUPERSEDED
-    if standing.state not in (S.SENDING, S.UNCERTAIN):
+    if situation.state not in (S.SENDING, S.UNKNOWN_OUTCOME):
         return SUPERSEDED
-    return _not_taken(standing, result, may_fall_back=may_fall_back, may_move=may_move)
+    return _not_taken(situation, result, may_fall_back=may_fall_back, may_move=may_move)
 
 
-def _taken(standing: Standing) -> Verdict:
-    if standing.rank >= _ATTEMPT_RANK[Outcome.TAKEN]:
+def _taken(situation: Situation) -> Transition:
+    if situation.rank >= _ATTEMPT_RANK[Outcome.TAKEN]:
         return STORED
-    if standing.state in (S.SENDING, S.UNCERTAIN, S.RETRYING) and standing.is_last:
-        return Verdict(Effect.APPLIED, S.SENT)  # a retry that waits would send it twice
-    if standing.state is S.FAILED and standing.error_code == UNCERTAIN:
+    if situation.state in (S.SENDING, S.UNKNOWN_OUTCOME, S.RETRYING) and situation.is_last:
+        return Transition(Effect.APPLIED, S.SENT)  # a retry that waits would send it twice
+    if situation.state is S.FAILED and situation.error_code == UNKNOWN_OUTCOME:
         return STORED  # proof of taking, not of delivery: the final told stays until a report comes
     return SUPERSEDED
 
 
-def blames_route(standing: Standing, result: SendResult) -> bool:
+def blames_route(situation: Situation, result: SendResult) -> bool:
     """Whether a refusal lets another account try. Never once the outcome was unknown, or the recipient opted out."""
     surely_refused = result.outcome in (Outcome.PERMANENT, Outcome.CONFIGURATION) and result.code != OPTED_OUT
-    return surely_refused and result.route_fault and standing.state is S.SENDING and standing.is_last
+    return surely_refused and result.route_fault and situation.state is S.SENDING and situation.is_last
 
 
-def _not_taken(standing: Standing, result: SendResult, *, may_fall_back: bool, may_move: bool) -> Verdict:
+def _not_taken(
+    situation: Situation, result: SendResult, *, may_fall_back: bool, may_move: bool
+) -> Transition:
     if result.outcome is Outcome.UNKNOWN:
-        return Verdict(Effect.APPLIED, S.UNCERTAIN) if standing.state is S.SENDING else STORED
+        return Transition(Effect.APPLIED, S.UNKNOWN_OUTCOME) if situation.state is S.SENDING else STORED
     if may_move and blames_route(
-        standing, result
+        situation, result
     ):  # an account that can carry the MMS comes before the fallback
-        return Verdict(Effect.APPLIED, S.ACCEPTED, error_code=result.code, moves=True)
+        return Transition(Effect.APPLIED, S.ACCEPTED, error_code=result.code, moves=True)
     if result.mms_unsupported and may_fall_back:
-        return Verdict(Effect.APPLIED, S.ACCEPTED, fallback=True)
+        return Transition(Effect.APPLIED, S.ACCEPTED, fallback=True)
     if result.outcome is Outcome.PERMANENT:
-        return Verdict(Effect.APPLIED, S.FAILED, error_code=result.code or "rejected_by_vendor")
-    return Verdict(Effect.APPLIED, S.RETRYING, error_code=result.code, retry=True)
+        return Transition(Effect.APPLIED, S.FAILED, error_code=result.code or "rejected_by_vendor")
+    return Transition(Effect.APPLIED, S.RETRYING, error_code=result.code, retry=True)
 
 
-def on_report(standing: Standing, report: Report, *, may_fall_back: bool = False) -> Verdict:
+def on_report(situation: Situation, report: Report, *, may_fall_back: bool = False) -> Transition:
     """A delivery report. Early, twice, late and out of order: rank decides."""
     if report.status is Status.UNKNOWN:
-        return Verdict(Effect.UNKNOWN_STATUS)
+        return Transition(Effect.UNKNOWN_STATUS)
     if report.status is Status.SENT:
-        return _taken(standing)
-    if standing.rank >= _VENDOR_FINAL_RANK:
-        same = standing.status is report.status
+        return _taken(situation)
+    if situation.rank >= _VENDOR_FINAL_RANK:
+        same = situation.status is report.status
         return STORED if same else CONTRADICTION
     final = _FINAL_OF_STATUS[report.status]
-    if standing.state.is_final and not made_by_us(standing.state, standing.error_code):
-        return _against(standing, report, final)
+    if situation.state.is_final and not made_by_us(situation.state, situation.error_code):
+        return _against(situation, report, final)
     if report.status is Status.DELIVERED:
-        return Verdict(Effect.APPLIED, final)
-    return _failure(standing, report, final, may_fall_back=may_fall_back)
+        return Transition(Effect.APPLIED, final)
+    return _failure(situation, report, final, may_fall_back=may_fall_back)
 
 
-def _against(standing: Standing, report: Report, final: S) -> Verdict:
+def _against(situation: Situation, report: Report, final: S) -> Transition:
     """The vendor's final came from another attempt, or from the answer to this one."""
-    if standing.state is final:
+    if situation.state is final:
         return STORED
     return CONTRADICTION if report.status is Status.DELIVERED else SUPERSEDED
 
 
-def _failure(standing: Standing, report: Report, final: S, *, may_fall_back: bool) -> Verdict:
-    if not standing.is_last or standing.state in (S.ACCEPTED, S.RETRYING):
+def _failure(situation: Situation, report: Report, final: S, *, may_fall_back: bool) -> Transition:
+    if not situation.is_last or situation.state in (S.ACCEPTED, S.RETRYING):
         return SUPERSEDED  # another attempt is on its way, and it decides
-    if report.mms_unsupported and may_fall_back and not standing.state.is_final:
-        return Verdict(Effect.APPLIED, S.ACCEPTED, fallback=True)
-    return Verdict(Effect.APPLIED, final, error_code=report.code or final.name.lower())
+    if report.mms_unsupported and may_fall_back and not situation.state.is_final:
+        return Transition(Effect.APPLIED, S.ACCEPTED, fallback=True)
+    return Transition(Effect.APPLIED, final, error_code=report.code or final.name.lower())

@@ -11,7 +11,7 @@ class MessageState(IntEnum):
     ACCEPTED = 0  # committed, nobody has dialled for it, or handed back to another way of sending
     SENDING = 1  # claimed: a call may be in flight
     RETRYING = 2  # surely not taken, due again later
-    UNCERTAIN = 3  # a call may or may not have been taken
+    UNKNOWN_OUTCOME = 3  # a call may or may not have been taken
     SENT = 4  # the vendor took it, no final report yet
     DELIVERED = 10  # the vendor says that the handset has it
     UNDELIVERED = 11  # the vendor tried and gave up
@@ -30,7 +30,7 @@ class MessageState(IntEnum):
 class UnknownPolicy(StrEnum):
     """What becomes of an unknown outcome that nothing else resolves (ADR 6)."""
 
-    AT_MOST_ONCE = "at_most_once"  # wait for a report until the deadline, then failed/uncertain
+    AT_MOST_ONCE = "at_most_once"  # wait for a report until the deadline, then failed/unknown_outcome
     AT_LEAST_ONCE = "at_least_once"  # send once more
 
 
@@ -63,7 +63,7 @@ class EventState(IntEnum):
     DUE = 0
     LEASED = 1  # in a POST that is in flight
     ACKED = 2
-    DEAD = 3  # given up: kept, shown, replayable
+    UNDELIVERABLE = 3  # given up: kept, shown, replayable
 
 
 class Effect(StrEnum):

@@ -14,12 +14,12 @@ from vendors.base import Adapter
 from vendors.values import Credentials, Token
 
 EARLY = 60.0  # seconds before its end at which a token is renewed
-UNTOLD = 300.0  # how long one is used whose life nobody told
+DEFAULT_LIFETIME = 300.0  # how long one is used whose life nobody told
 KEPT = 1000  # accounts whose tokens are remembered
 
 
 @dataclass(slots=True)
-class _Held:
+class _CachedToken:
     """The token of one account. The lock makes one thread fetch it while the others wait."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -27,7 +27,7 @@ class _Held:
     until: float = 0.0  # monotonic
 
 
-_held: dict[bytes, _Held] = {}
+_tokens: dict[bytes, _CachedToken] = {}
 _guard = threading.Lock()
 
 
@@ -43,43 +43,43 @@ def call(
     asking = adapter.token_request(credentials)
     if asking is None:
         return http.call(request, deadline=deadline, guard=guards.for_vendors())
-    held = _of(asking)
-    token = _token(adapter, held, asking, until)
+    cached = _of(asking)
+    token = _token(adapter, cached, asking, until)
     if not isinstance(token, str):
         return token
     answer = _with(token, request, until)
     if not (isinstance(answer, HttpResponse) and answer.status == 401):
         return answer
-    _drop(held, token)
-    token = _token(adapter, held, asking, until)
+    _drop(cached, token)
+    token = _token(adapter, cached, asking, until)
     return _with(token, request, until) if isinstance(token, str) else token
 
 
 def forget_tokens() -> None:
     """The next call fetches a token, for tests."""
     with _guard:
-        _held.clear()
+        _tokens.clear()
 
 
-def _of(asking: HttpRequest) -> _Held:
+def _of(asking: HttpRequest) -> _CachedToken:
     """By the credentials themselves, so that changed ones never meet an old token."""
     name = repr((asking.url, sorted(asking.headers.items()), asking.body)).encode()
     key = hashlib.sha256(name).digest()
     with _guard:
-        if key not in _held and len(_held) >= KEPT:
-            _held.clear()
-        return _held.setdefault(key, _Held())
+        if key not in _tokens and len(_tokens) >= KEPT:
+            _tokens.clear()
+        return _tokens.setdefault(key, _CachedToken())
 
 
 def _token(
-    adapter: Adapter, held: _Held, asking: HttpRequest, until: float
+    adapter: Adapter, cached: _CachedToken, asking: HttpRequest, until: float
 ) -> str | HttpResponse | CallFailure:
     """The token; or why there is none, as an answer that the adapter can read: nothing was sent."""
-    if not held.lock.acquire(timeout=max(until - time.monotonic(), 0)):
+    if not cached.lock.acquire(timeout=max(until - time.monotonic(), 0)):
         return CallFailure("token", "no access token in time", sent=False)
     try:
-        if held.until > time.monotonic():
-            return held.value
+        if cached.until > time.monotonic():
+            return cached.value
         left = max(until - time.monotonic(), 0.001)
         answer = http.call(asking, deadline=left, guard=guards.for_vendors())
         if isinstance(answer, CallFailure):
@@ -87,14 +87,14 @@ def _token(
         token = adapter.parse_token(answer) if answer.status < 300 else None
         if token is None:
             return _no_token(answer)
-        held.value, held.until = token.value, time.monotonic() + _lifetime(token)
+        cached.value, cached.until = token.value, time.monotonic() + _lifetime(token)
         return token.value
     finally:
-        held.lock.release()
+        cached.lock.release()
 
 
 def _lifetime(token: Token) -> float:
-    return max(token.seconds - EARLY, token.seconds / 2) if token.seconds else UNTOLD
+    return max(token.seconds - EARLY, token.seconds / 2) if token.seconds else DEFAULT_LIFETIME
 
 
 def _no_token(answer: HttpResponse) -> HttpResponse | CallFailure:
@@ -104,10 +104,10 @@ def _no_token(answer: HttpResponse) -> HttpResponse | CallFailure:
     return CallFailure("token", f"no access token: HTTP {answer.status}", sent=False)
 
 
-def _drop(held: _Held, token: str) -> None:
-    with held.lock:
-        if held.value == token:
-            held.until = 0.0
+def _drop(cached: _CachedToken, token: str) -> None:
+    with cached.lock:
+        if cached.value == token:
+            cached.until = 0.0
 
 
 def _with(token: str, request: HttpRequest, until: float) -> HttpResponse | CallFailure:

@@ -104,7 +104,8 @@ u AS (UPDATE messaging_message m SET state = 1, lease = %(lease)s, attempts = m.
 a AS (INSERT INTO messaging_attempt (id, message_id, n, account_id, send_as, sender, created_at, dialled, poll_at)
       SELECT (%(ids)s::uuid[])[u.rn], u.id, u.attempts, u.account_id, u.send_as,
              coalesce(nullif(u.send_from, ''), u.sender), clock_timestamp(), false,
-             clock_timestamp() + (SELECT n.poll_after FROM messaging_provideraccount n WHERE n.id = u.account_id) FROM u)
+             clock_timestamp() + (SELECT n.poll_after FROM messaging_provideraccount n WHERE n.id = u.account_id)
+      FROM u)
 """
 
 # Queues go to the back of their queue in the order in which they stood; one that lost to the others for want of threads

@@ -17,7 +17,7 @@ from accounts.crypto import SealError, seal
 from messaging.dialling import exchanges
 from messaging.evidence import weighing
 from messaging.models import ProviderAccount
-from messaging.models.raw import RawKind
+from messaging.models.exchange import ExchangeKind
 from messaging.models.statement import fetch
 from messaging.queues import circuit
 from messaging.sending import answers, calls, claims
@@ -25,7 +25,7 @@ from messaging.sending.claims import Claimed
 from outbound.values import CallFailure, HttpRequest, HttpResponse
 from vendors import registry
 from vendors.base import Adapter
-from vendors.limits import Content, objection
+from vendors.limits import Payload, objection
 from vendors.values import Channel, Credentials, Outcome, SendResult
 
 log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ UNFIT = {"text": "content_refused", "from": "invalid_sender", "media": "media_re
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class VendorCall:
     """One call to a vendor, ready to be dialled. `results` is set when there is nothing to dial."""
 
     account: ProviderAccount
@@ -59,13 +59,13 @@ class Call:
 class Dialled:
     """A call that is over, however it went."""
 
-    call: Call
+    call: VendorCall
     results: tuple[SendResult, ...]
-    exchange: exchanges.Exchange | None = None
+    exchange: exchanges.RecordedExchange | None = None
     status: int = 0  # of the HTTP answer; 0: there was none
 
 
-def prepare(claimed: Sequence[Claimed]) -> list[Call]:
+def prepare(claimed: Sequence[Claimed]) -> list[VendorCall]:
     """Builds the calls, and writes down that they are about to be dialled: the caller dials them at once.
 
     A call that cannot be built, or whose message was taken back meanwhile, carries its results instead of a request.
@@ -78,7 +78,7 @@ def prepare(claimed: Sequence[Claimed]) -> list[Call]:
     return _about_to_dial(calls)
 
 
-def _calls(account: ProviderAccount, items: Sequence[Claimed]) -> Iterable[Call]:
+def _calls(account: ProviderAccount, items: Sequence[Claimed]) -> Iterable[VendorCall]:
     try:
         adapter = registry.adapter(account.vendor)
         credentials = account.credentials()
@@ -86,12 +86,12 @@ def _calls(account: ProviderAccount, items: Sequence[Claimed]) -> Iterable[Call]
         refused = SendResult(
             Outcome.CONFIGURATION, code="credentials_refused", text=str(error), route_fault=True
         )
-        yield Call(account, None, tuple(items), results=(refused,) * len(items))
+        yield VendorCall(account, None, tuple(items), results=(refused,) * len(items))
         return
     unfit = {item.attempt_id: result for item in items if (result := _unfit(adapter, credentials, item))}
     for item in items:
         if result := unfit.get(item.attempt_id):
-            yield Call(account, adapter, (item,), credentials, results=(result,))
+            yield VendorCall(account, adapter, (item,), credentials, results=(result,))
     fitting = [item for item in items if item.attempt_id not in unfit]
     for batch in _batches(fitting, adapter.batch_size):
         call = _build(account, adapter, batch, credentials)
@@ -104,7 +104,7 @@ def _calls(account: ProviderAccount, items: Sequence[Claimed]) -> Iterable[Call]
 def _unfit(adapter: Adapter, credentials: Credentials, item: Claimed) -> SendResult | None:
     """Why the account can never carry the message, known without a call; None: nothing speaks against it."""
     message = item.outgoing
-    content = Content(message.text, len(message.media) if message.channel is Channel.MMS else 0)
+    content = Payload(message.text, len(message.media) if message.channel is Channel.MMS else 0)
     known = adapter.limits(message.channel, credentials.settings)
     wrong = objection(known, sender=message.sender, content=content)
     if wrong is None:
@@ -123,7 +123,7 @@ def _batches(items: Sequence[Claimed], size: int) -> Iterable[tuple[Claimed, ...
 
 def _build(
     account: ProviderAccount, adapter: Adapter, batch: tuple[Claimed, ...], credentials: Credentials
-) -> Call:
+) -> VendorCall:
     try:
         request = adapter.build([item.outgoing for item in batch], credentials)
     except Exception as error:  # an adapter's bug: nothing was sent, and the message says so
@@ -134,11 +134,11 @@ def _build(
         failed = SendResult(
             Outcome.PERMANENT, code="build_error", text=text, mms_unsupported=is_mms, route_fault=True
         )
-        return Call(account, adapter, batch, credentials, results=(failed,) * len(batch))
-    return Call(account, adapter, batch, credentials, request)
+        return VendorCall(account, adapter, batch, credentials, results=(failed,) * len(batch))
+    return VendorCall(account, adapter, batch, credentials, request)
 
 
-def _about_to_dial(calls: Sequence[Call]) -> list[Call]:
+def _about_to_dial(calls: Sequence[VendorCall]) -> list[VendorCall]:
     """Marks the attempts and stores the bytes that may be sent again, before a byte is sent: in one statement.
 
     What died without the mark was surely not sent.
@@ -153,7 +153,7 @@ def _about_to_dial(calls: Sequence[Call]) -> list[Call]:
     ]
 
 
-def _frozen(call: Call) -> Iterable[tuple[UUID, str]]:
+def _frozen(call: VendorCall) -> Iterable[tuple[UUID, str]]:
     """Per attempt the bytes that may be sent again; none where a second time would not be recognised."""
     assert call.request and call.credentials and call.adapter
     may_be_resent = call.adapter.resend_window(call.credentials)
@@ -167,15 +167,15 @@ def _frozen(call: Call) -> Iterable[tuple[UUID, str]]:
         yield item.attempt_id, seal(json.dumps(exchanges.frozen(request)))
 
 
-def _is_ours(call: Call, ours: set[UUID]) -> bool:
+def _is_ours(call: VendorCall, ours: set[UUID]) -> bool:
     return call.request is None or all(item.attempt_id in ours for item in call.batch)
 
 
-def _late(call: Call) -> tuple[SendResult, ...]:
+def _late(call: VendorCall) -> tuple[SendResult, ...]:
     return (LATE,) * len(call.batch)
 
 
-def dial(call: Call, *, deadline: float) -> Dialled:
+def dial(call: VendorCall, *, deadline: float) -> Dialled:
     """Makes the call. Touches no database, raises nothing: whatever goes wrong is a result."""
     if call.adapter is None or call.request is None or call.credentials is None:
         return Dialled(call, call.results)
@@ -190,12 +190,12 @@ def dial(call: Call, *, deadline: float) -> Dialled:
     return Dialled(call, results, _exchange(call, answer), status)
 
 
-def _exchange(call: Call, answer: HttpResponse | CallFailure) -> exchanges.Exchange:
+def _exchange(call: VendorCall, answer: HttpResponse | CallFailure) -> exchanges.RecordedExchange:
     assert call.request is not None and call.credentials is not None
     secrets = [str(secret) for secret in call.credentials.secrets.values()]
     owners = [item.attempt_id for item in call.batch]
     return exchanges.exchange(
-        RawKind.CALL, call.request, answer, secrets=secrets, account_id=call.account.pk, owners=owners
+        ExchangeKind.CALL, call.request, answer, secrets=secrets, account_id=call.account.pk, owners=owners
     )
 
 
@@ -209,7 +209,7 @@ def record(dialled: Sequence[Dialled]) -> None:
         # The late ones too: who was called lost meanwhile is known to be undialled.
         weighing.apply(
             [
-                weighing.Answer(item.message_id, item.attempt_id, result)
+                weighing.AnswerEvidence(item.message_id, item.attempt_id, result)
                 for one in (*said, *late)
                 for item, result in zip(one.call.batch, one.results, strict=True)
             ]

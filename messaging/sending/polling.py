@@ -16,7 +16,7 @@ from accounts.crypto import SealError
 from messaging.dialling import exchanges
 from messaging.evidence import weighing
 from messaging.models import ProviderAccount
-from messaging.models.raw import RawKind
+from messaging.models.exchange import ExchangeKind
 from messaging.models.statement import change, fetch
 from messaging.rules.values import MessageState
 from messaging.sending import calls
@@ -70,7 +70,7 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Polled:
     """A question and what came back."""
 
     question: Question
@@ -111,29 +111,29 @@ def _question(row: Any, account: ProviderAccount) -> Question:
     return Question(row, account)
 
 
-def let_go(questions: Sequence[Question]) -> None:
+def give_up(questions: Sequence[Question]) -> None:
     """Those that need no answer are asked about no more; those whose call is not over yet, later."""
     _plan([(one.row.attempt_id, _wait(one) if one.row.may_wait else None) for one in questions])
 
 
-def dial(question: Question, *, deadline: float) -> Asked:
+def dial(question: Question, *, deadline: float) -> Polled:
     """Asks the vendor. Touches no database."""
     assert question.request is not None and question.adapter is not None and question.credentials is not None
     answer = calls.call(question.adapter, question.credentials, question.request, deadline=deadline)
-    return Asked(question, answer)
+    return Polled(question, answer)
 
 
-def record(asked: Sequence[Asked]) -> int:
+def record(asked: Sequence[Polled]) -> int:
     """Writes what the vendors said; a message that is still on its way is asked about again, later.
 
     Returns how many reports were final.
     """
-    words: list[weighing.Word] = []
+    words: list[weighing.ReportEvidence] = []
     plans: list[tuple[UUID, float | None]] = []
     for one in asked:
         row, report = one.question.row, _report(one)
         if report is not None:
-            words.append(weighing.Word(row.message_id, row.attempt_id, report, None))
+            words.append(weighing.ReportEvidence(row.message_id, row.attempt_id, report, None))
         is_final = report is not None and report.status.is_final
         plans.append((row.attempt_id, None if is_final else _wait(one.question)))
     with transaction.atomic():
@@ -143,7 +143,7 @@ def record(asked: Sequence[Asked]) -> int:
     return sum(wait is None for _, wait in plans)
 
 
-def _report(one: Asked) -> Report | None:
+def _report(one: Polled) -> Report | None:
     question = one.question
     assert question.adapter is not None and question.credentials is not None and question.sent is not None
     if isinstance(one.answer, CallFailure):
@@ -168,11 +168,11 @@ def _plan(plans: Sequence[tuple[UUID, float | None]]) -> None:
         change(NEXT, {"id": [id_ for id_, _ in plans], "wait": [wait for _, wait in plans]})
 
 
-def _exchange(one: Asked) -> exchanges.Exchange:
+def _exchange(one: Polled) -> exchanges.RecordedExchange:
     question = one.question
     assert question.request is not None and question.credentials is not None
     return exchanges.exchange(
-        RawKind.LOOKUP,
+        ExchangeKind.LOOKUP,
         question.request,
         one.answer,
         secrets=[str(secret) for secret in question.credentials.secrets.values()],

@@ -16,7 +16,7 @@ from accounts.crypto import SealError, open_
 from messaging.dialling import exchanges
 from messaging.evidence import weighing
 from messaging.models import ProviderAccount
-from messaging.models.raw import RawKind
+from messaging.models.exchange import ExchangeKind
 from messaging.models.statement import change, fetch
 from messaging.rules import states
 from messaging.rules.values import MessageState, UnknownPolicy
@@ -58,7 +58,7 @@ COUNT_ABSENCE = "UPDATE messaging_attempt SET absences = absences + 1 WHERE id =
 
 
 @dataclass(frozen=True, slots=True)
-class Doubt:
+class UnknownOutcome:
     """One message of unknown outcome, and what can be done about it. `request` None: there is nothing to ask."""
 
     row: Any
@@ -77,25 +77,25 @@ class Doubt:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class LookedUp:
     """A doubt and what came back."""
 
-    doubt: Doubt
+    unknown: UnknownOutcome
     answer: HttpResponse | CallFailure
 
 
-def claim(*, free: int) -> list[Doubt]:
+def claim(*, free: int) -> list[UnknownOutcome]:
     """Takes up to `free` messages whose outcome should be asked about now."""
     rows = fetch(CLAIM, {"free": free, "row_lease": settings.ROW_LEASE})
     accounts = ProviderAccount.objects.in_bulk({row.account_id for row in rows})
-    return [_doubt(row, accounts[row.account_id]) for row in rows]
+    return [_unknown(row, accounts[row.account_id]) for row in rows]
 
 
-def _doubt(row: Any, account: ProviderAccount) -> Doubt:
+def _unknown(row: Any, account: ProviderAccount) -> UnknownOutcome:
     if row.dialled is False:
-        return Doubt(row, account, undialled=True)
+        return UnknownOutcome(row, account, undialled=True)
     if row.is_held:  # nobody calls a vendor whose queue stands still, not even to ask
-        return Doubt(row, account, blocked=True)
+        return UnknownOutcome(row, account, blocked=True)
     try:
         adapter = registry.adapter(account.vendor)
         credentials = account.credentials()
@@ -104,21 +104,21 @@ def _doubt(row: Any, account: ProviderAccount) -> Doubt:
         log.error(
             "unknown outcome cannot be asked about", extra={"vendor": account.vendor, "why": str(error)}
         )
-        return Doubt(row, account, blocked=True)
+        return UnknownOutcome(row, account, blocked=True)
     try:
         window = adapter.resend_window(credentials)
         if window and _stored_nothing(row, account):
-            return Doubt(row, account, undialled=True)
+            return UnknownOutcome(row, account, undialled=True)
         resend = bool(window and stored and row.age < window.total_seconds() - 2 * settings.CALL_DEADLINE)
         # Asking changes nothing, so it comes first; but an answer that never tells must not use up the window.
         asked = row.absences >= ABSENCES or (resend and row.age > ASK_FIRST * settings.LOOKUP_GAP)
         question = None if asked else adapter.look_up(_sent(row), credentials)
         if question is None and resend and stored:
-            return Doubt(row, account, adapter, credentials, exchanges.thawed(stored), resend=True)
-        return Doubt(row, account, adapter, credentials, question)
-    except Exception:  # an adapter's bug must not keep the other doubts from being asked about
+            return UnknownOutcome(row, account, adapter, credentials, exchanges.thawed(stored), resend=True)
+        return UnknownOutcome(row, account, adapter, credentials, question)
+    except Exception:  # an adapter's bug must not keep the other unknowns from being asked about
         log.exception("look-up could not be built", extra={"vendor": account.vendor})
-        return Doubt(row, account, adapter, credentials, blocked=True)
+        return UnknownOutcome(row, account, adapter, credentials, blocked=True)
 
 
 def _stored_nothing(row: Any, account: ProviderAccount) -> bool:
@@ -134,76 +134,84 @@ def _sent(row: Any) -> Sent:
     return Sent(str(row.attempt_id), "", Channel(row.send_as), row.recipient, row.sent_at)
 
 
-def dial(doubt: Doubt, *, deadline: float) -> Asked:
+def dial(unknown: UnknownOutcome, *, deadline: float) -> LookedUp:
     """Asks the vendor, or sends the stored bytes again. Touches no database."""
-    assert doubt.request is not None
-    adapter, credentials = _reader(doubt)
-    return Asked(doubt, calls.call(adapter, credentials, doubt.request, deadline=deadline))
+    assert unknown.request is not None
+    adapter, credentials = _reader(unknown)
+    return LookedUp(unknown, calls.call(adapter, credentials, unknown.request, deadline=deadline))
 
 
-def follow_policy(doubts: Sequence[Doubt]) -> None:
-    """What becomes of doubts that nothing can be asked about: wait for a report, send once more, or give up.
+def follow_policy(unknowns: Sequence[UnknownOutcome]) -> None:
+    """What becomes of unknowns that nothing can be asked about: wait for a report, send once more, or give up.
 
     What was never sent is no doubt at all, and is retried.
     """
-    waiting = [doubt for doubt in doubts if _waits(doubt)]
-    verdicts = [_verdict(doubt) for doubt in doubts if not _waits(doubt)]
+    waiting = [unknown for unknown in unknowns if _waits(unknown)]
+    verdicts = [_verdict(unknown) for unknown in unknowns if not _waits(unknown)]
     with transaction.atomic():
         weighing.apply(verdicts)
-        _put_off([(doubt.row.message_id, _patience(doubt)) for doubt in waiting])
+        _put_off([(unknown.row.message_id, _patience(unknown)) for unknown in waiting])
 
 
-def _patience(doubt: Doubt) -> float:
-    return min(doubt.deadline_in, settings.LOOKUP_GAP) if doubt.blocked else doubt.deadline_in
+def _patience(unknown: UnknownOutcome) -> float:
+    return min(unknown.deadline_in, settings.LOOKUP_GAP) if unknown.blocked else unknown.deadline_in
 
 
-def _sends_once_more(doubt: Doubt) -> bool:
-    policy = UnknownPolicy(doubt.account.unknown_policy)
-    return policy is UnknownPolicy.AT_LEAST_ONCE and doubt.row.unknowns < UNKNOWNS
+def _sends_once_more(unknown: UnknownOutcome) -> bool:
+    policy = UnknownPolicy(unknown.account.unknown_policy)
+    return policy is UnknownPolicy.AT_LEAST_ONCE and unknown.row.unknowns < UNKNOWNS
 
 
-def _waits(doubt: Doubt) -> bool:
-    return not doubt.undialled and doubt.deadline_in > 0 and (doubt.blocked or not _sends_once_more(doubt))
+def _waits(unknown: UnknownOutcome) -> bool:
+    return (
+        not unknown.undialled
+        and unknown.deadline_in > 0
+        and (unknown.blocked or not _sends_once_more(unknown))
+    )
 
 
-def _verdict(doubt: Doubt) -> weighing.Evidence:
-    return _never_sent(doubt) if doubt.undialled else _ruling(doubt)
+def _verdict(unknown: UnknownOutcome) -> weighing.Evidence:
+    return _never_sent(unknown) if unknown.undialled else _decision(unknown)
 
 
-def _never_sent(doubt: Doubt) -> weighing.Answer:
+def _never_sent(unknown: UnknownOutcome) -> weighing.AnswerEvidence:
     result = SendResult(Outcome.NOT_DIALLED, code=states.WORKER_LOST, text="cut off before it was dialled")
-    return weighing.Answer(doubt.row.message_id, doubt.row.attempt_id, result)
+    return weighing.AnswerEvidence(unknown.row.message_id, unknown.row.attempt_id, result)
 
 
-def _ruling(doubt: Doubt) -> weighing.Ruling:
-    row = doubt.row
-    if _sends_once_more(doubt):
-        return weighing.Ruling(
+def _decision(unknown: UnknownOutcome) -> weighing.Decision:
+    row = unknown.row
+    if _sends_once_more(unknown):
+        return weighing.Decision(
             row.message_id, MessageState.RETRYING, "sent_once_more", "", about=row.attempt_id
         )
     text = "the vendor never told whether it took the message"
-    return weighing.Ruling(row.message_id, MessageState.FAILED, states.UNCERTAIN, text, about=row.attempt_id)
+    return weighing.Decision(
+        row.message_id, MessageState.FAILED, states.UNKNOWN_OUTCOME, text, about=row.attempt_id
+    )
 
 
-def record(asked: Sequence[Asked]) -> None:
+def record(asked: Sequence[LookedUp]) -> None:
     """Writes what the vendors answered, in one transaction; what is still unknown is put off, or over."""
     said: list[weighing.Evidence] = []
     absent: list[UUID] = []
     again: list[tuple[UUID, float]] = []
     for one in asked:
-        row = one.doubt.row
-        again.append((row.message_id, settings.UNCERTAIN_WAIT if one.doubt.resend else settings.LOOKUP_GAP))
-        if one.doubt.resend:
-            said.append(weighing.Answer(row.message_id, row.attempt_id, _resent(one)))
+        row = one.unknown.row
+        again.append(
+            (row.message_id, settings.UNKNOWN_OUTCOME_WAIT if one.unknown.resend else settings.LOOKUP_GAP)
+        )
+        if one.unknown.resend:
+            said.append(weighing.AnswerEvidence(row.message_id, row.attempt_id, _resent(one)))
             is_absent = False
         else:
-            found = answers.read_look_up(*_reader(one.doubt), _sent(row), one.answer)
+            found = answers.read_look_up(*_reader(one.unknown), _sent(row), one.answer)
             is_absent = found.presence is Presence.ABSENT
-            said += _evidence(one.doubt, found)
+            said += _evidence(one.unknown, found)
         if is_absent:
             absent.append(row.attempt_id)
-        elif one.doubt.deadline_in <= 0:  # void when the answer has just removed the doubt
-            said.append(_ruling(one.doubt))
+        elif one.unknown.deadline_in <= 0:  # void when the answer has just removed the doubt
+            said.append(_decision(one.unknown))
     with transaction.atomic():
         exchanges.store([_exchange(one) for one in asked])
         if absent:
@@ -212,48 +220,48 @@ def record(asked: Sequence[Asked]) -> None:
         _put_off(again)
 
 
-def _reader(doubt: Doubt) -> tuple[Adapter, Credentials]:
-    assert doubt.adapter is not None and doubt.credentials is not None
-    return doubt.adapter, doubt.credentials
+def _reader(unknown: UnknownOutcome) -> tuple[Adapter, Credentials]:
+    assert unknown.adapter is not None and unknown.credentials is not None
+    return unknown.adapter, unknown.credentials
 
 
-def _resent(one: Asked) -> SendResult:
+def _resent(one: LookedUp) -> SendResult:
     """Not taken, this time, says nothing about the first time, unless it is refused for good."""
-    row = one.doubt.row
+    row = one.unknown.row
     outgoing = Outgoing(
         str(row.attempt_id), str(row.message_id), Channel(row.send_as), row.sender, row.recipient
     )
-    (result,) = answers.read_send(*_reader(one.doubt), [outgoing], one.answer)
+    (result,) = answers.read_send(*_reader(one.unknown), [outgoing], one.answer)
     if result.outcome in (Outcome.TAKEN, Outcome.PERMANENT):
         return result
     return replace(result, outcome=Outcome.UNKNOWN)
 
 
-def _evidence(doubt: Doubt, found: Found) -> list[weighing.Evidence]:
-    row = doubt.row
+def _evidence(unknown: UnknownOutcome, found: Found) -> list[weighing.Evidence]:
+    row = unknown.row
     if found.presence is Presence.FOUND:
         taken = SendResult(Outcome.TAKEN, vendor_id=found.vendor_id)
-        said: list[weighing.Evidence] = [weighing.Answer(row.message_id, row.attempt_id, taken)]
+        said: list[weighing.Evidence] = [weighing.AnswerEvidence(row.message_id, row.attempt_id, taken)]
         if found.report:
-            said.append(weighing.Word(row.message_id, row.attempt_id, found.report, None))
+            said.append(weighing.ReportEvidence(row.message_id, row.attempt_id, found.report, None))
         return said
-    proved = row.absences + 1 >= ABSENCES and _reader(doubt)[0].absence_is_proof
+    proved = row.absences + 1 >= ABSENCES and _reader(unknown)[0].absence_is_proof
     if found.presence is Presence.ABSENT and proved:
         text = "looked up twice: the vendor never took it"
         absent = SendResult(Outcome.TEMPORARY, code=states.PROVED_ABSENT, text=text)
-        return [weighing.Answer(row.message_id, row.attempt_id, absent)]
+        return [weighing.AnswerEvidence(row.message_id, row.attempt_id, absent)]
     return []
 
 
-def _exchange(one: Asked) -> exchanges.Exchange:
-    assert one.doubt.request is not None and one.doubt.credentials is not None
+def _exchange(one: LookedUp) -> exchanges.RecordedExchange:
+    assert one.unknown.request is not None and one.unknown.credentials is not None
     return exchanges.exchange(
-        RawKind.CALL if one.doubt.resend else RawKind.LOOKUP,
-        one.doubt.request,
+        ExchangeKind.CALL if one.unknown.resend else ExchangeKind.LOOKUP,
+        one.unknown.request,
         one.answer,
-        secrets=[str(secret) for secret in one.doubt.credentials.secrets.values()],
-        account_id=one.doubt.account.pk,
-        owners=[one.doubt.row.attempt_id],
+        secrets=[str(secret) for secret in one.unknown.credentials.secrets.values()],
+        account_id=one.unknown.account.pk,
+        owners=[one.unknown.row.attempt_id],
     )
 
 

@@ -21,7 +21,7 @@ LOOK_EVERY = 5.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class TryStep:
     """One thing that became known. `good` ends it well or badly; None: it goes on."""
 
     text: str
@@ -36,7 +36,7 @@ def send(
     text: str,
     seconds: float,
     sleep: Callable[[float], None] = time.sleep,
-) -> Iterator[Step]:
+) -> Iterator[TryStep]:
     """Sends one SMS through an account and follows it for so many seconds. `sender` and `recipient` are canonical."""
     adapter, credentials = registry.adapter(account.vendor), account.credentials()
     message = Outgoing(
@@ -53,19 +53,19 @@ def send(
     (result,) = answers.read_send(adapter, credentials, [message], answer)
     if result.outcome is not Outcome.TAKEN:
         words = " ".join(word for word in (result.code, result.vendor_code, result.text) if word)
-        yield Step(f"{adapter.label} did not take it ({result.outcome}): {words}", good=False)
+        yield TryStep(f"{adapter.label} did not take it ({result.outcome}): {words}", good=False)
         return
-    yield Step(f"{adapter.label} took it as {result.vendor_id or message.reference}")
+    yield TryStep(f"{adapter.label} took it as {result.vendor_id or message.reference}")
     sent = Sent(message.reference, result.vendor_id, Channel.SMS, recipient, timezone.now())
     yield from _follow(adapter, credentials, sent, seconds=seconds, sleep=sleep)
 
 
 def _follow(
     adapter: Adapter, credentials: Credentials, sent: Sent, *, seconds: float, sleep: Callable[[float], None]
-) -> Iterator[Step]:
+) -> Iterator[TryStep]:
     request = adapter.poll(sent, credentials)
     if request is None:
-        yield Step(
+        yield TryStep(
             f"{adapter.label} cannot be asked for its status: the report comes by hook only", good=True
         )
         return
@@ -79,10 +79,10 @@ def _follow(
             if report.status.is_final:
                 return
         sleep(LOOK_EVERY)
-    yield Step(f"no final status within {seconds:g} s; the last: {told or 'none'}", good=False)
+    yield TryStep(f"no final status within {seconds:g} s; the last: {told or 'none'}", good=False)
 
 
-def _step(report: Report) -> Step:
+def _step(report: Report) -> TryStep:
     words = " ".join(word for word in (report.vendor_status, report.vendor_code, report.text) if word)
     good = report.status == "delivered" if report.status.is_final else None
-    return Step(f"{report.status}: {words}", good=good)
+    return TryStep(f"{report.status}: {words}", good=good)

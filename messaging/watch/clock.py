@@ -7,7 +7,7 @@ import threading
 import time
 
 from django.db import DatabaseError
-from django.db import account as database
+from django.db import connection as database
 
 from messaging.models.statement import fetch
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, close_old_connections
-from django.db import account as database
+from django.db import connection as database
 from django.utils import timezone
 from django_q.brokers.orm import ORM
 from django_q.models import OrmQ
@@ -28,7 +28,7 @@ from django_q.tasks import async_task
 log = logging.getLogger(__name__)
 
 QUEUE_VARIABLE = "Q_CLUSTER_NAME"  # which queue a cluster serves: each worker has its own
-LIFELINE_VARIABLE = "CONNECTOR_LIFELINE"  # the reading end of a pipe that the worker holds open
+STOP_PIPE_VARIABLE = "CONNECTOR_STOP_PIPE"  # the reading end of a pipe that the worker holds open
 
 TAKEN_LONG_AGO = 120  # seconds, more than a task may take
 OUTAGE = 0.5  # seconds between two looks while the database is away
@@ -37,7 +37,7 @@ _PR_SET_PDEATHSIG = 1
 _forking = 0  # the process that forked last; in its child, the parent
 
 
-class Bells(ORM):  # type: ignore[misc]
+class Broker(ORM):  # type: ignore[misc]
     """Bells in our own database, whose outage they outlast: django-q2's pusher waits ten seconds for one lost
     connection and dies, its monitor dies at once, and its cluster does not start."""
 
@@ -53,7 +53,7 @@ class Bells(ORM):  # type: ignore[misc]
     def dequeue(self) -> Sequence[tuple[int, str]] | None:
         """What was rung; None after a short wait."""
         try:
-            rung: Sequence[tuple[int, str]] | None = super().dequeue()
+            taken: Sequence[tuple[int, str]] | None = super().dequeue()
         except (OperationalError, InterfaceError) as error:
             if not self.away:
                 log.warning("database away", extra={"error": type(error).__name__})
@@ -62,7 +62,7 @@ class Bells(ORM):  # type: ignore[misc]
             time.sleep(OUTAGE)
             return None
         self.away = False
-        return rung
+        return taken
 
     def delete(self, task_id: int) -> None:
         """Forgets a bell. One that cannot be forgotten now is swept later (`tidy`)."""
@@ -73,7 +73,7 @@ class Bells(ORM):  # type: ignore[misc]
             database.close()
 
 
-def ring(task: str, *args: object, queue: str) -> None:
+def wake(task: str, *args: object, queue: str) -> None:
     """Asks the cluster of that queue to run a task soon, once or twice or never."""
     async_task(task, *args, q_options={"cluster": queue})
 
@@ -103,10 +103,10 @@ def in_cluster() -> bool:
 
 def stopped() -> bool:
     """Whether the worker let go of the lifeline: it is stopping, or dead. Outside a worker: never."""
-    lifeline = os.environ.get(LIFELINE_VARIABLE)
-    if not lifeline:
+    stop_pipe = os.environ.get(STOP_PIPE_VARIABLE)
+    if not stop_pipe:
         return False
-    readable, _, _ = select.select([int(lifeline)], [], [], 0)
+    readable, _, _ = select.select([int(stop_pipe)], [], [], 0)
     return bool(readable)
 
 

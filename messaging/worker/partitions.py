@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 
-TABLES = {"messaging_content": "created_at", "messaging_raw": "at"}  # and the column that they are cut by
+TABLES = {
+    "messaging_content": "created_at",
+    "messaging_exchange": "at",
+}  # and the column that they are cut by
 AHEAD = 2  # weeks prepared besides the current one
 
 

@@ -16,7 +16,7 @@ from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
-from django.db import account as database
+from django.db import connection as database
 
 from messaging.callbacks import posting
 from messaging.models import ProviderAccount
@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 IDLE = 0.05  # seconds between two looks when there is nothing to do
 BUSY = 0.01  # seconds in which finished calls gather, so that they are recorded together
-CAREFUL = 64  # claims, after something went wrong that should not
+SINGLE_CLAIMS = 64  # claims, after something went wrong that should not
 OUTAGE = 0.5  # seconds between two tries while the database is away
 
 # What could be done now, in one round trip. An open circuit or a pause leaves a queue out. min() reads one row of the
@@ -46,15 +46,16 @@ SELECT
                WHERE m.queue_id = l.id AND m.state IN (0, 2)) <= clock_timestamp()) AS messages,
   (SELECT d.nameless OR d.gone <> '{}' OR d.queues <> '{}' FROM (/* due */) d) AS events,
   EXISTS (SELECT 1 FROM messaging_inbox i WHERE i.parked_at IS NULL AND i.due_at <= clock_timestamp()) AS inbox,
-  EXISTS (SELECT 1 FROM messaging_report r WHERE r.effect = 'unmatched' AND r.due_at <= clock_timestamp()) AS reports,
-  EXISTS (SELECT 1 FROM messaging_message m WHERE m.state = 3 AND m.due_at <= clock_timestamp()) AS doubts,
+  EXISTS (SELECT 1 FROM messaging_deliveryreport r
+          WHERE r.effect = 'unmatched' AND r.due_at <= clock_timestamp()) AS reports,
+  EXISTS (SELECT 1 FROM messaging_message m WHERE m.state = 3 AND m.due_at <= clock_timestamp()) AS unknowns,
   EXISTS (SELECT 1 FROM messaging_attempt a WHERE a.poll_at <= clock_timestamp()) AS polls,
   EXISTS (SELECT 1 FROM messaging_replay p WHERE p.state = 'running' AND p.due_at <= clock_timestamp()) AS replays
 """.replace("/* due */", destinations.DUE)
 
 
 def peek() -> Any:
-    """Which kinds of work are due: messages, events, inbox, reports, doubts, polls, replays."""
+    """Which kinds of work are due: messages, events, inbox, reports, unknowns, polls, replays."""
     return fetch(PEEK)[0]
 
 
@@ -69,7 +70,7 @@ def warm_up() -> None:
     http.warm_up()
 
 
-class Window:
+class Threads:
     """Calls in flight: at most `size` at once, each in a thread."""
 
     def __init__(self, size: int, name: str) -> None:
@@ -102,10 +103,10 @@ class Pump:
     def __init__(self) -> None:
         self.fresh = False  # no call of this process has been recorded: each claim takes one message only
         self.recorded = False  # a call, by this pump
-        self.calls = Window(settings.DISPATCH_THREADS, "call")
-        self.posts = Window(settings.CALLBACK_THREADS, "post")
+        self.calls = Threads(settings.DISPATCH_THREADS, "call")
+        self.posts = Threads(settings.CALLBACK_THREADS, "post")
         self.unrecorded: list[Any] = []  # answers that the database has not heard yet: never thrown away
-        self.careful = 0  # claims that take one message only
+        self.single_claims = 0  # claims that take one message only
         self.claiming: tuple[str, Sequence[UUID]] | None = None  # a claim whose outcome is not known
 
     def run(
@@ -128,9 +129,9 @@ class Pump:
                 Exception
             ):  # a bug must not throw away what is in flight; its message is claimed alone next
                 log.exception("pump stumbled")
-                self.careful = CAREFUL
+                self.single_claims = SINGLE_CLAIMS
                 time.sleep(OUTAGE)
-        self.land(beat)
+        self.finish(beat)
         return self.recorded
 
     def turn(self) -> bool:
@@ -140,7 +141,7 @@ class Pump:
         due = peek()
         if due.messages and self.calls.free:
             self.send()
-        if due.doubts and self.calls.free:
+        if due.unknowns and self.calls.free:
             self.resolve()
         if due.polls and self.calls.free:
             self.poll()
@@ -155,22 +156,22 @@ class Pump:
         """Claims as many messages as there are idle threads, and dials them."""
         lease = uuid4()
         self.claiming = ("messages", [lease])
-        claimed = claims.claim(free=1 if self.careful or self.fresh else self.calls.free, lease=lease)
+        claimed = claims.claim(free=1 if self.single_claims or self.fresh else self.calls.free, lease=lease)
         calls = dispatch.prepare(claimed) if claimed else []
         self.claiming = None
-        self.careful = max(0, self.careful - 1)
+        self.single_claims = max(0, self.single_claims - 1)
         self.calls.start(dispatch.dial, calls)
 
     def resolve(self) -> None:
         """Asks about unknown outcomes; what cannot be asked follows the policy."""
-        doubts = resolve.claim(free=self.calls.free)
-        resolve.follow_policy([doubt for doubt in doubts if doubt.request is None])
-        self.calls.start(resolve.dial, [doubt for doubt in doubts if doubt.request is not None])
+        unknowns = resolve.claim(free=self.calls.free)
+        resolve.follow_policy([unknown for unknown in unknowns if unknown.request is None])
+        self.calls.start(resolve.dial, [unknown for unknown in unknowns if unknown.request is not None])
 
     def poll(self) -> None:
         """Asks vendors for the reports that did not come."""
         questions = polling.claim(free=self.calls.free)
-        polling.let_go([question for question in questions if question.request is None])
+        polling.give_up([question for question in questions if question.request is None])
         self.calls.start(polling.dial, [question for question in questions if question.request is not None])
 
     def post(self) -> None:
@@ -188,8 +189,8 @@ class Pump:
             return 0
         count = len(self.unrecorded)
         self._record(dispatch.Dialled, dispatch.record)
-        self._record(resolve.Asked, resolve.record)
-        self._record(polling.Asked, polling.record)
+        self._record(resolve.LookedUp, resolve.record)
+        self._record(polling.Polled, polling.record)
         self._record(posting.Posted, posting.record)
         return count
 
@@ -248,7 +249,7 @@ class Pump:
         database.close()
         time.sleep(OUTAGE)
 
-    def land(self, beat: Callable[[], bool]) -> None:
+    def finish(self, beat: Callable[[], bool]) -> None:
         """No new claims: waits for the calls in flight and records them, past an outage of the database too."""
         end = time.monotonic() + settings.CALL_DEADLINE + 10
         while time.monotonic() < end:

@@ -21,21 +21,21 @@ SILENT = 3.0  # seconds without a beat after which a slot is free
 STILL_MAX = (
     90.0  # seconds in which a pump must turn once, or its process ends; the queue's own limit comes first
 )
-RUNG = 5.0  # seconds after which an unanswered ring is repeated
+WOKEN = 5.0  # seconds after which an unanswered ring is repeated
 FORGOTTEN = 300.0  # seconds after which a dead worker's slots are removed
 
 # A free slot looks as if it had been silent for a while: rung at once, and not mistaken for a dead worker's.
 REGISTER = """
-INSERT INTO messaging_slot (worker, n, rung_at, beat_at, clock_off)
+INSERT INTO messaging_slot (worker, n, woken_at, beat_at, clock_off)
 SELECT %(worker)s, n, clock_timestamp() - interval '10 s', clock_timestamp() - interval '10 s', %(clock_off)s
 FROM generate_series(0, %(slots)s - 1) n
 ON CONFLICT (worker, n) DO UPDATE SET clock_off = excluded.clock_off
 """
-RING = """
-UPDATE messaging_slot s SET rung_at = clock_timestamp()
-FROM (SELECT id, rung_at > beat_at AS unanswered FROM messaging_slot WHERE worker = %(worker)s) before
+WAKE = """
+UPDATE messaging_slot s SET woken_at = clock_timestamp()
+FROM (SELECT id, woken_at > beat_at AS unanswered FROM messaging_slot WHERE worker = %(worker)s) before
 WHERE s.id = before.id AND s.beat_at < clock_timestamp() - make_interval(secs => %(silent)s)
-  AND s.rung_at < clock_timestamp() - make_interval(secs => %(rung)s) RETURNING s.n, before.unanswered
+  AND s.woken_at < clock_timestamp() - make_interval(secs => %(rung)s) RETURNING s.n, before.unanswered
 """
 TAKE = """
 UPDATE messaging_slot SET token = %(token)s, run_by = %(run_by)s, beat_at = clock_timestamp()
@@ -45,13 +45,13 @@ WHERE worker = %(worker)s AND n = %(n)s
 BEAT = "UPDATE messaging_slot SET beat_at = clock_timestamp() WHERE token = %(token)s"
 # Free at once: the worker rings the next pump without waiting for silence.
 LEAVE = """
-UPDATE messaging_slot SET token = NULL, run_by = '', rung_at = clock_timestamp() - interval '10 s',
+UPDATE messaging_slot SET token = NULL, run_by = '', woken_at = clock_timestamp() - interval '10 s',
        beat_at = clock_timestamp() - interval '10 s' WHERE token = %(token)s
 """
 REMOVE = "DELETE FROM messaging_slot WHERE worker = %(worker)s"
 REMOVE_DEAD = """
 DELETE FROM messaging_slot
-WHERE greatest(beat_at, rung_at) < clock_timestamp() - make_interval(secs => %(forgotten)s) RETURNING worker
+WHERE greatest(beat_at, woken_at) < clock_timestamp() - make_interval(secs => %(forgotten)s) RETURNING worker
 """
 BUSY = """
 SELECT count(*) AS n FROM messaging_slot WHERE worker = %(worker)s AND token IS NOT NULL
@@ -66,13 +66,13 @@ def register(worker: str, *, slots: int, clock_off: float = 0.0) -> None:
     change(REGISTER, {"worker": worker, "slots": slots, "clock_off": clock_off})
 
 
-def ring(worker: str) -> int:
+def wake(worker: str) -> int:
     """Rings a pump for each silent slot. Returns how many were rung."""
-    rows = fetch(RING, {"worker": worker, "silent": SILENT, "rung": RUNG})
+    rows = fetch(WAKE, {"worker": worker, "silent": SILENT, "rung": WOKEN})
     for row in rows:
         if row.unanswered:  # the queue was emptied, or the cluster is slow
             log.warning("bell not answered", extra={"worker": worker, "slot": row.n})
-        broker.ring("messaging.tasks.pump", worker, row.n, queue=worker)
+        broker.wake("messaging.tasks.pump", worker, row.n, queue=worker)
     return len(rows)
 
 
@@ -91,13 +91,13 @@ def serve(worker: str, n: int) -> str:
     if not change(TAKE, {"token": token, "run_by": run_by, "worker": worker, "n": n, "silent": SILENT}):
         return "taken"
     until = time.monotonic() + settings.PUMP_BOX
-    heart = _heart(token)
+    heartbeat = _heartbeat(token)
     try:
         with Watchdog("pump", patience=STILL_MAX) as watchdog:
 
             def beat() -> bool:
                 watchdog.turned()
-                return heart()
+                return heartbeat()
 
             recorded = Pump().run(until=until, stopped=broker.stopped, beat=beat, fresh=_fresh)
         _fresh = _fresh and not recorded
@@ -106,7 +106,7 @@ def serve(worker: str, n: int) -> str:
     return "served"
 
 
-def _heart(token: UUID) -> Callable[[], bool]:
+def _heartbeat(token: UUID) -> Callable[[], bool]:
     """A beat that writes once a second. False when another pump took the slot."""
     last = 0.0
     lost = False

@@ -15,7 +15,7 @@ from uuid import uuid4
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
-from django.db import account as database
+from django.db import connection as database
 
 from messaging.evidence import failover
 from messaging.queues import destinations
@@ -52,7 +52,7 @@ class Supervisor:
         self.name = _name()
         self.stop = threading.Event()
         self.cluster: subprocess.Popen[bytes] | None = None
-        self.lifeline: int | None = None
+        self.stop_pipe: int | None = None
         self.spawned_at = 0.0
         self.last_alive = time.monotonic()
         self.patience: float = settings.ROW_LEASE
@@ -99,13 +99,13 @@ class Supervisor:
             broker.tidy(self.name)
             sweep.prepare_partitions(datetime.now(UTC).date())
             destinations.prune()
-        slots.ring(self.name)
+        slots.wake(self.name)
         if self.due("sweep", SWEEP_EVERY):
             sweep.lost_calls()
             sweep.lost_posts()
             sweep.overdue_reports()
             failover.move_waiting()
-            failover.take_in_strays()
+            failover.follow_accounts()
             self.forgive_blindness()
             self.watch()
         if self.due("validity", VALIDITY_EVERY):
@@ -151,7 +151,7 @@ class Supervisor:
             log.error("cluster ended", extra={"worker": self.name, "code": self.cluster.returncode})
             self.kill_cluster()
             self.stop.wait(max(0.0, self.spawned_at + RESPAWN_AFTER - time.monotonic()))
-        reading, self.lifeline = os.pipe()
+        reading, self.stop_pipe = os.pipe()
         try:
             settings.METRICS_DIR.mkdir(parents=True, exist_ok=True)
         except OSError as error:  # a full disk: the pumps count in memory
@@ -162,7 +162,7 @@ class Supervisor:
                 settings.METRICS_DIR
             ),  # the web's /metrics shows the pumps' counts
             broker.QUEUE_VARIABLE: self.name,
-            broker.LIFELINE_VARIABLE: str(reading),
+            broker.STOP_PIPE_VARIABLE: str(reading),
         }
         # A session of its own, so that the whole group can be ended and a terminal's Ctrl-C does not reach it.
         self.cluster = subprocess.Popen(
@@ -173,7 +173,7 @@ class Supervisor:
 
     def kill_cluster(self) -> None:
         """Ends the whole process group."""
-        self.let_go()
+        self.give_up()
         if self.cluster is None:
             return
         try:
@@ -183,15 +183,15 @@ class Supervisor:
         self.cluster.wait()
         self.cluster = None
 
-    def let_go(self) -> None:
+    def give_up(self) -> None:
         """Tells the pumps to stop claiming."""
-        if self.lifeline is not None:
-            os.close(self.lifeline)
-            self.lifeline = None
+        if self.stop_pipe is not None:
+            os.close(self.stop_pipe)
+            self.stop_pipe = None
 
     def leave(self) -> None:
         """No new claims; calls in flight land; then the cluster ends, by force if it hangs."""
-        self.let_go()
+        self.give_up()
         end = time.monotonic() + settings.CALL_DEADLINE + 15
         while self.is_busy() and time.monotonic() < end:
             time.sleep(0.1)

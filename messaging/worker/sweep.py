@@ -59,7 +59,7 @@ def lost_calls() -> int:
         rows = fetch(LOST, {"limit": BATCH})
         weighing.apply(
             [
-                weighing.Answer(row.id, row.attempt_id, UNDIALLED if row.undialled else LOST_CALL)
+                weighing.AnswerEvidence(row.id, row.attempt_id, UNDIALLED if row.undialled else LOST_CALL)
                 for row in rows
             ]
         )
@@ -82,7 +82,7 @@ def overdue_reports() -> int:
     with transaction.atomic():
         rows = fetch(OVERDUE, {"limit": BATCH})
         weighing.apply(
-            [weighing.Ruling(row.id, MessageState.UNCONFIRMED, states.UNCONFIRMED, text) for row in rows]
+            [weighing.Decision(row.id, MessageState.UNCONFIRMED, states.UNCONFIRMED, text) for row in rows]
         )
     return len(rows)
 
@@ -95,11 +95,11 @@ def used_up() -> int:
     return len(rows)
 
 
-def _stale(message_id: UUID, *, expired: bool) -> weighing.Ruling:
+def _stale(message_id: UUID, *, expired: bool) -> weighing.Decision:
     if expired:
         text = "not sent within its validity"
-        return weighing.Ruling(message_id, MessageState.EXPIRED, states.EXPIRED_HERE, text)
-    return weighing.Ruling(
+        return weighing.Decision(message_id, MessageState.EXPIRED, states.EXPIRED_HERE, text)
+    return weighing.Decision(
         message_id, MessageState.FAILED, states.GAVE_UP, "given up after too many attempts"
     )
 

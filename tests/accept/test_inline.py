@@ -8,7 +8,7 @@ import pytest
 
 from messaging.accept import inline
 from messaging.accept.inline import InlineAnswer
-from messaging.models import Message, Raw
+from messaging.models import Exchange, Message
 from messaging.models.statement import change
 from messaging.rules.values import MessageState
 from messaging.sending import dispatch
@@ -66,15 +66,15 @@ def test_refused(vendor: Vendor, status: int, body: Any, answer: InlineAnswer, o
     assert (after.standing, after.error_code, after.lease) == (S.REFUSED, answer.code, None)
     assert (attempt.outcome, attempt.text) == (outcome, answer.text)
     assert events_of(message) == []
-    assert Raw.objects.filter(owner=attempt.pk).count() == 1
+    assert Exchange.objects.filter(owner=attempt.pk).count() == 1
     assert claim() == []
 
 
 def test_an_unknown_outcome_is_no_refusal(vendor: Vendor) -> None:
     message = make_test(vendor)
     vendor.will(HANG_UP)
-    assert inline.send(message.pk, deadline=2.0) == InlineAnswer(S.UNCERTAIN)
-    assert (fresh(message).standing, only_attempt(message).outcome) == (S.UNCERTAIN, "unknown")
+    assert inline.send(message.pk, deadline=2.0) == InlineAnswer(S.UNKNOWN_OUTCOME)
+    assert (fresh(message).standing, only_attempt(message).outcome) == (S.UNKNOWN_OUTCOME, "unknown")
 
 
 def test_a_pump_was_quicker(vendor: Vendor) -> None:

@@ -18,9 +18,9 @@ TENANT_IDS = iter(range(1_000_000, 2_000_000))
 
 
 @pytest.fixture(autouse=True)
-def empty_purses() -> Iterator[None]:
+def forget_allowances() -> Iterator[None]:
     yield
-    limits.empty_purses()
+    limits.forget_allowances()
 
 
 def tenant(rate: float | None, burst: int | None = None) -> TenantSnapshot:
@@ -47,8 +47,8 @@ def let_pass(snapshot: TenantSnapshot, seconds: float) -> None:
             " WHERE tenant_id = %s",
             [seconds, snapshot.id],
         )
-    for purse in limits._purses.values():
-        purse.empty_until = 0.0
+    for allowance in limits._allowances.values():
+        allowance.empty_until = 0.0
 
 
 def test_without_a_rate_nothing_is_counted(django_assert_num_queries: Any):
@@ -103,7 +103,7 @@ def test_processes_share_one_bucket():
     snapshot = tenant(0.01, 10)
     passed = 0
     for _ in range(4):
-        limits.empty_purses()  # another process: its memory is empty, the bucket is not
+        limits.forget_allowances()  # another process: its memory is empty, the bucket is not
         passed += spent(snapshot, 4)
     assert passed == 10
 

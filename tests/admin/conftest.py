@@ -12,18 +12,18 @@ from accounts.models import ApiToken, Tenant
 from messaging.models import (
     Attempt,
     AttemptPart,
+    DeliveryReport,
     Event,
+    Exchange,
     InboundMessage,
     Inbox,
     Message,
     ProviderAccount,
-    Raw,
+    RecordedRequest,
     Replay,
-    Report,
     Slot,
-    WireShape,
 )
-from messaging.models.raw import RawKind
+from messaging.models.exchange import ExchangeKind
 from messaging.rules.ids import uuid7
 from messaging.rules.values import Effect, EventState, MessageState
 from tests.factories import (
@@ -48,15 +48,15 @@ class Desk:
     account: ProviderAccount
     message: Message
     attempt: Attempt
-    report: Report
+    report: DeliveryReport
     event: Event
     dead: Event
     inbound: InboundMessage
     inbox: Inbox
-    raw: Raw
+    exchange: Exchange
     replay: Replay
     slot: Slot
-    shape: WireShape
+    shape: RecordedRequest
 
 
 @pytest.fixture
@@ -88,11 +88,13 @@ def desk(db: None) -> Desk:
     )
     AttemptPart.objects.create(account=account, vendor_id="vendor-8", attempt=attempt, part=2)
     call = {"request": '{"method": "POST"}', "response": '{"status": 202}'}
-    Raw.objects.create(at=at(2.5), kind=RawKind.CALL, account=account, owner=attempt.pk, **call)
-    hook = Raw.objects.create(at=at(5), kind=RawKind.HOOK, account=account, request='{"said": "DELIVRD"}')
-    report = Report.objects.create(
-        raw_id=hook.pk,
-        raw_at=hook.at,
+    Exchange.objects.create(at=at(2.5), kind=ExchangeKind.CALL, account=account, owner=attempt.pk, **call)
+    hook = Exchange.objects.create(
+        at=at(5), kind=ExchangeKind.HOOK, account=account, request='{"said": "DELIVRD"}'
+    )
+    report = DeliveryReport.objects.create(
+        exchange_id=hook.pk,
+        exchange_at=hook.at,
         account=account,
         attempt=attempt,
         status=Status.DELIVERED,
@@ -101,13 +103,15 @@ def desk(db: None) -> Desk:
         effect=Effect.APPLIED,
         digest=b"d" * 32,
     )
-    post = Raw.objects.create(at=at(7), kind=RawKind.POST, request="{}", response=json.dumps({"status": 200}))
+    post = Exchange.objects.create(
+        at=at(7), kind=ExchangeKind.POST, request="{}", response=json.dumps({"status": 200})
+    )
     told = {"created_at": at(6), "acked_at": at(7), "last_post": post.pk, "tries": 1}
     event = make_event(message, state=EventState.ACKED, **told)
     gone = make_message(account=account, state=MessageState.UNDELIVERED, request_id="campaign-1:43")
-    dead = make_event(gone, state=EventState.DEAD, status="failed", tries=12, last_error="HTTP 404")
+    dead = make_event(gone, state=EventState.UNDELIVERABLE, status="failed", tries=12, last_error="HTTP 404")
     inbox = Inbox.objects.create(
-        raw_id=hook.pk, raw_at=hook.at, account=account, parked_at=at(8), parked_why="no JSON"
+        exchange_id=hook.pk, exchange_at=hook.at, account=account, parked_at=at(8), parked_why="no JSON"
     )
     return Desk(
         tenant=tenant,
@@ -121,10 +125,10 @@ def desk(db: None) -> Desk:
         dead=dead,
         inbound=make_inbound(account, received_at=at(20)),
         inbox=inbox,
-        raw=hook,
+        exchange=hook,
         replay=Replay.objects.create(kind="callbacks", filter={"tenant": "acme"}, reason="a test", total=3),
         slot=Slot.objects.create(worker="w-1", n=0, token=uuid7()),
-        shape=WireShape.objects.create(
+        shape=RecordedRequest.objects.create(
             tenant=tenant, action="sms_send", digest=b"d" * 32, keys={"msg": "string"}, headers=["Chan-Token"]
         ),
     )

@@ -10,7 +10,7 @@ import pytest
 from django.apps import apps
 from django.contrib import admin
 from django.contrib.contenttypes.models import ContentType
-from django.db import account as database
+from django.db import connection as database
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -27,7 +27,17 @@ OURS = sorted(
     if model._meta.app_label in ("accounts", "messaging")
 )
 HISTORY = [
-    *("message", "attempt", "report", "raw", "event", "inboundmessage", "inbox", "replay", "slot"),
+    *(
+        "message",
+        "attempt",
+        "deliveryreport",
+        "exchange",
+        "event",
+        "inboundmessage",
+        "inbox",
+        "replay",
+        "slot",
+    ),
 ]
 
 
@@ -39,14 +49,14 @@ def rows(desk: Desk) -> dict[str, object]:
         "messaging.queue": desk.account.queue_id,
         "messaging.message": desk.message.pk,
         "messaging.attempt": desk.attempt.pk,
-        "messaging.report": desk.report.pk,
-        "messaging.raw": desk.raw.pk,
+        "messaging.deliveryreport": desk.report.pk,
+        "messaging.exchange": desk.exchange.pk,
         "messaging.event": desk.event.pk,
         "messaging.inboundmessage": desk.inbound.pk,
         "messaging.inbox": desk.inbox.pk,
         "messaging.replay": desk.replay.pk,
         "messaging.slot": desk.slot.pk,
-        "messaging.wireshape": desk.shape.pk,
+        "messaging.recordedrequest": desk.shape.pk,
     }
 
 
@@ -139,8 +149,8 @@ LISTS = {
     "messaging.queue": 2,
     "messaging.message": 3,
     "messaging.attempt": 2,
-    "messaging.report": 2,
-    "messaging.raw": 2,
+    "messaging.deliveryreport": 2,
+    "messaging.exchange": 2,
     "messaging.event": 2,
     "messaging.inboundmessage": 3,
     "messaging.inbox": 2,

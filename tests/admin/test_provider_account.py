@@ -288,7 +288,7 @@ def test_the_test_button_shows_what_the_vendor_said(
         asked.append(account.pk)
         return CredentialCheck(ok, "the vendor's own words")
 
-    monkeypatch.setattr("messaging.admin.provider_account.check_connection", check)
+    monkeypatch.setattr("messaging.admin.provider_account.check_account", check)
     account = make_account()
     url = reverse(f"{PAGE}_check", args=[account.pk])
     assert admin_client.get(url).status_code == 405

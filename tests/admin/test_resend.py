@@ -40,7 +40,7 @@ def refused(desk: Desk) -> Message:
 def doubtful(desk: Desk) -> Message:
     """May have been sent."""
     message = make_message(
-        account=desk.account, state=MessageState.FAILED, error_code="uncertain", attempts=1
+        account=desk.account, state=MessageState.FAILED, error_code="unknown_outcome", attempts=1
     )
     make_attempt(message, outcome=Outcome.UNKNOWN)
     return message
@@ -161,7 +161,7 @@ def test_the_button_on_the_message_page_leads_to_the_same_page(desk: Desk, admin
     shown = admin_client.get(reverse("admin:messaging_message_change", args=[desk.message.pk]))
     assert "Resend messages …" in shown.content.decode()
     shown = admin_client.get(reverse("admin:messaging_event_change", args=[desk.dead.pk]))
-    assert "Send callbacks again …" in shown.content.decode()
+    assert "Send events again …" in shown.content.decode()
 
 
 def test_a_running_replay_is_stopped_once(desk: Desk, admin_client: Client) -> None:

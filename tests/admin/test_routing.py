@@ -27,10 +27,10 @@ def _demo(settings: Any) -> None:
     settings.DEMO = True
 
 
-def post_route(client: Client, account: ProviderAccount, **changes: Any) -> Any:
+def post_route(client: Client, to: ProviderAccount, /, **changes: Any) -> Any:
     form = {
-        "tenant": account.tenant_id,
-        "account": account.pk,
+        "tenant": to.tenant_id,
+        "account": to.pk,
         "position": 1,
         "weight": 1,
         "channel": "",

@@ -16,7 +16,7 @@ from accounts.models import Tenant
 from connector.middleware import CONTENT_POLICY
 from messaging.accept import wire_recorder
 from messaging.contract.wire_shape import shape
-from messaging.models import WireShape
+from messaging.models import RecordedRequest
 from messaging.rules.values import MessageState
 from tests import factories, listener
 from tests.listener import Listener
@@ -171,7 +171,7 @@ def test_recorded_requests_stand_beside_the_profile(admin_client: Client, tenant
 
     page = post(admin_client, tenant, "forget")
     assert said(page) == ["1 recorded requests are forgotten."]
-    assert not WireShape.objects.exists()
+    assert not RecordedRequest.objects.exists()
     assert page.context["shapes"] == []
 
 

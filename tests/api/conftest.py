@@ -55,7 +55,7 @@ def nothing_remembered() -> Iterator[None]:
     """What a process keeps for two seconds must not reach the next test."""
     yield
     authentication.forget_all()
-    limits.empty_purses()
+    limits.forget_allowances()
     routes.forget()
     wire_recorder.forget_seen()
 

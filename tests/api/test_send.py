@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 import responses
-from django.db import account as database
+from django.db import connection as database
 from django.utils import timezone
 
 from accounts.models import TenantStatus
@@ -220,7 +220,7 @@ class TestInline:
     def test_unknown_outcome_is_ours(self, caller: Caller):
         answer = self.outcome(caller, body="?", status=500)
         assert answer.status_code == 200
-        assert Message.objects.get().state == MessageState.UNCERTAIN
+        assert Message.objects.get().state == MessageState.UNKNOWN_OUTCOME
 
     def test_two_tests_are_never_duplicates(self, caller: Caller):
         with responses.RequestsMock() as carrier:

@@ -11,7 +11,7 @@ from django.test import Client
 
 from accounts.models import TenantStatus
 from messaging.accept import wire_recorder
-from messaging.models import Message, ProviderAccount, WireShape
+from messaging.models import Message, ProviderAccount, RecordedRequest
 from tests.api.conftest import MMS, SMS, Caller, make_caller
 from tests.factories import make_tenant, make_token
 from vendors.values import Channel
@@ -28,7 +28,7 @@ def nothing_seen() -> Iterator[None]:
 
 def recorded(**found: Any) -> list[tuple[str, str, list[str], dict[str, str]]]:
     wire_recorder.flush()
-    rows = WireShape.objects.filter(**found).order_by("id")
+    rows = RecordedRequest.objects.filter(**found).order_by("id")
     return [(row.action, row.code, row.headers, row.keys) for row in rows]
 
 
@@ -42,7 +42,7 @@ def test_a_shape_is_kept_once_and_without_content(caller: Caller) -> None:
     assert recorded(tenant=caller.tenant) == [
         ("sms_send", "", ["Chan-Account", "Chan-Token"], {**SMS_SHAPE, "priority": "string"})
     ]
-    kept = str(list(WireShape.objects.values()))
+    kept = str(list(RecordedRequest.objects.values()))
     for secret in ("Private", caller.secret, "00421900000123", "abc.DEF", "autumn", "high", "'acme'"):
         assert secret not in kept
 
@@ -161,7 +161,7 @@ def test_a_tenants_shapes_go_with_it() -> None:
     wire_recorder.note(wire_recorder.Shape(tenant.pk, "sms_send"))
     wire_recorder.flush()
     tenant.delete()
-    assert not WireShape.objects.exists()
+    assert not RecordedRequest.objects.exists()
 
 
 def test_both_channels(caller: Caller) -> None:

@@ -8,11 +8,11 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from django.db import account as database
+from django.db import connection as database
 
 from messaging.books import reconcile as module
 from messaging.books.reconcile import WHY, reconcile
-from messaging.models import Attempt, Content, Event, Inbox, Message, ProviderAccount, Report
+from messaging.models import Attempt, Content, DeliveryReport, Event, Inbox, Message, ProviderAccount
 from messaging.rules.ids import uuid7
 from messaging.rules.values import Effect, EventKind, EventState, MessageState
 from tests import factories
@@ -25,7 +25,7 @@ NOW = datetime.now(UTC)
 OUTCOMES: dict[MessageState, Outcome | None] = {
     S.SENDING: None,
     S.RETRYING: Outcome.TEMPORARY,
-    S.UNCERTAIN: Outcome.UNKNOWN,
+    S.UNKNOWN_OUTCOME: Outcome.UNKNOWN,
     S.FAILED: Outcome.PERMANENT,
     S.REFUSED: Outcome.PERMANENT,
 }
@@ -76,14 +76,14 @@ def test_every_sound_state_is_accounted_for() -> None:
     assert (books.unaccounted, books.stalled, books.maybe_twice, books.resent) == (0, 0, 0, 0)
     assert books.accepted == len(S) + len(EventState)
     assert books.accepted == sum(books.final.values()) + sum(books.in_progress.values())
-    assert books.in_progress == {"accepted": 1, "sending": 1, "retrying": 1, "uncertain": 1, "sent": 1}
+    assert books.in_progress == {"accepted": 1, "sending": 1, "retrying": 1, "unknown_outcome": 1, "sent": 1}
     assert books.final == {
         "delivered": 1 + len(EventState),
         **dict.fromkeys(
             ["undelivered", "expired", "rejected", "failed", "unconfirmed", "cancelled", "refused"], 1
         ),
     }
-    assert books.events == {"due": 1, "leased": 1, "acked": 1 + 6, "dead": 1}
+    assert books.events == {"due": 1, "leased": 1, "acked": 1 + 6, "undeliverable": 1}
 
 
 def sound_without_event() -> Message:
@@ -166,7 +166,7 @@ def tell_twice(message: Message) -> None:
         pytest.param(S.SENDING, end_the_call, "not_in_flight", id="sending without a call"),
         *(
             pytest.param(state, lose_attempts_and_count, "never_dialled", id=f"{state.name} without a call")
-            for state in (S.UNCERTAIN, S.SENT, S.DELIVERED, S.UNDELIVERED, S.REJECTED, S.UNCONFIRMED)
+            for state in (S.UNKNOWN_OUTCOME, S.SENT, S.DELIVERED, S.UNDELIVERED, S.REJECTED, S.UNCONFIRMED)
         ),
         pytest.param(S.SENT, end_the_call, "never_dialled", id="sent, yet not dialled"),
         *(
@@ -255,7 +255,7 @@ def test_leases_that_nobody_sweeps_are_stalled_but_owned() -> None:
 
 def test_overdue_rows_are_information() -> None:
     past = datetime.now(UTC) - timedelta(seconds=90)
-    for state in (S.ACCEPTED, S.RETRYING, S.UNCERTAIN, S.SENT, S.DELIVERED):
+    for state in (S.ACCEPTED, S.RETRYING, S.UNKNOWN_OUTCOME, S.SENT, S.DELIVERED):
         sound(state, due_at=past)
     sound(S.ACCEPTED, due_at=datetime.now(UTC) - timedelta(seconds=30))
     Event.objects.update(state=EventState.DUE, due_at=past)
@@ -292,13 +292,13 @@ def test_what_may_have_been_sent_twice(
 def test_the_rest_is_counted() -> None:
     message = sound(S.DELIVERED)
     sound(S.ACCEPTED, replay_of=message.pk)
-    common = {"raw_at": NOW, "account": message.account}
-    Inbox.objects.create(raw_id=uuid7(), **common)
-    Inbox.objects.create(raw_id=uuid7(), parked_at=NOW, **common)
-    Inbox.objects.create(raw_id=uuid7(), parked_at=NOW, **common)
+    common = {"exchange_at": NOW, "account": message.account}
+    Inbox.objects.create(exchange_id=uuid7(), **common)
+    Inbox.objects.create(exchange_id=uuid7(), parked_at=NOW, **common)
+    Inbox.objects.create(exchange_id=uuid7(), parked_at=NOW, **common)
     for n, effect in enumerate(Effect):
         fields = {"status": Status.DELIVERED, "received_at": NOW, "effect": effect, "digest": bytes([n]) * 32}
-        Report.objects.create(raw_id=uuid7(), **common, **fields)
+        DeliveryReport.objects.create(exchange_id=uuid7(), **common, **fields)
     books = reconcile()
     assert books.inbox == {"waiting": 1, "parked": 2}
     assert books.reports == {"contradiction": 1, "orphan": 1, "unknown_status": 1, "unmatched": 1}
@@ -313,9 +313,11 @@ def test_one_tenant_and_one_period() -> None:
             message = sound(S.DELIVERED, account=books, created_at=at)
             Event.objects.filter(message=message).update(created_at=at)
             lose_content(message)
-            Inbox.objects.create(raw_id=uuid7(), raw_at=at, account=books)
+            Inbox.objects.create(exchange_id=uuid7(), exchange_at=at, account=books)
             fields = {"received_at": at, "effect": Effect.ORPHAN, "digest": message.pk.bytes * 2}
-            Report.objects.create(raw_id=uuid7(), raw_at=at, account=books, status=Status.SENT, **fields)
+            DeliveryReport.objects.create(
+                exchange_id=uuid7(), exchange_at=at, account=books, status=Status.SENT, **fields
+            )
     for scope, n in (({}, 4), ({"tenant": mine.tenant}, 2), ({"since": new}, 2)):
         seen = reconcile(**scope)  # type: ignore[arg-type]
         assert (seen.accepted, seen.unaccounted, len(seen.findings)) == (n, n, n)

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from messaging.books.timeline import Entry, named, readable, timeline
-from messaging.models import Raw, Report
-from messaging.models.raw import RawKind
+from messaging.models import DeliveryReport, Exchange
+from messaging.models.exchange import ExchangeKind
 from messaging.rules.ids import uuid7
 from messaging.rules.values import Effect, EventKind, EventState, MessageState
 from tests.factories import make_account, make_attempt, make_event, make_inbound, make_message, make_tenant
@@ -29,13 +29,20 @@ def facts(entry: Entry) -> dict[str, str]:
     return dict(entry.facts)
 
 
-def report(attempt: Any, **fields: Any) -> Report:
-    raw = Raw.objects.create(at=fields["received_at"], kind=RawKind.HOOK, request='{"status": "word"}')
-    return Report.objects.create(
+def report(attempt: Any, **fields: Any) -> DeliveryReport:
+    exchange = Exchange.objects.create(
+        at=fields["received_at"], kind=ExchangeKind.HOOK, request='{"status": "word"}'
+    )
+    return DeliveryReport.objects.create(
         **{
-            **{"raw_id": raw.pk, "raw_at": raw.at, "account": attempt.account, "attempt": attempt},
+            **{
+                "exchange_id": exchange.pk,
+                "exchange_at": exchange.at,
+                "account": attempt.account,
+                "attempt": attempt,
+            },
             **{"status": Status.DELIVERED, "vendor_status": "DELIVRD", "effect": Effect.APPLIED},
-            "digest": raw.pk.bytes,
+            "digest": exchange.pk.bytes,
             **fields,
         }
     )
@@ -63,11 +70,11 @@ def test_a_time_out_that_was_resolved(django_assert_num_queries: Any) -> None:
     second = make_attempt(
         message, created_at=at(65), ended_at=at(65.25), outcome=Outcome.TAKEN, vendor_id="v-2"
     )
-    for owner, kind, when in ((first, RawKind.LOOKUP, 46), (second, RawKind.CALL, 65.25)):
-        Raw.objects.create(at=at(when), kind=kind, owner=owner.pk, request='{"a": 1}', response="")
+    for owner, kind, when in ((first, ExchangeKind.LOOKUP, 46), (second, ExchangeKind.CALL, 65.25)):
+        Exchange.objects.create(at=at(when), kind=kind, owner=owner.pk, request='{"a": 1}', response="")
     report(second, received_at=at(70), occurred_at=at(69), parts=2, text="to the handset")
-    post = Raw.objects.create(
-        at=at(71), kind=RawKind.POST, request='{"events": "of others too"}', response='{"status": 200}'
+    post = Exchange.objects.create(
+        at=at(71), kind=ExchangeKind.POST, request='{"events": "of others too"}', response='{"status": 200}'
     )
     make_event(
         message, state=EventState.ACKED, created_at=at(70), acked_at=at(71), last_post=post.pk, tries=1
@@ -135,7 +142,7 @@ def test_a_message_that_waits_has_a_short_story(django_assert_max_num_queries: A
     [
         pytest.param(EventState.DUE, "waiting", "open", id="due"),
         pytest.param(EventState.LEASED, "being posted", "open", id="leased"),
-        pytest.param(EventState.DEAD, "undeliverable", "bad", id="dead"),
+        pytest.param(EventState.UNDELIVERABLE, "undeliverable", "bad", id="dead"),
     ],
 )
 def test_callbacks_that_are_not_acknowledged(state: EventState, word: str, tone: str) -> None:

@@ -11,13 +11,13 @@ from uuid import UUID
 
 import pytest
 from django.conf import LazySettings
-from django.db import account as database
+from django.db import connection as database
 from django.db.models import F
 from django.utils import timezone
 
 from accounts.models import Tenant
 from messaging.callbacks import posting, signing
-from messaging.models import Content, Destination, Event, InboundMessage, Message, Queue, Raw
+from messaging.models import Content, Destination, Event, Exchange, InboundMessage, Message, Queue
 from messaging.models.queue import LONG_AGO
 from messaging.models.statement import change, fetch
 from messaging.queues import circuit, destinations
@@ -28,7 +28,7 @@ from messaging.worker import sweep
 from messaging.worker.pump import Pump
 from tests import factories, listener
 from tests.listener import Listener, Received
-from tests.stand_ins import dead_events, pending_events
+from tests.stand_ins import pending_events, undeliverable_events
 
 pytestmark = pytest.mark.django_db
 
@@ -504,7 +504,7 @@ def test_a_later_generation_waits_for_the_first(bloomreach: Listener) -> None:
     first = make_event(bloomreach, message, status="failed", due_at=timezone.now() + timedelta(hours=1))
 
     assert tell() == []
-    Event.objects.filter(pk=first.pk).update(state=S.DEAD)  # given up: nothing waits for it
+    Event.objects.filter(pk=first.pk).update(state=S.UNDELIVERABLE)  # given up: nothing waits for it
     tell()
     later.refresh_from_db()
     assert later.state == S.ACKED
@@ -536,7 +536,7 @@ def test_any_2xx_is_an_acknowledgement(bloomreach: Listener, status: int) -> Non
     event.refresh_from_db()
     assert (event.state, event.last_error, event.lease) == (S.ACKED, "", None)
     assert event.acked_at is not None
-    raw = Raw.objects.get(id=event.last_post)
+    raw = Exchange.objects.get(id=event.last_post)
     assert (raw.kind, json.loads(raw.response)["status"]) == ("post", status)
 
 
@@ -558,7 +558,7 @@ def test_exhausted_is_dead_and_kept(bloomreach: Listener, caplog: pytest.LogCapt
     tell()
 
     event.refresh_from_db()
-    assert (event.state, event.tries, event.last_error) == (S.DEAD, 12, "HTTP 500")
+    assert (event.state, event.tries, event.last_error) == (S.UNDELIVERABLE, 12, "HTTP 500")
     assert "callback undeliverable" in caplog.text
     pass_time()
     assert tell() == []
@@ -646,7 +646,7 @@ def test_one_poison_event_in_500_is_isolated(bloomreach: Listener) -> None:
 
     tell_until_quiet()
 
-    assert list(dead_events().values_list("id", "last_error")) == [(poison, "HTTP 422")]
+    assert list(undeliverable_events().values_list("id", "last_error")) == [(poison, "HTTP 422")]
     assert Event.objects.filter(state=S.ACKED).count() == 499
     assert len(bloomreach.posts) <= 25
 
@@ -657,7 +657,7 @@ def test_two_poison_events_die_and_no_other(bloomreach: Listener) -> None:
 
     tell_until_quiet()
 
-    assert set(dead_events().values_list("id", flat=True)) == {ids[3], ids[150]}
+    assert set(undeliverable_events().values_list("id", flat=True)) == {ids[3], ids[150]}
     assert Event.objects.filter(state=S.ACKED).count() == 198
 
 
@@ -695,7 +695,7 @@ def test_an_event_alone_dies_after_three_tries_when_the_queue_takes_others(bloom
         poison.refresh_from_db()
         states.append(EventState(poison.state))
 
-    assert states == [S.DUE, S.DUE, S.DEAD]
+    assert states == [S.DUE, S.DUE, S.UNDELIVERABLE]
 
 
 def test_posts_lost_with_their_worker_and_refused_company_are_no_tries(bloomreach: Listener) -> None:
@@ -760,7 +760,7 @@ def test_given_back_claims_do_not_blame_an_event(bloomreach: Listener) -> None:
         tell(1)
 
     assert set(pending_events().values_list("batch_cap", flat=True)) == {1}
-    assert not dead_events().exists()
+    assert not undeliverable_events().exists()
 
 
 @pytest.mark.slow
@@ -783,13 +783,13 @@ def test_ten_thousand_events_for_a_url_that_answers_404(bloomreach: Listener, se
         assert (probes, len(bloomreach.posts)) == (probes, told + 1)
 
     assert len(bloomreach.posts) < 50
-    assert not dead_events().exists()
+    assert not undeliverable_events().exists()
 
     bloomreach.answer = lambda post: 200
     Destination.objects.update(open_until=LONG_AGO)
     told = len(bloomreach.posts)
     spin(pump, lambda: not pending_events().exists())
-    pump.land(lambda: True)
+    pump.finish(lambda: True)
     assert Event.objects.filter(state=S.ACKED).count() == 10_000
     assert sorted(id for post in bloomreach.posts[told:] for id in post.ids) == sorted(ids)
 
@@ -858,7 +858,7 @@ def test_flapping_does_not_use_up_the_tries_of_another_url(bloomreach: Listener)
         Destination.objects.update(open_until=LONG_AGO)
         tell(1)
 
-    assert not dead_events().exists()
+    assert not undeliverable_events().exists()
     assert Event.objects.filter(state=S.ACKED).count() == 15
     assert max(pending_events().values_list("tries", flat=True)) <= 2
 
@@ -920,11 +920,11 @@ def test_an_event_that_cannot_be_written_dies_alone(
 
     broken.refresh_from_db()
     whole.refresh_from_db()
-    assert (broken.state, whole.state) == (S.DEAD, S.ACKED)
+    assert (broken.state, whole.state) == (S.UNDELIVERABLE, S.ACKED)
     assert broken.last_error == "the event could not be written (AttributeError)"
     assert [post.ids for post in bloomreach.posts] == [[whole.id]]
 
     Event.objects.filter(pk=broken.pk).update(state=S.DUE)
     assert tell() == []  # alone: there is nothing to post
     broken.refresh_from_db()
-    assert (broken.state, broken.lease) == (S.DEAD, None)
+    assert (broken.state, broken.lease) == (S.UNDELIVERABLE, None)

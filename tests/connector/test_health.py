@@ -82,9 +82,9 @@ def test_the_oldest_due_work_of_each_kind(client: Client, beating: Slot) -> None
     make_message(due_at=ago(-50))
     make_message(due_at=ago(90), state=MessageState.SENT)
     make_event(due_at=ago(60))
-    Inbox.objects.create(raw_id=uuid7(), raw_at=ago(80), due_at=ago(80), connection=make_account())
-    parked = {"raw_at": ago(200), "due_at": ago(200), "parked_at": ago(100)}
-    Inbox.objects.create(raw_id=uuid7(), connection=make_account(), **parked)
+    Inbox.objects.create(exchange_id=uuid7(), exchange_at=ago(80), due_at=ago(80), account=make_account())
+    parked = {"exchange_at": ago(200), "due_at": ago(200), "parked_at": ago(100)}
+    Inbox.objects.create(exchange_id=uuid7(), account=make_account(), **parked)
     found = client.get("/readyz").json()
     ages = {kind: round(age, -1) for kind, age in found["oldest_due"].items()}
     assert ages == {"dispatch": 40, "callbacks": 60, "inbox": 80}

@@ -215,8 +215,8 @@ def test_circles_come_to_an_end() -> None:
         assert wire_import.findings([CYCLE]).pages[0].role == "other"
     except DescriptionError as error:
         assert "too large" in str(error)
-    ring = {**document(x=post({"$ref": "#/components/a"})), "components": {"a": {"$ref": "#/components/a"}}}
-    assert read(ring).pages == (Page("other", "POST /x"),)
+    wake = {**document(x=post({"$ref": "#/components/a"})), "components": {"a": {"$ref": "#/components/a"}}}
+    assert read(wake).pages == (Page("other", "POST /x"),)
 
 
 def test_keys_come_from_an_example_where_there_is_no_schema() -> None:

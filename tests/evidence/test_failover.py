@@ -10,7 +10,7 @@ import pytest
 from django.db import transaction
 
 from messaging.evidence import failover, weighing
-from messaging.evidence.weighing import Answer
+from messaging.evidence.weighing import AnswerEvidence
 from messaging.models import Attempt, Message, ProviderAccount, Queue
 from messaging.rules import backoff
 from messaging.rules.values import Effect, MessageState
@@ -68,7 +68,7 @@ def result(meaning: Meaning) -> SendResult:
 
 def apply(attempt: Attempt, said: SendResult) -> Effect:
     with transaction.atomic():
-        (effect,) = weighing.apply([Answer(attempt.message_id, attempt.pk, said)])
+        (effect,) = weighing.apply([AnswerEvidence(attempt.message_id, attempt.pk, said)])
     return effect
 
 
@@ -153,7 +153,7 @@ def test_never_while_an_earlier_attempt_may_have_been_taken(fields: dict[str, An
 
 def test_a_call_whose_outcome_was_unknown_is_not_failed_over_by_a_refusal_of_its_repetition() -> None:
     first, _ = two_accounts()
-    message = factories.make_message(account=first, state=S.UNCERTAIN, attempts=1)
+    message = factories.make_message(account=first, state=S.UNKNOWN_OUTCOME, attempts=1)
     attempt = factories.make_attempt(message, outcome=Outcome.UNKNOWN)
     apply(attempt, result(meanings.INVALID_SENDER))
     assert way_of(message) == (first.pk, first.queue_id, "", S.FAILED)
@@ -369,9 +369,9 @@ def test_a_message_left_in_a_queue_without_accounts_follows_its_account() -> Non
     message = factories.make_message(account=first)
     settled = factories.make_message(account=second, queue=first.queue)
     ProviderAccount.objects.filter(pk=first.pk).update(queue=second.queue)
-    assert failover.take_in_strays() == 2
+    assert failover.follow_accounts() == 2
     assert {fresh(one).queue_id for one in (message, settled)} == {second.queue_id}
-    assert failover.take_in_strays() == 0
+    assert failover.follow_accounts() == 0
 
 
 def test_the_attempt_names_the_sender_that_went_out() -> None:

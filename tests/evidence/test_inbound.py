@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from accounts.models import Tenant
 from messaging.callbacks import posting
-from messaging.models import Event, InboundMessage, Inbox, ProviderAccount, Queue, Raw
+from messaging.models import Event, Exchange, InboundMessage, Inbox, ProviderAccount, Queue
 from messaging.reports import inbox
 from messaging.rules.ids import uuid7
 from messaging.rules.values import EventKind
@@ -31,8 +31,10 @@ def receive(account: ProviderAccount, **said: Any) -> None:
     """A vendor's call, from the hook's rows to the event."""
     body = {"type": "inbound", "channel": "sms", "id": "mo-1", "from": "+421900000123", "to": "1234"} | said
     request = {"method": "POST", "url": "", "path": "", "query": {}, "headers": {}, "body": json.dumps(body)}
-    raw = Raw.objects.create(at=timezone.now(), kind="hook", account=account, request=json.dumps(request))
-    Inbox.objects.create(raw_id=raw.id, raw_at=raw.at, account=account)
+    exchange = Exchange.objects.create(
+        at=timezone.now(), kind="hook", account=account, request=json.dumps(request)
+    )
+    Inbox.objects.create(exchange_id=exchange.id, exchange_at=exchange.at, account=account)
     inbox.read()
 
 
@@ -64,7 +66,11 @@ def test_an_event_for_the_url_of_its_channel(channel: str, url: str) -> None:
 def test_without_the_vendors_time_the_time_of_receipt_is_told() -> None:
     receive(factories.make_account(two_way()))
 
-    assert Event.objects.get().occurred_at == InboundMessage.objects.get().received_at == Raw.objects.get().at
+    assert (
+        Event.objects.get().occurred_at
+        == InboundMessage.objects.get().received_at
+        == Exchange.objects.get().at
+    )
 
 
 @pytest.mark.parametrize("missing", ["inbound_url_sms", "both"])

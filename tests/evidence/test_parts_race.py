@@ -4,10 +4,10 @@ import threading
 from datetime import UTC, datetime
 
 import pytest
-from django.db import account as database
+from django.db import connection as database
 from django.db import transaction
 
-from messaging.models import Message, Report
+from messaging.models import DeliveryReport, Message
 from messaging.reports import matching
 from messaging.rules.ids import uuid7
 from messaging.rules.values import Effect, MessageState
@@ -18,9 +18,9 @@ from vendors.values import Outcome
 
 def part_delivered(attempt, part: int) -> None:
     now = datetime.now(UTC)
-    Report.objects.create(
-        raw_id=uuid7(),
-        raw_at=now,
+    DeliveryReport.objects.create(
+        exchange_id=uuid7(),
+        exchange_at=now,
         account=attempt.account,
         reference=str(attempt.id),
         status="delivered",

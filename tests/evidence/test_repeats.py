@@ -8,12 +8,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import account as database
+from django.db import connection as database
 from django.db import transaction
 
 from accounts.crypto import Sealed
 from messaging.evidence.repeats import WINDOW
-from messaging.models import Event, InboundMessage, Inbox, ProviderAccount, Raw
+from messaging.models import Event, Exchange, InboundMessage, Inbox, ProviderAccount
 from messaging.replay import orders
 from messaging.reports import inbox, stored_calls
 from tests import factories
@@ -42,8 +42,10 @@ def heard(account: ProviderAccount, at: float, body: Any) -> Inbox:
     hook = HookRequest("POST", "https://c.example/h", "", {}, {"date": str(at)}, json.dumps(body).encode())
     moment = START + timedelta(seconds=at)
     call = Sealed(stored_calls.sealed(hook))
-    raw = Raw.objects.create(at=moment, kind="hook", account=account, call=call)
-    return Inbox.objects.create(raw_id=raw.id, raw_at=raw.at, account=account, due_at=moment)
+    exchange = Exchange.objects.create(at=moment, kind="hook", account=account, call=call)
+    return Inbox.objects.create(
+        exchange_id=exchange.id, exchange_at=exchange.at, account=account, due_at=moment
+    )
 
 
 def kept() -> list[str]:
@@ -137,9 +139,9 @@ def test_a_replay_knows_messages_that_were_stored_under_a_digest_of_their_conten
         account,
         vendor_id="7a2ee6b2",
         sender="+421900000150",
-        raw_id=call.raw_id,
+        exchange_id=call.exchange_id,
         received_at=START,
-        raw_at=START,
+        exchange_at=START,
     )
     inbox.read()
     assert kept() == ["STOP"]

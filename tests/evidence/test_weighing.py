@@ -10,11 +10,11 @@ import pytest
 from django.db import transaction
 
 from messaging.evidence import weighing
-from messaging.evidence.weighing import Answer, Ruling, Word
-from messaging.models import Attempt, AttemptPart, Event, Message, ProviderAccount, Report
+from messaging.evidence.weighing import AnswerEvidence, Decision, ReportEvidence
+from messaging.models import Attempt, AttemptPart, DeliveryReport, Event, Message, ProviderAccount
 from messaging.rules import states
 from messaging.rules.ids import uuid7
-from messaging.rules.states import EXPIRED_HERE, GAVE_UP, UNCERTAIN, UNCONFIRMED
+from messaging.rules.states import EXPIRED_HERE, GAVE_UP, UNCONFIRMED, UNKNOWN_OUTCOME
 from messaging.rules.values import Effect, EventKind, EventState, MessageState
 from tests import factories
 from tests.stand_ins import events_of, fresh, only_attempt, seconds_until_due, together
@@ -47,13 +47,13 @@ def make_sent(**overrides: Any) -> tuple[Message, Attempt]:
     return message, factories.make_attempt(message, outcome=Outcome.TAKEN, vendor_id="v-1")
 
 
-def answer(attempt: Attempt, result: SendResult) -> Answer:
-    return Answer(attempt.message_id, attempt.pk, result)
+def answer(attempt: Attempt, result: SendResult) -> AnswerEvidence:
+    return AnswerEvidence(attempt.message_id, attempt.pk, result)
 
 
-def word(attempt: Attempt, status: Status, **overrides: Any) -> Word:
+def word(attempt: Attempt, status: Status, **overrides: Any) -> ReportEvidence:
     fields = {"status": status, "vendor_status": status.upper(), "occurred_at": THEN} | overrides
-    return Word(attempt.message_id, attempt.pk, Said(**fields), None)
+    return ReportEvidence(attempt.message_id, attempt.pk, Said(**fields), None)
 
 
 def told(message: Message) -> list[tuple[EventKind, int, str]]:
@@ -216,13 +216,13 @@ def test_a_test_message_without_callback_url_is_owed_nothing() -> None:
 def test_unconfirmed(fail_unconfirmed: bool, expected: list[Any]) -> None:
     account = factories.make_account(fail_unconfirmed=fail_unconfirmed)
     message, _ = make_sent(account=account)
-    apply(Ruling(message.pk, S.UNCONFIRMED, UNCONFIRMED, "no delivery report by the deadline"))
+    apply(Decision(message.pk, S.UNCONFIRMED, UNCONFIRMED, "no delivery report by the deadline"))
     assert (fresh(message).standing, fresh(message).error_code) == (S.UNCONFIRMED, UNCONFIRMED)
     assert told(message) == expected
 
 
 OURS = [
-    pytest.param(S.FAILED, UNCERTAIN, [(0, "failed"), (1, "delivered")], id="given up, then delivered"),
+    pytest.param(S.FAILED, UNKNOWN_OUTCOME, [(0, "failed"), (1, "delivered")], id="given up, then delivered"),
     pytest.param(S.EXPIRED, EXPIRED_HERE, [(0, "failed"), (1, "delivered")], id="used up, then delivered"),
     pytest.param(S.UNCONFIRMED, UNCONFIRMED, [(0, "delivered")], id="untold, then delivered"),
 ]
@@ -233,7 +233,7 @@ def test_a_vendors_final_after_our_own_is_told_too(
     state: MessageState, code: str, generations: list[tuple[int, str]]
 ) -> None:
     message, attempt = make_sent()
-    apply(Ruling(message.pk, state, code, "given up here"))
+    apply(Decision(message.pk, state, code, "given up here"))
     assert apply(word(attempt, Status.DELIVERED)) == [Effect.APPLIED]
     assert fresh(message).standing is S.DELIVERED
     assert [(event.generation, event.status) for event in events_of(message)] == generations
@@ -260,8 +260,8 @@ def test_an_unknown_word_changes_nothing() -> None:
 def test_our_ruling_never_overrides_an_end() -> None:
     message, attempt = make_sent()
     apply(word(attempt, Status.DELIVERED))
-    ruling = Ruling(message.pk, S.UNCONFIRMED, UNCONFIRMED, "no report")
-    assert apply(ruling) == [Effect.STORED]
+    decision = Decision(message.pk, S.UNCONFIRMED, UNCONFIRMED, "no report")
+    assert apply(decision) == [Effect.STORED]
     assert (fresh(message).standing, len(events_of(message))) == (S.DELIVERED, 1)
 
 
@@ -271,14 +271,14 @@ def test_our_ruling_never_overrides_an_end() -> None:
         pytest.param(S.SENT, 1, id="the doubt was removed: taken"),
         pytest.param(S.RETRYING, 1, id="the doubt was removed: refused"),
         pytest.param(S.SENDING, 2, id="another attempt is in flight"),
-        pytest.param(S.UNCERTAIN, 2, id="another attempt is in doubt"),
+        pytest.param(S.UNKNOWN_OUTCOME, 2, id="another attempt is in doubt"),
     ],
 )
 @pytest.mark.parametrize(
     ("ruled", "code"),
     [
         pytest.param(S.RETRYING, "sent_once_more", id="once more"),
-        pytest.param(S.FAILED, UNCERTAIN, id="over"),
+        pytest.param(S.FAILED, UNKNOWN_OUTCOME, id="over"),
     ],
 )
 def test_a_ruling_on_a_doubt_is_void_once_it_is_resolved(
@@ -286,15 +286,15 @@ def test_a_ruling_on_a_doubt_is_void_once_it_is_resolved(
 ) -> None:
     message = factories.make_message(state=state, attempts=attempts)
     first, *_ = [factories.make_attempt(message) for _ in range(attempts)]
-    assert apply(Ruling(message.pk, ruled, code, "", about=first.pk)) == [Effect.SUPERSEDED]
+    assert apply(Decision(message.pk, ruled, code, "", about=first.pk)) == [Effect.SUPERSEDED]
     assert (fresh(message).standing, told(message)) == (state, [])
 
 
-@pytest.mark.parametrize("state", [S.SENDING, S.UNCERTAIN])
+@pytest.mark.parametrize("state", [S.SENDING, S.UNKNOWN_OUTCOME])
 def test_a_ruling_on_a_doubt_counts_while_it_lasts(state: MessageState) -> None:
     message = factories.make_message(state=state, attempts=1)
     attempt = factories.make_attempt(message, outcome=Outcome.UNKNOWN)
-    assert apply(Ruling(message.pk, S.RETRYING, "sent_once_more", "", about=attempt.pk)) == [Effect.APPLIED]
+    assert apply(Decision(message.pk, S.RETRYING, "sent_once_more", "", about=attempt.pk)) == [Effect.APPLIED]
     assert (fresh(message).standing, seconds_until_due(message) <= 0) == (S.RETRYING, True)
 
 
@@ -382,9 +382,9 @@ def test_retry_after_is_respected() -> None:
 
 def test_parts_are_stored_and_wake_reports_that_came_first() -> None:
     message, attempt = make_sending()
-    waiting = Report.objects.create(
-        raw_id=uuid7(),
-        raw_at=THEN,
+    waiting = DeliveryReport.objects.create(
+        exchange_id=uuid7(),
+        exchange_at=THEN,
         account=message.account,
         vendor_id="p-2",
         status=Status.DELIVERED,
@@ -445,10 +445,10 @@ def test_garbage_in_a_look_ups_report_never_fails_the_record() -> None:
 
 def test_a_message_that_is_gone_is_harmless() -> None:
     message, attempt = make_sending()
-    gone = Answer(uuid7(), uuid7(), TAKEN)
-    stranger = Answer(message.pk, uuid7(), TAKEN)
-    ruling = Ruling(uuid7(), S.FAILED, UNCERTAIN, "")
-    effects = apply(gone, stranger, ruling, answer(attempt, TAKEN))
+    gone = AnswerEvidence(uuid7(), uuid7(), TAKEN)
+    stranger = AnswerEvidence(message.pk, uuid7(), TAKEN)
+    decision = Decision(uuid7(), S.FAILED, UNKNOWN_OUTCOME, "")
+    effects = apply(gone, stranger, decision, answer(attempt, TAKEN))
     assert effects == [Effect.STORED, Effect.STORED, Effect.STORED, Effect.APPLIED]
     assert apply() == []
 
@@ -473,7 +473,7 @@ def test_two_witnesses_make_one_final_event(round_: int) -> None:
     effects = together(
         lambda: apply(word(attempt, Status.DELIVERED)),
         lambda: apply(word(attempt, Status.DELIVERED)),
-        lambda: apply(Ruling(message.pk, S.EXPIRED, EXPIRED_HERE, "used up")),
+        lambda: apply(Decision(message.pk, S.EXPIRED, EXPIRED_HERE, "used up")),
     )
     assert effects[:2].count([Effect.APPLIED]) == 1
     assert fresh(message).standing is S.DELIVERED

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from messaging.models import InboundMessage, Inbox, ProviderAccount, Raw, Report
+from messaging.models import DeliveryReport, Exchange, InboundMessage, Inbox, ProviderAccount
 from messaging.replay import orders
 from messaging.reports import hook_intake, inbox
 from tests.factories import make_account
@@ -93,7 +93,7 @@ def test_a_replay_reads_what_came() -> None:
 def test_a_secret_in_the_query_is_at_rest_only_under_seal() -> None:
     account = kannel(proof="query", proof_name="k", hook_secret="letmein")
     call(account, f"{MO}&id=1&text=x&k=letmein")
-    row = Raw.objects.values().get()
+    row = Exchange.objects.values().get()
     assert "letmein" not in f"{row['request']} {row['response']} {row['call'].ciphertext}"
     assert texts() == ["x"]
 
@@ -101,7 +101,7 @@ def test_a_secret_in_the_query_is_at_rest_only_under_seal() -> None:
 def test_a_report_is_read_from_what_came() -> None:
     account = kannel(password="DELIVRD", report_status="s", report_id="i", statuses="DELIVRD = delivered")
     call(account, "i=DELIVRD-1&s=DELIVRD&ref=")
-    assert Report.objects.values_list("status", "vendor_status", "vendor_id").get() == (
+    assert DeliveryReport.objects.values_list("status", "vendor_status", "vendor_id").get() == (
         "delivered",
         "DELIVRD",
         "DELIVRD-1",

@@ -11,7 +11,7 @@ import pytest
 from django.test import Client
 from prometheus_client import REGISTRY
 
-from messaging.models import InboundMessage, Inbox, ProviderAccount, Report
+from messaging.models import DeliveryReport, InboundMessage, Inbox, ProviderAccount
 from messaging.replay import orders
 from messaging.reports import hook_intake, inbox
 from messaging.watch import seldom
@@ -141,7 +141,7 @@ def test_what_can_be_read_counts_and_the_rest_is_parked_once(vendor: str, body: 
     before = parked(vendor)
     call(account_of(vendor), body)
     assert inbox.read() == 1
-    report = Report.objects.get()
+    report = DeliveryReport.objects.get()
     assert (report.status, "good" in (report.vendor_id, report.reference)) == ("delivered", True)
     assert Inbox.objects.get().parked_why == f"1 of 2 entries: {why}"
     assert parked(vendor) - before == 1
@@ -160,14 +160,14 @@ def test_a_replay_of_such_a_call_repeats_nothing() -> None:
         )
         orders.advance()
         inbox.read()
-    assert (Report.objects.count(), Inbox.objects.filter(parked_at__isnull=False).count()) == (1, 1)
+    assert (DeliveryReport.objects.count(), Inbox.objects.filter(parked_at__isnull=False).count()) == (1, 1)
 
 
 def test_a_call_of_which_nothing_can_be_read_is_parked_with_its_reason() -> None:
     call(account_of("vonage"), [7, {"status": "delivered"}])
     inbox.read()
     assert Inbox.objects.get().parked_why == "neither a status nor an inbound message"
-    assert not Report.objects.exists()
+    assert not DeliveryReport.objects.exists()
 
 
 FORM = "application/x-www-form-urlencoded"

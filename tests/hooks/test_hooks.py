@@ -13,7 +13,7 @@ from django.db import OperationalError
 from django.test import Client
 from prometheus_client import REGISTRY
 
-from messaging.models import Inbox, ProviderAccount, Raw
+from messaging.models import Exchange, Inbox, ProviderAccount
 from messaging.reports import hook_intake, stored_calls
 from outbound.values import HttpRequest, HttpResponse
 from simulator.adapter import signature
@@ -73,21 +73,25 @@ def refused(reason: str) -> float:
 
 
 def nothing_stored() -> bool:
-    return not Raw.objects.exists() and not Inbox.objects.exists()
+    return not Exchange.objects.exists() and not Inbox.objects.exists()
 
 
 def stored() -> HookRequest:
     """The one call that was stored, with its inbox row checked."""
-    raw, inbox = Raw.objects.get(), Inbox.objects.get()
-    assert (inbox.raw_id, inbox.raw_at, inbox.account_id) == (raw.pk, raw.at, raw.account_id)
-    assert (raw.kind, inbox.tries, inbox.parked_at, inbox.due_at) == ("hook", 0, None, raw.at)
-    assert raw.request == ""
-    return stored_calls.opened(raw.call.ciphertext)
+    exchange, inbox = Exchange.objects.get(), Inbox.objects.get()
+    assert (inbox.exchange_id, inbox.exchange_at, inbox.account_id) == (
+        exchange.pk,
+        exchange.at,
+        exchange.account_id,
+    )
+    assert (exchange.kind, inbox.tries, inbox.parked_at, inbox.due_at) == ("hook", 0, None, exchange.at)
+    assert exchange.request == ""
+    return stored_calls.opened(exchange.call.ciphertext)
 
 
 def shown() -> dict[str, Any]:
     """The same as people see it."""
-    record: dict[str, Any] = json.loads(stored_calls.shown(Raw.objects.get()))
+    record: dict[str, Any] = json.loads(stored_calls.shown(Exchange.objects.get()))
     return record
 
 
@@ -113,7 +117,7 @@ def test_a_post_is_stored_whole_and_answered_as_the_vendor_wants(client: Client,
     )
     assert (answer.status_code, answer.content, answer["Content-Type"]) == (202, b"<ok/>", "text/xml")
     record = stored()
-    assert Raw.objects.get().account_id == account.pk
+    assert Exchange.objects.get().account_id == account.pk
     assert (record.method, record.path, record.query, record.body) == (
         "POST",
         "dlr/sms",
@@ -163,7 +167,7 @@ def test_secrets_are_sealed_and_not_shown(client: Client, account: ProviderAccou
     body = json.dumps({"echo": SECRET, "status": "ok"})
     path = hook_path(account, f"?password={SECRET}&a={SECRET}")
     client.post(path, body, content_type="application/json", headers=headers)
-    row = Raw.objects.values().get()
+    row = Exchange.objects.values().get()
     for text in (row["request"], row["call"].ciphertext, json.dumps(shown())):
         assert SECRET not in text
         assert basic not in text
@@ -191,7 +195,7 @@ def test_a_secret_that_is_a_word_changes_nothing(client: Client, db: None, secre
 def test_a_call_whose_key_is_gone_says_so(client: Client, account: ProviderAccount, settings: Any):
     client.get(hook_path(account))
     settings.FIELD_KEYS = ["bm90IHRoZSBzYW1lIGtleSwgdGhpcnR5LXR3byBieXQ="]
-    told = stored_calls.shown(Raw.objects.get())
+    told = stored_calls.shown(Exchange.objects.get())
     assert told == (
         "It cannot be shown: a stored secret does not open with FIELD_KEY: add the key that sealed it, or enter it "
         "again."

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.test import Client
 
 from messaging.contract import wire
-from messaging.models import Attempt, Event, InboundMessage, Inbox, Message, ProviderAccount, Report
+from messaging.models import Attempt, DeliveryReport, Event, InboundMessage, Inbox, Message, ProviderAccount
 from messaging.reports import hook_intake, inbox, matching
 from messaging.rules.values import Effect, MessageState
 from messaging.watch import counters
@@ -138,7 +138,7 @@ def test_an_old_report_that_was_taken_already_changes_nothing(client: Client) ->
     for _ in range(2):
         client.post(hook_path(account), body, content_type="application/json", headers=headers)
     inbox.read()
-    assert account.report_set.count() == 1
+    assert account.deliveryreport_set.count() == 1
 
 
 def test_a_get_that_can_never_be_signed_is_refused_for_good(client: Client) -> None:
@@ -348,7 +348,7 @@ def test_a_message_is_delivered_when_all_its_parts_are(
     message.refresh_from_db()
     assert (message.standing, message.error_code) == (state, code)
     assert Event.objects.filter(message=message).count() == int(state.is_final)
-    assert not Report.objects.filter(effect=Effect.CONTRADICTION).exists()
+    assert not DeliveryReport.objects.filter(effect=Effect.CONTRADICTION).exists()
 
 
 # -- what is no message of a person, and the numbers of those that are
@@ -407,14 +407,14 @@ def test_no_empty_message_and_no_drift_is_told(
 ) -> None:
     account = account_of(vendor)
     before = drift(vendor)
-    raw = json.dumps(body).encode()
-    headers = PROOFS[vendor](raw, at=time.time()) if vendor in PROOFS else {}
-    answer = client.post(hook_path(account), raw, content_type="application/json", headers=headers)
+    exchange = json.dumps(body).encode()
+    headers = PROOFS[vendor](exchange, at=time.time()) if vendor in PROOFS else {}
+    answer = client.post(hook_path(account), exchange, content_type="application/json", headers=headers)
     assert answer.status_code == 200
     inbox.read()
     matching.apply()
     assert [row.text for row in InboundMessage.objects.all()] == heard
-    assert not Report.objects.exists()
+    assert not DeliveryReport.objects.exists()
     assert drift(vendor) == before
     why = Inbox.objects.get().parked_why if parked else ""
     assert parked in why

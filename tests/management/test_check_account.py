@@ -1,4 +1,4 @@
-"""`check_connection` asks vendors and tells a refusal by its exit code."""
+"""`check_account` asks vendors and tells a refusal by its exit code."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         ok = {"bad": False, "far": None}.get(account.name, True)
         return CredentialCheck(ok, f"the vendor's word on {account.name}")
 
-    monkeypatch.setattr("messaging.management.commands.check_account.check_connection", check)
+    monkeypatch.setattr("messaging.management.commands.check_account.check_account", check)
     tenant = make_tenant(slug="acme")
     for name in ("good", "bad", "far"):
         make_account(tenant, name=name)
@@ -35,7 +35,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def run(*names: str) -> tuple[int, list[str]]:
     out = io.StringIO()
     try:
-        call_command("check_connection", *names, stdout=out)
+        call_command("check_account", *names, stdout=out)
     except SystemExit as stop:
         return int(stop.code or 0), out.getvalue().splitlines()
     return 0, out.getvalue().splitlines()

@@ -17,8 +17,8 @@ from uuid import uuid4
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import account as database
-from django.db import accounts
+from django.db import connection as database
+from django.db import connections
 
 from messaging.management.commands import replay as command
 from messaging.models import Event, Message, Replay
@@ -38,8 +38,8 @@ def run(*args: str) -> tuple[int, list[str]]:
     return left.value.code, out.getvalue().splitlines()
 
 
-def make_dead(**overrides: Any) -> Event:
-    return factories.make_event(state=EventState.DEAD, **overrides)
+def make_undeliverable(**overrides: Any) -> Event:
+    return factories.make_event(state=EventState.UNDELIVERABLE, **overrides)
 
 
 def make_failed(*outcomes: Outcome, **overrides: Any) -> Message:
@@ -61,7 +61,7 @@ def pumping() -> Iterator[None]:
             while not over.wait(0.01):
                 orders.advance(limit=2)
         finally:
-            accounts.close_all()
+            connections.close_all()
 
     thread = threading.Thread(target=pump)
     thread.start()
@@ -81,12 +81,12 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_dry_run_shows_and_changes_nothing() -> None:
-    event = make_dead()
-    code, lines = run("callbacks", "--dry-run")
+    event = make_undeliverable()
+    code, lines = run("events", "--dry-run")
     assert code == 0
     assert lines == ["1 events match, 1 of them would be replayed.", f"  {event.pk}"]
     assert not Replay.objects.exists()
-    assert Event.objects.get().state == EventState.DEAD
+    assert Event.objects.get().state == EventState.UNDELIVERABLE
 
 
 def test_refusals_are_named_and_exit_1() -> None:
@@ -111,8 +111,8 @@ def test_nothing_matches() -> None:
 
 def test_filters_arrive() -> None:
     now = datetime.now(UTC)
-    event = make_dead(created_at=now - timedelta(hours=2))
-    make_dead()
+    event = make_undeliverable(created_at=now - timedelta(hours=2))
+    make_undeliverable()
     message = event.message
     assert message is not None
     for args in (
@@ -122,8 +122,8 @@ def test_filters_arrive() -> None:
         ["--until", "1h"],
         ["--until", (now - timedelta(hours=1)).isoformat(), "--since", "3h"],
     ):
-        assert run("callbacks", "--dry-run", *args)[1][1:] == [f"  {event.pk}"], args
-    assert run("callbacks", "--dry-run", "--status", "acked")[0] == 1
+        assert run("events", "--dry-run", *args)[1][1:] == [f"  {event.pk}"], args
+    assert run("events", "--dry-run", "--status", "acked")[0] == 1
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_filters_arrive() -> None:
     [
         pytest.param(["messages", "--tenant", "nobody"], "Unknown tenant 'nobody'", id="tenant"),
         pytest.param(["messages", "--status", "dead"], "Unknown status 'dead'", id="status"),
-        pytest.param(["callbacks", "--may-duplicate"], "Only messages", id="flag"),
+        pytest.param(["events", "--may-duplicate"], "Only messages", id="flag"),
         pytest.param(["messages", "--report-corrections"], "from reports", id="corrections"),
         pytest.param(["messages", "--since", "1h", "--until", "2h"], "since must lie", id="backwards"),
         pytest.param(["messages", "--yes", "--rate", "0"], "rate must be", id="rate"),
@@ -159,8 +159,8 @@ class Terminal(StringIO):
 @pytest.mark.parametrize(("answer", "orders"), [("y", 1), ("YES", 1), ("n", 0), ("", 0)])
 def test_a_terminal_is_asked(answer: str, orders: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", Terminal(f"{answer}\n"))
-    make_dead()
-    code, lines = run("callbacks", "--no-follow")
+    make_undeliverable()
+    code, lines = run("events", "--no-follow")
     assert Replay.objects.count() == orders
     assert code == (0 if orders else 1)
     assert lines[-1] == (
@@ -189,9 +189,9 @@ def test_corrections_are_an_order_of_their_own(monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.django_db(transaction=True)
 def test_following_shows_progress_to_the_end() -> None:
-    events = [make_dead() for _ in range(5)]
+    events = [make_undeliverable() for _ in range(5)]
     with pumping():
-        code, lines = run("callbacks", "--yes")
+        code, lines = run("events", "--yes")
     ordered = Replay.objects.get()
     assert code == 0
     assert lines[-1] == f"Replay {ordered.pk} is done: 5 replayed, 0 left alone."
@@ -210,13 +210,13 @@ def test_rows_left_alone_exit_1() -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_a_replay_that_somebody_stops_exits_1(monkeypatch: pytest.MonkeyPatch) -> None:
-    make_dead()
+    make_undeliverable()
 
     def sleep(seconds: float) -> None:
         orders.stop(Replay.objects.get())
 
     monkeypatch.setattr(command.time, "sleep", sleep)
-    code, lines = run("callbacks", "--yes")
+    code, lines = run("events", "--yes")
     assert code == 1
     assert lines[-1].endswith("is stopped: 0 replayed, 0 left alone.")
 
@@ -233,8 +233,8 @@ def test_without_a_worker_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(command.time, "sleep", sleep)
     monkeypatch.setattr(command.time, "monotonic", lambda: 10.0 * len(looks))
-    make_dead()
-    code, lines = run("callbacks", "--yes")
+    make_undeliverable()
+    code, lines = run("events", "--yes")
     assert code == 0
     assert lines.count("No progress yet. Is a worker running (manage.py worker)?") == 1
 
@@ -242,9 +242,9 @@ def test_without_a_worker_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.process
 @pytest.mark.django_db(transaction=True)
 def test_ctrl_c_leaves_the_replay_running() -> None:
-    make_dead()
+    make_undeliverable()
     process = subprocess.Popen(
-        [sys.executable, "-u", "manage.py", "replay", "callbacks", "--yes"],
+        [sys.executable, "-u", "manage.py", "replay", "events", "--yes"],
         cwd=Path(__file__).parents[2],
         env={**os.environ, "DATABASE_URL": databases.url(database.settings_dict["NAME"])},
         stdout=subprocess.PIPE,
@@ -267,5 +267,5 @@ def test_ctrl_c_leaves_the_replay_running() -> None:
 
 
 def test_unknown_ids_match_nothing() -> None:
-    make_dead()
-    assert run("callbacks", "--dry-run", "--id", str(uuid4()))[0] == 1
+    make_undeliverable()
+    assert run("events", "--dry-run", "--id", str(uuid4()))[0] == 1

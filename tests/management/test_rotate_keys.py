@@ -13,7 +13,7 @@ from django.utils import timezone
 from accounts import rotation
 from accounts.crypto import SealError
 from accounts.models import Tenant
-from messaging.models import Attempt, ProviderAccount, Raw
+from messaging.models import Attempt, Exchange, ProviderAccount
 from tests.factories import make_account, make_attempt, make_message, make_tenant
 
 pytestmark = pytest.mark.django_db
@@ -24,7 +24,7 @@ PLACES = [
     "accounts.tenant.callback_secret_previous",
     "messaging.provideraccount.secrets",
     "messaging.attempt.frozen",
-    "messaging.raw.call",
+    "messaging.exchange.call",
 ]
 
 
@@ -67,12 +67,12 @@ CONTENT = [[("current", "previous"), ("other", "")], [{"api_key": "k"}], ["", "o
 def test_vendors_calls_are_rotated_in_whatever_partition_they_lie(settings: Any) -> None:
     settings.FIELD_KEYS = [OLD]
     for at in ("2020-01-06T00:00Z", timezone.now()):
-        Raw.objects.create(at=at, kind="hook", call="as it came")
-    Raw.objects.create(at=timezone.now(), kind="call", request="{}")
+        Exchange.objects.create(at=at, kind="hook", call="as it came")
+    Exchange.objects.create(at=timezone.now(), kind="call", request="{}")
     settings.FIELD_KEYS = [NEW, OLD]
-    assert "messaging.raw.call: 2 sealed, 2 rotated" in run(batch=1)[1]
+    assert "messaging.exchange.call: 2 sealed, 2 rotated" in run(batch=1)[1]
     settings.FIELD_KEYS = [NEW]
-    assert [raw.call.reveal() for raw in Raw.objects.exclude(call="")] == ["as it came"] * 2
+    assert [raw.call.reveal() for raw in Exchange.objects.exclude(call="")] == ["as it came"] * 2
 
 
 def test_every_sealed_column_is_known() -> None:

@@ -50,7 +50,7 @@ def test_by_request_id_with_its_resend(desk: Desk) -> None:
 
 def test_raw_adds_the_wire_and_no_secret(desk: Desk) -> None:
     assert 'DELIVRD"' not in trace(str(desk.message.pk))
-    told = trace(str(desk.message.pk), raw=True)
+    told = trace(str(desk.message.pk), exchanges=True)
     assert '"said": "DELIVRD"' in told
     assert '"status": 202' in told
     assert not [secret for secret in SECRETS if secret in told]
@@ -63,5 +63,5 @@ def test_an_unknown_name_is_an_error(desk: Desk, name: str) -> None:
 
 
 def test_states_are_said_in_the_words_of_the_desk() -> None:
-    message = make_message(state=MessageState.UNCERTAIN)
+    message = make_message(state=MessageState.UNKNOWN_OUTCOME)
     assert "unknown outcome" in trace(str(message.pk)).splitlines()[0]

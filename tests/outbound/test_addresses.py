@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from outbound import addresses, http, sockets
-from outbound.addresses import AddressError, AddressGuard, Destination, ResolveError, undialable
+from outbound.addresses import AddressError, AddressGuard, ResolveError, Target, undialable
 from outbound.values import CallFailure, HttpRequest, HttpResponse
 from tests.outbound.servers import reply, serving
 
@@ -227,7 +227,7 @@ def test_named_networks_are_allowed_and_nothing_beside_them() -> None:
     ],
 )
 def test_destination(url: str, found: tuple[str, str, int]) -> None:
-    assert addresses.destination(url) == Destination(*found)
+    assert addresses.destination(url) == Target(*found)
 
 
 @pytest.mark.parametrize(

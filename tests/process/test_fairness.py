@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.process, pytest.mark.slow, pytest.mark.alone, pytest.m
 RATE = 5.0  # segments per second on each queue
 MESSAGES = 60
 HUNG = ("t0", "t1")
-DEAD = "t9"
+UNDELIVERABLE = "t9"
 
 # From the first to the last message of a queue.
 SENDING = """
@@ -63,11 +63,11 @@ def test_two_hung_vendors_and_a_dead_callback_url_leave_the_others_alone(running
     try:
         alive = f"{bloomreach.url}/callbacks"
         for tenant in tenants:
-            dead = tenant.slug == DEAD
+            dead = tenant.slug == UNDELIVERABLE
             _fill(port, tenant, f"http://127.0.0.1:{dead_port}/callbacks" if dead else alive)
         running.start_worker("worker", url)
         well = [tenant.slug for tenant in tenants if tenant.slug not in HUNG]
-        told = [slug for slug in well if slug != DEAD]
+        told = [slug for slug in well if slug != UNDELIVERABLE]
         eventually(
             lambda: {slug: n for slug, n, _ in running.rows(TELLING)} == dict.fromkeys(told, MESSAGES),
             within=120,

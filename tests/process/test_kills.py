@@ -61,10 +61,10 @@ def test_five_kills_lose_nothing_send_nothing_twice_and_bound_the_doubt(running:
     assert running.rows("SELECT count(*) FROM messaging_message WHERE state < 10") == [(0,)]
 
     finals = "SELECT count(*) FROM messaging_event e WHERE e.message_id = m.id AND e.kind = 1"
-    assert _messages(running, asked, "error_code = 'uncertain'") == 0
+    assert _messages(running, asked, "error_code = 'unknown_outcome'") == 0
     assert _messages(running, asked, f"(({finals}) <> 1 OR ({finals} AND e.state = 2) <> 1)") == 0
     # Numbers ending in 25 are lost by the scenario itself: the carrier never took them, and no report can tell.
-    doubts = _messages(running, reported, "error_code = 'uncertain' AND recipient NOT LIKE '%%25'")
+    doubts = _messages(running, reported, "error_code = 'unknown_outcome' AND recipient NOT LIKE '%%25'")
     assert doubts <= KILLS * CAP
     # The kills did hit calls in flight: the test would prove nothing otherwise.
     lost = "SELECT count(*) > 0 FROM messaging_attempt WHERE absences > 0 OR code = 'worker_lost'"

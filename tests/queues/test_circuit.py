@@ -7,7 +7,7 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
-from django.db import account as database
+from django.db import connection as database
 from django.db import transaction
 from django.utils import timezone
 
@@ -137,7 +137,7 @@ def test_closing_wakes_messages_that_waited_for_the_destination_and_nothing_else
     left = [
         waiting(account, "sent_once_more"),
         waiting(account, ""),
-        waiting(account, "throttled", MessageState.UNCERTAIN),
+        waiting(account, "throttled", MessageState.UNKNOWN_OUTCOME),
         waiting(account, "throttled", MessageState.ACCEPTED),
         waiting(other, "throttled"),
     ]
@@ -157,7 +157,7 @@ def test_closing_wakes_the_events_of_its_address_and_gives_their_try_back() -> N
     mine = [factories.make_event(queue=queue, due_at=later, tries=tries) for tries in (0, 1, 7)]
     beside = factories.make_event(queue=queue, due_at=later, tries=7, url="https://other.bloomreach.com/hook")
     other = factories.make_event(due_at=later, tries=7)
-    dead = factories.make_event(queue=queue, due_at=later, tries=12, state=EventState.DEAD)
+    dead = factories.make_event(queue=queue, due_at=later, tries=12, state=EventState.UNDELIVERABLE)
     address = mine[0].destination_id
     circuit.note({address: [FAULT] * 10}, of=Of.DESTINATION)
     assert Destination.objects.get(pk=address).open_for == 10

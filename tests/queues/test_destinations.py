@@ -92,7 +92,7 @@ def test_a_dead_address_does_not_hold_up_a_good_one(bloomreach: Listener, queue:
         assert timezone.now() - started < timedelta(seconds=5)
         if not pump.turn():
             pump.rest()
-    pump.land(lambda: True)
+    pump.finish(lambda: True)
     assert states(*dead) == [S.DUE] * count
 
 
@@ -279,8 +279,8 @@ def test_events_are_born_with_a_known_address(bloomreach: Listener) -> None:
     )
     first = factories.make_event(message, url=bloomreach.url("/good?c=d"), kind=EventKind.SENT)
     held = locking.lock({message.pk})[message.pk]
-    locking.owe(
-        [locking.Owed(held, EventKind.FINAL, "delivered", timezone.now())],
+    locking.add_events(
+        [locking.NewEvent(held, EventKind.FINAL, "delivered", timezone.now())],
     )
     born = Event.objects.get(message=message, kind=EventKind.FINAL)
     assert born.destination_id == first.destination_id

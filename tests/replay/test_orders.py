@@ -12,10 +12,10 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from django.db import account as database
-from django.db import accounts, transaction
+from django.db import connection as database
+from django.db import connections, transaction
 
-from messaging.models import Content, Event, Inbox, Message, ProviderAccount, Raw, Replay, Report
+from messaging.models import Content, DeliveryReport, Event, Exchange, Inbox, Message, ProviderAccount, Replay
 from messaging.replay import orders
 from messaging.replay.orders import ReplayError, ReplayFilter
 from messaging.rules.ids import uuid7
@@ -61,32 +61,34 @@ def make_failed(*outcomes: Outcome | None, status: Status | None = None, **overr
     return message
 
 
-def make_dead(message: Message | None = None, **overrides: Any) -> Event:
+def make_undeliverable(message: Message | None = None, **overrides: Any) -> Event:
     worn = {"tries": 11, "batch_cap": 1, "first_try_at": datetime.now(UTC), "last_error": "HTTP 500"}
-    return factories.make_event(message, **({"state": EventState.DEAD} | worn | overrides))
+    return factories.make_event(message, **({"state": EventState.UNDELIVERABLE} | worn | overrides))
 
 
-def make_raw(account: ProviderAccount, *, parked: bool = False, kind: str = "hook", **overrides: Any) -> Raw:
-    raw = Raw.objects.create(**({"at": datetime.now(UTC), "kind": kind, "account": account} | overrides))
+def make_exchange(
+    by: ProviderAccount, /, *, parked: bool = False, kind: str = "hook", **overrides: Any
+) -> Exchange:
+    exchange = Exchange.objects.create(**({"at": datetime.now(UTC), "kind": kind, "account": by} | overrides))
     if parked:
         now = datetime.now(UTC)
         fields = {
-            "raw_at": raw.at,
-            "account": account,
+            "exchange_at": exchange.at,
+            "account": by,
             "tries": 3,
             "parked_at": now,
             "parked_why": "not JSON",
         }
-        Inbox.objects.create(raw_id=raw.id, **fields)
-    return raw
+        Inbox.objects.create(exchange_id=exchange.id, **fields)
+    return exchange
 
 
-def make_report(message: Message, status: Status, **overrides: Any) -> Report:
+def make_report(message: Message, status: Status, **overrides: Any) -> DeliveryReport:
     attempt = message.tries.order_by("-n").first() or factories.make_attempt(message, outcome=Outcome.TAKEN)
     now = datetime.now(UTC)
     fields = {
-        "raw_id": uuid7(),
-        "raw_at": now,
+        "exchange_id": uuid7(),
+        "exchange_at": now,
         "account": message.account,
         "attempt": attempt,
         "status": status,
@@ -94,7 +96,7 @@ def make_report(message: Message, status: Status, **overrides: Any) -> Report:
         "effect": Effect.CONTRADICTION,
         "digest": os.urandom(32),
     }
-    return Report.objects.create(**(fields | overrides))
+    return DeliveryReport.objects.create(**(fields | overrides))
 
 
 # ---- orders
@@ -108,7 +110,7 @@ def make_report(message: Message, status: Status, **overrides: Any) -> Report:
         pytest.param("messages", ReplayFilter(account="x"), {}, "Unknown provider account", id="account"),
         pytest.param("messages", ReplayFilter(status="dead"), {}, "Unknown status 'dead'", id="status"),
         pytest.param("messages", ReplayFilter(status="sent"), {}, "Unknown status 'sent'", id="open status"),
-        pytest.param("callbacks", ReplayFilter(status="due"), {}, "choose dead, acked", id="event status"),
+        pytest.param("events", ReplayFilter(status="due"), {}, "choose dead, acked", id="event status"),
         pytest.param("messages", ReplayFilter(since=datetime(2026, 1, 1)), {}, "time zone", id="naive"),
         pytest.param(
             "messages",
@@ -118,9 +120,7 @@ def make_report(message: Message, status: Status, **overrides: Any) -> Report:
             id="backwards",
         ),
         pytest.param("messages", ReplayFilter(ids=(uuid7(),) * 10_001), {}, "At most 10000", id="ids"),
-        pytest.param(
-            "callbacks", ReplayFilter(), {"may_duplicate": True}, "Only messages", id="duplicate flag"
-        ),
+        pytest.param("events", ReplayFilter(), {"may_duplicate": True}, "Only messages", id="duplicate flag"),
         pytest.param("messages", ReplayFilter(), {"corrections": True}, "from reports", id="corrections"),
         pytest.param(
             "reports",
@@ -165,9 +165,9 @@ def test_an_order_says_who_why_and_how_many() -> None:
 
 
 def test_an_order_outlives_a_renamed_tenant() -> None:
-    dead = make_dead()
+    dead = make_undeliverable()
     tenant = dead.message.tenant
-    ordered = order("callbacks", ReplayFilter(tenant=tenant.slug))
+    ordered = order("events", ReplayFilter(tenant=tenant.slug))
     tenant.slug = "renamed"
     tenant.save()
     orders.advance()
@@ -175,7 +175,7 @@ def test_an_order_outlives_a_renamed_tenant() -> None:
     assert counts(ordered) == (1, 1, 0)
 
 
-@pytest.mark.parametrize("kind", ["callbacks", "messages", "reports"])
+@pytest.mark.parametrize("kind", ["events", "messages", "reports"])
 def test_the_filter_chooses(kind: str) -> None:
     """Two tenants, two moments: each condition leaves the rows of the other out."""
     now = datetime.now(UTC)
@@ -185,9 +185,9 @@ def test_the_filter_chooses(kind: str) -> None:
         for age in (timedelta(hours=3), timedelta(hours=1)):
             at = now - age
             message = make_failed(account=account, created_at=at)
-            event = make_dead(message, created_at=at)
-            raw = make_raw(account, at=at)
-            chosen = {"callbacks": event, "messages": message, "reports": raw}[kind]
+            event = make_undeliverable(message, created_at=at)
+            exchange = make_exchange(account, at=at)
+            chosen = {"events": event, "messages": message, "reports": exchange}[kind]
             made[f"{accounts.index(account)} {age.seconds // 3600}"] = chosen.pk
     mine = accounts[0]
 
@@ -211,13 +211,13 @@ def test_the_filter_chooses(kind: str) -> None:
 
 
 def test_dead_events_are_armed_again_under_the_same_id() -> None:
-    event = make_dead()
+    event = make_undeliverable()
     others = [
         factories.make_event(state=state, due_at=datetime(2030, 1, 1, tzinfo=UTC))
         for state in (EventState.DUE, EventState.LEASED, EventState.ACKED)
     ]
     before = {one.pk: (one.state, one.due_at, one.lease) for one in others}
-    assert counts(carry_out("callbacks")) == (1, 1, 0)
+    assert counts(carry_out("events")) == (1, 1, 0)
     armed = Event.objects.get(pk=event.pk)
     assert (armed.state, armed.tries, armed.batch_cap, armed.first_try_at) == (EventState.DUE, 0, 500, None)
     assert armed.due_at <= datetime.now(UTC)
@@ -229,10 +229,10 @@ def test_dead_events_are_armed_again_under_the_same_id() -> None:
 def test_acknowledged_events_are_told_again_when_asked_for() -> None:
     event = factories.make_event(state=EventState.ACKED, acked_at=datetime.now(UTC), tries=2)
     asked = ReplayFilter(ids=(event.pk,))
-    assert refused(orders.preview(kind="callbacks", filter=asked)) == {"acked": 1}
-    assert counts(carry_out("callbacks", asked)) == (1, 0, 1)
+    assert refused(orders.preview(kind="events", filter=asked)) == {"acked": 1}
+    assert counts(carry_out("events", asked)) == (1, 0, 1)
     assert Event.objects.get().state == EventState.ACKED
-    assert counts(carry_out("callbacks", ReplayFilter(status="acked"))) == (1, 1, 0)
+    assert counts(carry_out("events", ReplayFilter(status="acked"))) == (1, 1, 0)
     armed = Event.objects.get()
     assert (armed.pk, armed.state, armed.acked_at, armed.tries) == (event.pk, EventState.DUE, None, 0)
 
@@ -241,8 +241,8 @@ def test_acknowledged_events_are_told_again_when_asked_for() -> None:
 def test_events_still_being_tried_are_left_alone(state: EventState) -> None:
     event = factories.make_event(state=state, tries=4)
     asked = ReplayFilter(ids=(event.pk,))
-    assert refused(orders.preview(kind="callbacks", filter=asked)) == {"pending": 1}
-    assert counts(carry_out("callbacks", asked)) == (1, 0, 1)
+    assert refused(orders.preview(kind="events", filter=asked)) == {"pending": 1}
+    assert counts(carry_out("events", asked)) == (1, 0, 1)
     assert Event.objects.get().tries == 4
 
 
@@ -255,10 +255,10 @@ def test_events_of_inbound_messages_are_callbacks_too() -> None:
         url=factories.CALLBACK_URL,
         status="incoming_message",
         occurred_at=inbound.received_at,
-        state=EventState.DEAD,
+        state=EventState.UNDELIVERABLE,
     )
     asked = ReplayFilter(tenant=inbound.tenant.slug, account=inbound.account.public_id)
-    assert counts(carry_out("callbacks", asked)) == (1, 1, 0)
+    assert counts(carry_out("events", asked)) == (1, 1, 0)
     assert Event.objects.get().state == EventState.DUE
 
 
@@ -285,7 +285,7 @@ SAFE, RISKY = "", "may_have_been_sent"
             id="rejected whole",
         ),
         pytest.param(
-            lambda: make_failed(Outcome.UNKNOWN, error_code="uncertain"), RISKY, id="unknown outcome"
+            lambda: make_failed(Outcome.UNKNOWN, error_code="unknown_outcome"), RISKY, id="unknown outcome"
         ),
         pytest.param(
             lambda: make_failed(Outcome.UNKNOWN, Outcome.PERMANENT), RISKY, id="unknown, then refused"
@@ -305,7 +305,9 @@ SAFE, RISKY = "", "may_have_been_sent"
         pytest.param(
             lambda: make_failed(Outcome.TAKEN, state=S.SENT, error_code=""), "in_progress", id="sent"
         ),
-        pytest.param(lambda: make_failed(Outcome.UNKNOWN, state=S.UNCERTAIN), "in_progress", id="uncertain"),
+        pytest.param(
+            lambda: make_failed(Outcome.UNKNOWN, state=S.UNKNOWN_OUTCOME), "in_progress", id="unknown_outcome"
+        ),
         pytest.param(lambda: make_failed(state=S.ACCEPTED), "in_progress", id="accepted"),
         pytest.param(lambda: make_failed(None, state=S.SENDING), "in_progress", id="sending"),
         pytest.param(lambda: make_failed(Outcome.TEMPORARY, state=S.RETRYING), "in_progress", id="retrying"),
@@ -443,7 +445,7 @@ def test_a_message_is_resent_once_and_then_its_copy_is() -> None:
 
 
 def test_a_copy_inherits_the_doubt_of_its_original() -> None:
-    original = make_failed(Outcome.UNKNOWN, error_code="uncertain")
+    original = make_failed(Outcome.UNKNOWN, error_code="unknown_outcome")
     carry_out("messages", may_duplicate=True)
     copy = Message.objects.get(replay_of=original.pk)
     Message.objects.filter(pk=copy.pk).update(state=S.FAILED, final_at=datetime.now(UTC))
@@ -496,37 +498,39 @@ def test_suspended_tenants_and_lost_contents_are_refused() -> None:
 
 def test_raw_calls_go_back_into_the_inbox() -> None:
     account = factories.make_account()
-    fresh, parked = make_raw(account), make_raw(account, parked=True)
-    make_raw(account, kind="call"), make_raw(account, kind="post")
+    fresh, parked = make_exchange(account), make_exchange(account, parked=True)
+    make_exchange(account, kind="call"), make_exchange(account, kind="post")
     assert counts(carry_out("reports")) == (2, 2, 0)
-    rows = {row.raw_id: row for row in Inbox.objects.all()}
+    rows = {row.exchange_id: row for row in Inbox.objects.all()}
     assert set(rows) == {fresh.id, parked.id}
-    for raw in (fresh, parked):
-        row = rows[raw.id]
-        assert (row.raw_at, row.account_id, row.tries) == (raw.at, account.pk, 0)
+    for exchange in (fresh, parked):
+        row = rows[exchange.id]
+        assert (row.exchange_at, row.account_id, row.tries) == (exchange.at, account.pk, 0)
         assert (row.parked_at, row.parked_why) == (None, "")
         assert row.due_at <= datetime.now(UTC)
 
 
 def test_only_parked_calls_when_asked() -> None:
     account = factories.make_account()
-    make_raw(account)
-    parked = make_raw(account, parked=True)
+    make_exchange(account)
+    parked = make_exchange(account, parked=True)
     assert counts(carry_out("reports", ReplayFilter(status="parked"))) == (1, 1, 0)
-    assert [(row.raw_id, row.parked_at) for row in Inbox.objects.all()] == [(parked.id, None)]
+    assert [(row.exchange_id, row.parked_at) for row in Inbox.objects.all()] == [(parked.id, None)]
 
 
 def test_calls_that_wait_or_have_lost_their_account_are_refused() -> None:
     account = factories.make_account()
-    waiting = make_raw(account)
+    waiting = make_exchange(account)
     later = datetime.now(UTC) + timedelta(hours=1)
-    Inbox.objects.create(raw_id=waiting.id, raw_at=waiting.at, account=account, due_at=later, tries=2)
-    make_raw(account, account=None)
+    Inbox.objects.create(
+        exchange_id=waiting.id, exchange_at=waiting.at, account=account, due_at=later, tries=2
+    )
+    make_exchange(account, account=None)
     seen = orders.preview(kind="reports", filter=ReplayFilter())
     assert refused(seen) == {"waiting": 1, "account_gone": 1}
     assert counts(carry_out("reports")) == (2, 0, 2)
     row = Inbox.objects.get()
-    assert (row.raw_id, row.due_at, row.tries) == (waiting.id, later, 2)
+    assert (row.exchange_id, row.due_at, row.tries) == (waiting.id, later, 2)
 
 
 # ---- corrections
@@ -603,8 +607,8 @@ def test_what_was_never_told_is_not_corrected() -> None:
 
 
 def test_pages_follow_the_cursor() -> None:
-    events = [make_dead() for _ in range(5)]
-    ordered = order("callbacks")
+    events = [make_undeliverable() for _ in range(5)]
+    ordered = order("events")
     seen = []
     for _ in range(4):
         looked_at = orders.advance(limit=2)
@@ -628,19 +632,19 @@ def test_an_empty_order_is_over_at_once() -> None:
 
 
 def test_rows_that_come_later_are_not_meant() -> None:
-    make_dead()
-    ordered = order("callbacks")
-    late = make_dead()
+    make_undeliverable()
+    ordered = order("events")
+    late = make_undeliverable()
     while orders.advance():
         pass
     ordered.refresh_from_db()
     assert counts(ordered) == (1, 1, 0)
-    assert Event.objects.get(pk=late.pk).state == EventState.DEAD
+    assert Event.objects.get(pk=late.pk).state == EventState.UNDELIVERABLE
 
 
 def test_a_row_that_changed_since_the_order_is_skipped() -> None:
-    event, message = make_dead(), make_failed()
-    both = [order("callbacks"), order("messages")]
+    event, message = make_undeliverable(), make_failed()
+    both = [order("events"), order("messages")]
     Event.objects.filter(pk=event.pk).update(state=EventState.ACKED)
     Message.objects.filter(pk=message.pk).update(error_code="opted_out")
     until_done()
@@ -650,17 +654,17 @@ def test_a_row_that_changed_since_the_order_is_skipped() -> None:
     assert Event.objects.get(pk=event.pk).state == EventState.ACKED
 
 
-@pytest.mark.parametrize("kind", ["callbacks", "messages", "reports"])
+@pytest.mark.parametrize("kind", ["events", "messages", "reports"])
 def test_a_rate_spreads_the_due_times(kind: str) -> None:
     account = factories.make_account()
     for _ in range(20):
-        make_dead(make_failed(account=account))
-        make_raw(account)
+        make_undeliverable(make_failed(account=account))
+        make_exchange(account)
     ordered = order(kind, rate=2.0)
     assert [orders.advance(), orders.advance()] == [10, 0]  # five seconds' worth, then not due
     due = list(
         {
-            "callbacks": Event.objects.filter(state=EventState.DUE),
+            "events": Event.objects.filter(state=EventState.DUE),
             "messages": Message.objects.filter(state=S.ACCEPTED),
             "reports": Inbox.objects.all(),
         }[kind]
@@ -693,21 +697,21 @@ def test_copies_of_a_rated_order_expire_after_they_are_due() -> None:
 
 def test_a_stopped_order_goes_no_further() -> None:
     for _ in range(4):
-        make_dead()
-    ordered = order("callbacks")
+        make_undeliverable()
+    ordered = order("events")
     assert orders.advance(limit=2) == 2
     assert orders.stop(ordered) is True
     assert (ordered.state, ordered.done) == ("stopped", 2)
     assert ordered.finished_at is not None
     assert orders.advance() == 0
-    assert Event.objects.filter(state=EventState.DEAD).count() == 2
+    assert Event.objects.filter(state=EventState.UNDELIVERABLE).count() == 2
     assert orders.stop(ordered) is False
 
 
 def test_orders_take_turns() -> None:
     for _ in range(4):
-        make_dead(make_failed())
-    both = [order("callbacks"), order("messages")]
+        make_undeliverable(make_failed())
+    both = [order("events"), order("messages")]
     for _ in range(4):
         orders.advance(limit=2)
     for ordered in both:
@@ -727,7 +731,7 @@ def in_threads(work: Callable[[], Any], n: int) -> list[Any]:
             gate.wait()
             results.append(work())
         finally:
-            accounts.close_all()
+            connections.close_all()
 
     threads = [threading.Thread(target=run) for _ in range(n)]
     for thread in threads:
@@ -765,8 +769,8 @@ def test_pumps_at_once_copy_each_message_once(orders: int) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_a_held_order_is_passed_over() -> None:
-    make_dead()
-    order("callbacks")
+    make_undeliverable()
+    order("events")
     with transaction.atomic():
         held = Replay.objects.select_for_update().get()
         assert held.state == "running"
@@ -828,6 +832,6 @@ def test_a_kill_neither_loses_nor_repeats_a_row() -> None:
 
 
 def test_ids_are_kept_as_they_were_asked() -> None:
-    event = make_dead()
-    ordered = order("callbacks", ReplayFilter(ids=(event.pk,)))
+    event = make_undeliverable()
+    ordered = order("events", ReplayFilter(ids=(event.pk,)))
     assert [UUID(one) for one in ordered.filter["ids"]] == [event.pk]

@@ -17,13 +17,13 @@ from messaging.evidence import weighing
 from messaging.models import (
     Attempt,
     AttemptPart,
+    DeliveryReport,
     Event,
+    Exchange,
     InboundMessage,
     Inbox,
     Message,
     ProviderAccount,
-    Raw,
-    Report,
 )
 from messaging.reports import inbox, matching
 from messaging.rules import backoff
@@ -44,8 +44,10 @@ def hook(account: ProviderAccount, body: Any, **stored: Any) -> Inbox:
     """A vendor's call as the hook leaves it: raw row and inbox row."""
     text = body if isinstance(body, str) else json.dumps(body)
     request = {"method": "POST", "url": "", "path": "", "query": {}, "headers": {}, "body": text} | stored
-    raw = Raw.objects.create(at=timezone.now(), kind="hook", account=account, request=json.dumps(request))
-    return Inbox.objects.create(raw_id=raw.id, raw_at=raw.at, account=account)
+    exchange = Exchange.objects.create(
+        at=timezone.now(), kind="hook", account=account, request=json.dumps(request)
+    )
+    return Inbox.objects.create(exchange_id=exchange.id, exchange_at=exchange.at, account=account)
 
 
 def report(account: ProviderAccount, status: str, **said: Any) -> Inbox:
@@ -74,7 +76,7 @@ def state_of(attempt: Attempt) -> MessageState:
 
 
 def effects() -> list[str]:
-    return list(Report.objects.order_by("id").values_list("effect", flat=True))
+    return list(DeliveryReport.objects.order_by("id").values_list("effect", flat=True))
 
 
 def counted(name: str, **labels: str) -> float:
@@ -102,7 +104,10 @@ def test_how_an_attempt_is_found(names: Any) -> None:
 
     assert state_of(attempt) is S.DELIVERED
     assert effects() == [Effect.APPLIED]
-    assert (Report.objects.get().attempt_id, Report.objects.get().due_at) == (attempt.id, None)
+    assert (DeliveryReport.objects.get().attempt_id, DeliveryReport.objects.get().due_at) == (
+        attempt.id,
+        None,
+    )
     assert not Inbox.objects.exists()
     attempt.refresh_from_db()
     assert attempt.status == Status.DELIVERED
@@ -155,7 +160,7 @@ def test_the_report_overtakes_the_answer() -> None:
 
 def answer(attempt: Attempt, result: SendResult) -> None:
     with transaction.atomic():
-        weighing.apply([weighing.Answer(attempt.message_id, attempt.id, result)])
+        weighing.apply([weighing.AnswerEvidence(attempt.message_id, attempt.id, result)])
 
 
 def test_unmatched_reports_wait_by_the_table_and_end_as_orphans() -> None:
@@ -164,18 +169,18 @@ def test_unmatched_reports_wait_by_the_table_and_end_as_orphans() -> None:
     inbox.read()
     waits = []
     for _ in backoff.MATCH_DELAYS:
-        Report.objects.update(due_at=timezone.now())
+        DeliveryReport.objects.update(due_at=timezone.now())
         assert matching.apply() == 1
-        row = Report.objects.get()
+        row = DeliveryReport.objects.get()
         assert row.effect == Effect.UNMATCHED
         assert row.due_at is not None
         waits.append((row.due_at - timezone.now()).total_seconds())
     assert waits == pytest.approx(list(backoff.MATCH_DELAYS), abs=1)
     assert sum(backoff.MATCH_DELAYS) == 72 * 3600
 
-    Report.objects.update(due_at=timezone.now())
+    DeliveryReport.objects.update(due_at=timezone.now())
     matching.apply()
-    row = Report.objects.get()
+    row = DeliveryReport.objects.get()
     assert (row.effect, row.due_at, row.attempt_id) == (Effect.ORPHAN, None, None)
     assert matching.apply() == 0
 
@@ -221,7 +226,7 @@ def test_the_same_report_twice_is_one_row() -> None:
     assert effects() == [Effect.APPLIED]
     assert Event.objects.filter(kind=1).count() == 1
     assert not Inbox.objects.exists()
-    assert Raw.objects.count() == 3
+    assert Exchange.objects.count() == 3
 
 
 def test_the_same_words_of_two_vendors_are_two_reports() -> None:
@@ -298,7 +303,7 @@ def test_several_in_one_call(bulk: ProviderAccount) -> None:
     take()
 
     assert [state_of(attempt) for attempt in attempts] == [S.DELIVERED] * 3 + [S.EXPIRED]
-    assert Report.objects.count() == 4
+    assert DeliveryReport.objects.count() == 4
     assert InboundMessage.objects.get().text == "STOP"
 
 
@@ -330,7 +335,7 @@ def test_the_same_part_twice_is_not_two_parts() -> None:
     take()
 
     assert state_of(attempt) is S.SENT
-    assert Report.objects.count() == 2
+    assert DeliveryReport.objects.count() == 2
 
 
 @pytest.mark.parametrize("order", [(1, 2, 3), (3, 2, 1), (2, 1, 3)], ids=str)
@@ -363,7 +368,7 @@ def test_a_part_that_is_known_by_its_id_alone(bulk: ProviderAccount, by: str) ->
         hook(bulk, [{"status": "delivered", "vendor_id": name, **reference}])
         take()
         assert state_of(attempt) is expected
-    assert sorted(Report.objects.values_list("part", flat=True)) == [1, 2, 3]
+    assert sorted(DeliveryReport.objects.values_list("part", flat=True)) == [1, 2, 3]
 
 
 def test_a_report_on_a_part_waits_for_the_answer_that_tells_the_number_of_parts() -> None:
@@ -390,7 +395,7 @@ def test_an_unknown_word_is_kept_counted_and_changes_nothing() -> None:
     report(attempt.account, "teleported", id="v1")
     take()
 
-    row = Report.objects.get()
+    row = DeliveryReport.objects.get()
     assert (row.status, row.vendor_status, row.effect) == (
         Status.UNKNOWN,
         "TELEPORTED",
@@ -433,7 +438,7 @@ def test_garbage_is_parked_with_its_reason_and_the_others_go_on(body: str, why: 
     garbage.refresh_from_db()
     assert garbage.parked_why.startswith(why)
     assert (garbage.parked_at is not None, garbage.tries) == (True, 1)
-    assert Raw.objects.filter(id=garbage.raw_id).exists()
+    assert Exchange.objects.filter(id=garbage.exchange_id).exists()
     assert state_of(attempt) is S.DELIVERED
     assert Inbox.objects.count() == 1
     assert counted("connector_inbox_parked_total", vendor="simulator") - before == 1
@@ -475,7 +480,7 @@ def test_values_that_no_column_takes_are_cut_to_fit(said: dict[str, Any]) -> Non
     take()
 
     assert not Inbox.objects.exists()
-    row = Report.objects.get()
+    row = DeliveryReport.objects.get()
     assert row.attempt_id == attempt.id
     assert "\x00" not in row.text
 
@@ -547,7 +552,7 @@ def test_a_crash_while_reading_leaves_the_call_in_the_inbox(monkeypatch: pytest.
     monkeypatch.setattr(inbox.inbound, "store", crash)
     with pytest.raises(SystemExit):
         inbox.read()
-    assert (Inbox.objects.count(), Report.objects.count()) == (1, 0)
+    assert (Inbox.objects.count(), DeliveryReport.objects.count()) == (1, 0)
     monkeypatch.undo()
     take()
     assert state_of(attempt) is S.DELIVERED

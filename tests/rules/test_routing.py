@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from messaging.rules.routing import Facts, Fit, Way, best, rank, sender_for
-from vendors.limits import Content, Limits
+from vendors.limits import Limits, Payload
 from vendors.values import Channel
 
 OURS = "+421900000001"
@@ -95,15 +95,15 @@ def test_in_order_of_position() -> None:
 
 def test_what_stands_still_or_was_tried_is_passed_over() -> None:
     ways = [way(1), way(2), way(3)]
-    choices = rank(facts(), ways, held={101: "its circuit is open"}, tried={2})
-    assert [choice.fit for choice in choices] == [Fit.HELD, Fit.TRIED, Fit.USABLE]
+    choices = rank(facts(), ways, blocked={101: "its circuit is open"}, tried={2})
+    assert [choice.fit for choice in choices] == [Fit.BLOCKED, Fit.TRIED, Fit.USABLE]
     assert choices[0].why == "the account takes any sender, but its circuit is open"
     chosen = best(choices)
     assert chosen is not None and chosen.way.account_id == 3
 
 
 def test_when_all_stand_still_the_first_one_waits() -> None:
-    choices = rank(facts(), [way(1), way(2)], held={101: "paused", 102: "paused"})
+    choices = rank(facts(), [way(1), way(2)], blocked={101: "paused", 102: "paused"})
     chosen = best(choices)
     assert chosen is not None and chosen.way.account_id == 1
     assert best(choices, may_wait=False) is None
@@ -163,14 +163,14 @@ ONE_FILE = (("mms", Limits(files=1)),)
 
 
 def test_an_account_that_can_never_carry_the_message_is_passed_by() -> None:
-    asked = facts(channel=Channel.MMS, content=Content("Look", 2))
-    choices = rank(asked, [way(1, limits=ONE_FILE), way(2)], held={102: "its circuit is open"})
-    assert [choice.fit for choice in choices] == [Fit.CONTENT, Fit.HELD]
+    asked = facts(channel=Channel.MMS, content=Payload("Look", 2))
+    choices = rank(asked, [way(1, limits=ONE_FILE), way(2)], blocked={102: "its circuit is open"})
+    assert [choice.fit for choice in choices] == [Fit.CONTENT, Fit.BLOCKED]
     assert str(choices[0].objection).startswith("media must not name more than one file")
     assert best(choices) is choices[1]
     assert best(rank(asked, [way(1, limits=ONE_FILE)])) is None
 
 
 def test_limits_of_one_channel_say_nothing_of_the_other() -> None:
-    asked = facts(channel=Channel.SMS, content=Content("Look", 2))
+    asked = facts(channel=Channel.SMS, content=Payload("Look", 2))
     assert [choice.fit for choice in rank(asked, [way(1, limits=ONE_FILE)])] == [Fit.USABLE]

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from messaging.rules import states
-from messaging.rules.states import CONTRADICTION, STORED, SUPERSEDED, Standing, Verdict
+from messaging.rules.states import CONTRADICTION, STORED, SUPERSEDED, Situation, Transition
 from messaging.rules.values import Effect, MessageState
 from vendors.values import Outcome, Report, SendResult, Status
 
@@ -23,53 +23,53 @@ UNKNOWN = SendResult(Outcome.UNKNOWN, code="timeout")
 NOT_DIALLED = SendResult(Outcome.NOT_DIALLED, code="too_late")
 NO_MMS = SendResult(Outcome.PERMANENT, code="mms_unsupported", mms_unsupported=True)
 
-UNKNOWN_WORD = Verdict(Effect.UNKNOWN_STATUS)
-SENT = Verdict(Effect.APPLIED, S.SENT)
-UNCERTAIN = Verdict(Effect.APPLIED, S.UNCERTAIN)
-DELIVERED = Verdict(Effect.APPLIED, S.DELIVERED)
-EXPIRED = Verdict(Effect.APPLIED, S.EXPIRED, error_code="expired")
-FALL_BACK = Verdict(Effect.APPLIED, S.ACCEPTED, fallback=True)
+UNKNOWN_WORD = Transition(Effect.UNKNOWN_STATUS)
+SENT = Transition(Effect.APPLIED, S.SENT)
+UNKNOWN_OUTCOME = Transition(Effect.APPLIED, S.UNKNOWN_OUTCOME)
+DELIVERED = Transition(Effect.APPLIED, S.DELIVERED)
+EXPIRED = Transition(Effect.APPLIED, S.EXPIRED, error_code="expired")
+FALL_BACK = Transition(Effect.APPLIED, S.ACCEPTED, fallback=True)
 
 
 def said(status: Status, *, code: str = "", mms_unsupported: bool = False) -> Report:
     return Report(status, status.upper(), code=code, mms_unsupported=mms_unsupported)
 
 
-def failed(code: str) -> Verdict:
-    return Verdict(Effect.APPLIED, S.FAILED, error_code=code)
+def failed(code: str) -> Transition:
+    return Transition(Effect.APPLIED, S.FAILED, error_code=code)
 
 
-def retrying(code: str) -> Verdict:
-    return Verdict(Effect.APPLIED, S.RETRYING, error_code=code, retry=True)
+def retrying(code: str) -> Transition:
+    return Transition(Effect.APPLIED, S.RETRYING, error_code=code, retry=True)
 
 
-def undelivered(code: str = "undelivered") -> Verdict:
-    return Verdict(Effect.APPLIED, S.UNDELIVERED, error_code=code)
+def undelivered(code: str = "undelivered") -> Transition:
+    return Transition(Effect.APPLIED, S.UNDELIVERED, error_code=code)
 
 
-SENDING = Standing(S.SENDING)
-IN_DOUBT = Standing(S.UNCERTAIN, outcome=Outcome.UNKNOWN)
-ON_ITS_WAY = Standing(S.SENT, outcome=Outcome.TAKEN)
-WAITING = Standing(S.RETRYING, "throttled", outcome=Outcome.TEMPORARY)
-SENT_ONCE_MORE = Standing(S.RETRYING, "sent_once_more", outcome=Outcome.UNKNOWN)
-FALLEN_BACK = Standing(S.ACCEPTED, outcome=Outcome.PERMANENT)
-REFUSED = Standing(S.FAILED, "invalid_recipient", outcome=Outcome.PERMANENT)
-GIVEN_UP = Standing(S.FAILED, states.UNCERTAIN, outcome=Outcome.UNKNOWN)
-OVERDUE = Standing(S.UNCONFIRMED, states.UNCONFIRMED, outcome=Outcome.TAKEN)
-USED_UP = Standing(S.EXPIRED, states.EXPIRED_HERE, outcome=Outcome.TEMPORARY)
-WITHDRAWN = Standing(S.CANCELLED, states.CANCELLED, outcome=None)
-ARRIVED = Standing(S.DELIVERED, outcome=Outcome.TAKEN, status=Status.DELIVERED)
-LOST = Standing(S.UNDELIVERED, "undelivered", outcome=Outcome.TAKEN, status=Status.UNDELIVERED)
-TURNED_AWAY = Standing(S.REFUSED, "invalid_recipient", outcome=Outcome.PERMANENT)
+SENDING = Situation(S.SENDING)
+IN_DOUBT = Situation(S.UNKNOWN_OUTCOME, outcome=Outcome.UNKNOWN)
+ON_ITS_WAY = Situation(S.SENT, outcome=Outcome.TAKEN)
+WAITING = Situation(S.RETRYING, "throttled", outcome=Outcome.TEMPORARY)
+SENT_ONCE_MORE = Situation(S.RETRYING, "sent_once_more", outcome=Outcome.UNKNOWN)
+FALLEN_BACK = Situation(S.ACCEPTED, outcome=Outcome.PERMANENT)
+REFUSED = Situation(S.FAILED, "invalid_recipient", outcome=Outcome.PERMANENT)
+GIVEN_UP = Situation(S.FAILED, states.UNKNOWN_OUTCOME, outcome=Outcome.UNKNOWN)
+OVERDUE = Situation(S.UNCONFIRMED, states.UNCONFIRMED, outcome=Outcome.TAKEN)
+USED_UP = Situation(S.EXPIRED, states.EXPIRED_HERE, outcome=Outcome.TEMPORARY)
+WITHDRAWN = Situation(S.CANCELLED, states.CANCELLED, outcome=None)
+ARRIVED = Situation(S.DELIVERED, outcome=Outcome.TAKEN, status=Status.DELIVERED)
+LOST = Situation(S.UNDELIVERED, "undelivered", outcome=Outcome.TAKEN, status=Status.UNDELIVERED)
+TURNED_AWAY = Situation(S.REFUSED, "invalid_recipient", outcome=Outcome.PERMANENT)
 
 
-def older(standing: Standing, outcome: Outcome | None = Outcome.UNKNOWN) -> Standing:
+def older(situation: Situation, outcome: Outcome | None = Outcome.UNKNOWN) -> Situation:
     """The same message, asked about an attempt before its last, on which nothing was reported."""
-    return replace(standing, is_last=False, outcome=outcome, status=None)
+    return replace(situation, is_last=False, outcome=outcome, status=None)
 
 
 @pytest.mark.parametrize(
-    ("standing", "result", "verdict"),
+    ("situation", "result", "transition"),
     [
         pytest.param(SENDING, TAKEN, SENT, id="taken"),
         pytest.param(SENDING, TEMPORARY, retrying("throttled"), id="refused for now"),
@@ -78,11 +78,15 @@ def older(standing: Standing, outcome: Outcome | None = Outcome.UNKNOWN) -> Stan
         pytest.param(
             SENDING, CONFIGURATION, retrying("credentials_refused"), id="credentials refused: it waits"
         ),
-        pytest.param(SENDING, UNKNOWN, UNCERTAIN, id="time-out"),
+        pytest.param(SENDING, UNKNOWN, UNKNOWN_OUTCOME, id="time-out"),
         pytest.param(SENDING, NOT_DIALLED, retrying("too_late"), id="never dialled"),
-        pytest.param(IN_DOUBT, TAKEN, SENT, id="taken after uncertain"),
-        pytest.param(IN_DOUBT, TEMPORARY, retrying("throttled"), id="refused for now after uncertain"),
-        pytest.param(IN_DOUBT, PERMANENT, failed("invalid_recipient"), id="refused for good after uncertain"),
+        pytest.param(IN_DOUBT, TAKEN, SENT, id="taken after an unknown outcome"),
+        pytest.param(
+            IN_DOUBT, TEMPORARY, retrying("throttled"), id="refused for now after an unknown outcome"
+        ),
+        pytest.param(
+            IN_DOUBT, PERMANENT, failed("invalid_recipient"), id="refused for good after an unknown outcome"
+        ),
         pytest.param(IN_DOUBT, NOT_DIALLED, retrying("too_late"), id="undialled after it was called lost"),
         pytest.param(IN_DOUBT, UNKNOWN, STORED, id="unknown twice"),
         pytest.param(ON_ITS_WAY, TAKEN, STORED, id="taken twice"),
@@ -90,22 +94,28 @@ def older(standing: Standing, outcome: Outcome | None = Outcome.UNKNOWN) -> Stan
         pytest.param(ON_ITS_WAY, TEMPORARY, SUPERSEDED, id="refusal for now after taken"),
         pytest.param(ON_ITS_WAY, UNKNOWN, SUPERSEDED, id="unknown after taken"),
         pytest.param(
-            Standing(S.SENT, status=Status.SENT), TAKEN, STORED, id="the report came before the answer: taken"
+            Situation(S.SENT, status=Status.SENT),
+            TAKEN,
+            STORED,
+            id="the report came before the answer: taken",
         ),
         pytest.param(
-            Standing(S.SENT, status=Status.SENT),
+            Situation(S.SENT, status=Status.SENT),
             UNKNOWN,
             SUPERSEDED,
             id="the report came before the time-out",
         ),
         pytest.param(
-            Standing(S.SENT, status=Status.SENT), PERMANENT, SUPERSEDED, id="the report came before a refusal"
+            Situation(S.SENT, status=Status.SENT),
+            PERMANENT,
+            SUPERSEDED,
+            id="the report came before a refusal",
         ),
         pytest.param(
-            Standing(S.DELIVERED, status=Status.DELIVERED), TAKEN, STORED, id="delivered before the answer"
+            Situation(S.DELIVERED, status=Status.DELIVERED), TAKEN, STORED, id="delivered before the answer"
         ),
         pytest.param(
-            Standing(S.DELIVERED, status=Status.DELIVERED),
+            Situation(S.DELIVERED, status=Status.DELIVERED),
             UNKNOWN,
             SUPERSEDED,
             id="delivered, then a time-out",
@@ -132,12 +142,12 @@ def older(standing: Standing, outcome: Outcome | None = Outcome.UNKNOWN) -> Stan
         pytest.param(LOST, TAKEN, STORED, id="taken after undelivered"),
     ],
 )
-def test_answers(standing: Standing, result: SendResult, verdict: Verdict) -> None:
-    assert states.on_answer(standing, result) == verdict
+def test_answers(situation: Situation, result: SendResult, transition: Transition) -> None:
+    assert states.on_answer(situation, result) == transition
 
 
 @pytest.mark.parametrize(
-    ("standing", "report", "verdict"),
+    ("situation", "report", "transition"),
     [
         pytest.param(ON_ITS_WAY, said(Status.DELIVERED), DELIVERED, id="delivered"),
         pytest.param(ON_ITS_WAY, said(Status.UNDELIVERED), undelivered(), id="undelivered"),
@@ -146,7 +156,7 @@ def test_answers(standing: Standing, result: SendResult, verdict: Verdict) -> No
         pytest.param(
             ON_ITS_WAY,
             said(Status.REJECTED),
-            Verdict(Effect.APPLIED, S.REJECTED, error_code="rejected"),
+            Transition(Effect.APPLIED, S.REJECTED, error_code="rejected"),
             id="rejected after taken",
         ),
         pytest.param(ON_ITS_WAY, said(Status.SENT), STORED, id="sent after taken"),
@@ -155,9 +165,9 @@ def test_answers(standing: Standing, result: SendResult, verdict: Verdict) -> No
         pytest.param(SENDING, said(Status.SENT), SENT, id="early: sent before the answer"),
         pytest.param(SENDING, said(Status.DELIVERED), DELIVERED, id="early: delivered before the answer"),
         pytest.param(SENDING, said(Status.UNDELIVERED), undelivered(), id="early: failed before the answer"),
-        pytest.param(IN_DOUBT, said(Status.SENT), SENT, id="uncertain: sent"),
-        pytest.param(IN_DOUBT, said(Status.DELIVERED), DELIVERED, id="uncertain: delivered"),
-        pytest.param(IN_DOUBT, said(Status.UNDELIVERED), undelivered(), id="uncertain: failed"),
+        pytest.param(IN_DOUBT, said(Status.SENT), SENT, id="unknown outcome: sent"),
+        pytest.param(IN_DOUBT, said(Status.DELIVERED), DELIVERED, id="unknown outcome: delivered"),
+        pytest.param(IN_DOUBT, said(Status.UNDELIVERED), undelivered(), id="unknown outcome: failed"),
         pytest.param(ARRIVED, said(Status.DELIVERED), STORED, id="twice: delivered"),
         pytest.param(LOST, said(Status.UNDELIVERED), STORED, id="twice: undelivered"),
         pytest.param(ARRIVED, said(Status.SENT), STORED, id="out of order: sent after delivered"),
@@ -201,19 +211,19 @@ def test_answers(standing: Standing, result: SendResult, verdict: Verdict) -> No
         pytest.param(USED_UP, said(Status.DELIVERED), DELIVERED, id="expired here, then delivered"),
         pytest.param(WITHDRAWN, said(Status.DELIVERED), DELIVERED, id="cancelled, then delivered"),
         pytest.param(
-            Standing(S.EXPIRED, "expired", outcome=Outcome.TAKEN, status=Status.EXPIRED),
+            Situation(S.EXPIRED, "expired", outcome=Outcome.TAKEN, status=Status.EXPIRED),
             said(Status.DELIVERED),
             CONTRADICTION,
             id="expired there, then delivered",
         ),
     ],
 )  # fmt: skip
-def test_reports(standing: Standing, report: Report, verdict: Verdict) -> None:
-    assert states.on_report(standing, report) == verdict
+def test_reports(situation: Situation, report: Report, transition: Transition) -> None:
+    assert states.on_report(situation, report) == transition
 
 
 @pytest.mark.parametrize(
-    ("standing", "may_fall_back", "verdict"),
+    ("situation", "may_fall_back", "transition"),
     [
         pytest.param(SENDING, True, FALL_BACK, id="refused at once"),
         pytest.param(IN_DOUBT, True, FALL_BACK, id="refused after a doubt"),
@@ -222,25 +232,25 @@ def test_reports(standing: Standing, report: Report, verdict: Verdict) -> None:
         pytest.param(FALLEN_BACK, True, SUPERSEDED, id="falls back once"),
     ],
 )
-def test_fallback_on_an_answer(standing: Standing, may_fall_back: bool, verdict: Verdict) -> None:
-    assert states.on_answer(standing, NO_MMS, may_fall_back=may_fall_back) == verdict
+def test_fallback_on_an_answer(situation: Situation, may_fall_back: bool, transition: Transition) -> None:
+    assert states.on_answer(situation, NO_MMS, may_fall_back=may_fall_back) == transition
 
 
 @pytest.mark.parametrize(
-    ("standing", "may_fall_back", "verdict"),
+    ("situation", "may_fall_back", "transition"),
     [
         pytest.param(ON_ITS_WAY, True, FALL_BACK, id="by a report"),
         pytest.param(SENDING, True, FALL_BACK, id="by an early report"),
-        pytest.param(ON_ITS_WAY, False, Verdict(Effect.APPLIED, S.REJECTED, "mms_unsupported"), id="no text"),
-        pytest.param(OVERDUE, True, Verdict(Effect.APPLIED, S.REJECTED, "mms_unsupported"), id="after our own end"),
+        pytest.param(ON_ITS_WAY, False, Transition(Effect.APPLIED, S.REJECTED, "mms_unsupported"), id="no text"),
+        pytest.param(OVERDUE, True, Transition(Effect.APPLIED, S.REJECTED, "mms_unsupported"), id="after our own end"),
         pytest.param(older(ON_ITS_WAY), True, SUPERSEDED, id="about an older attempt"),
         pytest.param(FALLEN_BACK, True, SUPERSEDED, id="while the fallback waits"),
         pytest.param(ARRIVED, True, CONTRADICTION, id="after delivered"),
     ],
 )  # fmt: skip
-def test_fallback_on_a_report(standing: Standing, may_fall_back: bool, verdict: Verdict) -> None:
+def test_fallback_on_a_report(situation: Situation, may_fall_back: bool, transition: Transition) -> None:
     report = said(Status.REJECTED, code="mms_unsupported", mms_unsupported=True)
-    assert states.on_report(standing, report, may_fall_back=may_fall_back) == verdict
+    assert states.on_report(situation, report, may_fall_back=may_fall_back) == transition
 
 
 @pytest.mark.parametrize(
@@ -250,7 +260,7 @@ def test_fallback_on_a_report(standing: Standing, may_fall_back: bool, verdict: 
         pytest.param(S.FAILED, "invalid_recipient", False, id="the vendor's code"),
         pytest.param(S.EXPIRED, "expired", False, id="expired at the vendor"),
         pytest.param(S.DELIVERED, "", False, id="delivered"),
-        pytest.param(S.RETRYING, states.UNCERTAIN, False, id="not final"),
+        pytest.param(S.RETRYING, states.UNKNOWN_OUTCOME, False, id="not final"),
     ],
 )
 def test_which_finals_are_ours(state: MessageState, code: str, ours: bool) -> None:
@@ -281,28 +291,28 @@ class Story:
     code: str = ""
     tries: list[Try] = field(default_factory=list)
 
-    def standing(self, n: int) -> Standing:
+    def situation(self, n: int) -> Situation:
         one = self.tries[n]
-        return Standing(self.state, self.code, n == len(self.tries) - 1, one.outcome, one.status)
+        return Situation(self.state, self.code, n == len(self.tries) - 1, one.outcome, one.status)
 
-    def follow(self, verdict: Verdict) -> None:
-        if verdict.state is not None:
-            self.state, self.code = verdict.state, verdict.error_code
+    def follow(self, transition: Transition) -> None:
+        if transition.state is not None:
+            self.state, self.code = transition.state, transition.error_code
 
     def answer(self, n: int, result: SendResult) -> None:
-        self.follow(states.on_answer(self.standing(n), result, may_fall_back=n == 0))
+        self.follow(states.on_answer(self.situation(n), result, may_fall_back=n == 0))
         if states.replaces(self.tries[n].outcome, result.outcome):
             self.tries[n].outcome = result.outcome
 
-    def report(self, n: int, report: Report) -> Verdict:
-        verdict = states.on_report(self.standing(n), report, may_fall_back=n == 0)
-        self.follow(verdict)
+    def report(self, n: int, report: Report) -> Transition:
+        transition = states.on_report(self.situation(n), report, may_fall_back=n == 0)
+        self.follow(transition)
         known = self.tries[n].status
-        if verdict.effect not in (Effect.CONTRADICTION, Effect.UNKNOWN_STATUS) and (
+        if transition.effect not in (Effect.CONTRADICTION, Effect.UNKNOWN_STATUS) and (
             known is None or not known.is_final
         ):
             self.tries[n].status = report.status
-        return verdict
+        return transition
 
     def rule(self, state: MessageState, code: str) -> None:
         if not self.state.is_final:
@@ -317,9 +327,9 @@ class Story:
 NO_MMS_REPORT = said(Status.REJECTED, code="mms_unsupported", mms_unsupported=True)
 RESULTS = (TAKEN, TEMPORARY, PERMANENT, CONFIGURATION, UNKNOWN, NOT_DIALLED, NO_MMS)
 REPORTS = (*(said(status) for status in Status), NO_MMS_REPORT)
-RULINGS = (
+DECISIONS = (
     (S.UNCONFIRMED, states.UNCONFIRMED),
-    (S.FAILED, states.UNCERTAIN),
+    (S.FAILED, states.UNKNOWN_OUTCOME),
     (S.EXPIRED, states.EXPIRED_HERE),
     (S.CANCELLED, states.CANCELLED),
     (S.RETRYING, "sent_once_more"),
@@ -328,7 +338,7 @@ steps = st.one_of(
     st.just(("claim",)),
     st.tuples(st.just("answer"), st.integers(0, 3), st.sampled_from(RESULTS)),
     st.tuples(st.just("report"), st.integers(0, 3), st.sampled_from(REPORTS)),
-    st.tuples(st.just("rule"), st.sampled_from(RULINGS)),
+    st.tuples(st.just("rule"), st.sampled_from(DECISIONS)),
 )
 
 
@@ -351,9 +361,9 @@ def test_no_sequence_leaves_an_end_or_forgets(sequence: list) -> None:  # type: 
     story.claim()
     for step in sequence:
         state, code = story.state, story.code
-        ranks = [story.standing(n).rank for n in range(len(story.tries))]
+        ranks = [story.situation(n).rank for n in range(len(story.tries))]
         take(story, step)
-        after = [story.standing(n).rank for n in range(len(story.tries))]
+        after = [story.situation(n).rank for n in range(len(story.tries))]
         assert all(new >= old for old, new in zip(ranks, after, strict=False)), "a rank fell"
         if state.is_final:
             assert story.state.is_final, "an end was left"
@@ -372,16 +382,16 @@ def test_delivered_ends_every_story_but_a_vendors_own_end(sequence: list, n: int
         take(story, step)
     n %= len(story.tries)
     ended_by_vendor = story.state.is_final and not states.made_by_us(story.state, story.code)
-    said_before = story.standing(n).rank == 4
-    verdict = story.report(n, said(Status.DELIVERED))
+    said_before = story.situation(n).rank == 4
+    transition = story.report(n, said(Status.DELIVERED))
     if not ended_by_vendor and not said_before:
-        assert (verdict, story.state) == (DELIVERED, S.DELIVERED)
+        assert (transition, story.state) == (DELIVERED, S.DELIVERED)
     else:
-        assert verdict in (STORED, CONTRADICTION)
+        assert transition in (STORED, CONTRADICTION)
 
 
 def test_an_account_that_can_carry_an_mms_comes_before_the_fallback() -> None:
     unfit = SendResult(Outcome.PERMANENT, code="mms_unsupported", mms_unsupported=True, route_fault=True)
     moved = states.on_answer(SENDING, unfit, may_fall_back=True, may_move=True)
-    assert moved == Verdict(Effect.APPLIED, S.ACCEPTED, error_code="mms_unsupported", moves=True)
+    assert moved == Transition(Effect.APPLIED, S.ACCEPTED, error_code="mms_unsupported", moves=True)
     assert states.on_answer(SENDING, unfit, may_fall_back=True) == FALL_BACK

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from django.db import account as database
+from django.db import connection as database
 from django.db import transaction
 
 from accounts.models import TenantStatus
@@ -190,7 +190,7 @@ def test_calls_in_flight_count_against_the_cap() -> None:
     fill(made, 2, state=S.ACCEPTED)
     factories.make_message(account=made, state=S.SENDING)
     factories.make_message(account=made, state=S.SENDING)
-    factories.make_message(account=made, state=S.UNCERTAIN)  # no call is in flight for it
+    factories.make_message(account=made, state=S.UNKNOWN_OUTCOME)  # no call is in flight for it
     assert len(claim()) == 1
     assert claim() == []
 
@@ -288,7 +288,8 @@ def test_claims_that_follow_closely_lose_no_time_of_the_bucket() -> None:
     made = account(rate=rate, tokens=0)
     fill(made, 3000)
     (start,) = fetch(
-        "UPDATE messaging_queue SET refilled_at = clock_timestamp(), tokens = 0 WHERE id = %(id)s RETURNING refilled_at",
+        "UPDATE messaging_queue SET refilled_at = clock_timestamp(), tokens = 0 WHERE id = %(id)s "
+        "RETURNING refilled_at",
         {"id": made.queue_id},
     )
     count, earned, before = 0, 0.0, start.refilled_at
@@ -485,7 +486,7 @@ def test_claims_read_little_more_than_they_take() -> None:
     crowd = [account() for _ in range(4)]
     for one in crowd:
         fill(one, 250)
-        fill(one, 250, state=S.UNCERTAIN)
+        fill(one, 250, state=S.UNKNOWN_OUTCOME)
     change(HISTORY)
     for table in ("message", "queue", "content"):
         change(f"ANALYZE messaging_{table}")

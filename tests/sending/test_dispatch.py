@@ -15,7 +15,7 @@ from django.db import transaction
 
 from accounts.crypto import open_, seal
 from messaging.dialling import exchanges
-from messaging.models import Message, ProviderAccount, Queue, Raw
+from messaging.models import Exchange, Message, ProviderAccount, Queue
 from messaging.models.statement import change, fetch
 from messaging.queues import circuit
 from messaging.rules import backoff
@@ -87,8 +87,8 @@ def test_a_message_goes_out_and_is_taken(vendor: Vendor) -> None:
         pytest.param(400, error("4002"), S.FAILED, "opted_out", id="opted out"),
         pytest.param(503, error("5001"), S.RETRYING, "vendor_unavailable", id="documented as not taken"),
         pytest.param(429, b"", S.RETRYING, "throttled", id="429"),
-        pytest.param(500, b"", S.UNCERTAIN, "", id="5xx of unknown meaning"),
-        pytest.param(HANG_UP, b"", S.UNCERTAIN, "", id="hung up after the bytes"),
+        pytest.param(500, b"", S.UNKNOWN_OUTCOME, "", id="5xx of unknown meaning"),
+        pytest.param(HANG_UP, b"", S.UNKNOWN_OUTCOME, "", id="hung up after the bytes"),
         pytest.param(401, b"", S.RETRYING, "credentials_refused", id="401"),
     ],
 )
@@ -123,8 +123,12 @@ def test_a_vendor_that_never_answers_leaves_a_doubt(monkeypatch: pytest.MonkeyPa
         message = factories.make_message(account=account)
         send(claim(), deadline=0.3)
     attempt = only_attempt(message)
-    assert (fresh(message).standing, attempt.outcome, attempt.code) == (S.UNCERTAIN, "unknown", "timeout")
-    assert settings.UNCERTAIN_WAIT - 2 < seconds_until_due(message) <= settings.UNCERTAIN_WAIT
+    assert (fresh(message).standing, attempt.outcome, attempt.code) == (
+        S.UNKNOWN_OUTCOME,
+        "unknown",
+        "timeout",
+    )
+    assert settings.UNKNOWN_OUTCOME_WAIT - 2 < seconds_until_due(message) <= settings.UNKNOWN_OUTCOME_WAIT
 
 
 def test_a_call_whose_time_ran_out_before_its_first_byte_is_retried(
@@ -187,7 +191,7 @@ def test_a_call_that_cannot_be_built_fails_its_message(
     message = factories.make_message(account=install(monkeypatch, Strange(build=boom, url=vendor.url)))
     send(claim())
     assert (fresh(message).standing, fresh(message).error_code) == (S.FAILED, "build_error")
-    assert (vendor.heard, Raw.objects.filter(owner=only_attempt(message).pk).count()) == ([], 0)
+    assert (vendor.heard, Exchange.objects.filter(owner=only_attempt(message).pk).count()) == ([], 0)
     assert queue_of(message.account).faults == 0
     (event,) = events_of(message)
     assert event.error == {
@@ -234,7 +238,7 @@ def test_an_answer_that_cannot_be_read_leaves_a_doubt(
     account = install(monkeypatch, Strange(batch_size=batch_size, parse=parse, url=vendor.url))
     messages = [factories.make_message(account=account) for _ in range(3)]
     send(claim())
-    assert {fresh(message).standing for message in messages} == {S.UNCERTAIN}
+    assert {fresh(message).standing for message in messages} == {S.UNKNOWN_OUTCOME}
     assert {only_attempt(message).code for message in messages} == {"unreadable_answer"}
     assert len(vendor.posts) == 3 // batch_size
 
@@ -247,7 +251,7 @@ def test_a_failure_that_the_adapter_cannot_read_leaves_a_doubt(
     message = factories.make_message(account=install(monkeypatch, adapter))
     vendor.will(HANG_UP)
     send(claim())
-    assert fresh(message).standing is S.UNCERTAIN
+    assert fresh(message).standing is S.UNKNOWN_OUTCOME
 
 
 def test_each_message_of_a_batch_gets_its_own_result(vendor: Vendor, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -261,7 +265,7 @@ def test_each_message_of_a_batch_gets_its_own_result(vendor: Vendor, monkeypatch
     send(claim())
     assert [fresh(message).standing for message in messages] == [S.SENT, S.FAILED, S.SENT]
     assert len(vendor.posts) == 1
-    assert Raw.objects.filter(owner__in=[only_attempt(one).pk for one in messages]).count() == 3
+    assert Exchange.objects.filter(owner__in=[only_attempt(one).pk for one in messages]).count() == 3
 
 
 # What an operator can repair.
@@ -337,7 +341,7 @@ def test_a_late_hand_back_of_what_was_called_lost_removes_the_doubt(vendor: Vend
     dialled = [dispatch.dial(call, deadline=2.0) for call in dispatch.prepare(old)]
     change("UPDATE messaging_message SET due_at = clock_timestamp() - interval '1 s'")
     assert sweep.lost_calls() == 1
-    assert fresh(message).standing is S.UNCERTAIN
+    assert fresh(message).standing is S.UNKNOWN_OUTCOME
     dispatch.record(dialled)
     assert (fresh(message).standing, only_attempt(message).outcome) == (S.RETRYING, "not_dialled")
 
@@ -368,7 +372,7 @@ def test_a_worker_that_died_about_to_dial_leaves_a_doubt(vendor: Vendor) -> None
     message = factories.make_message(account=account_at(vendor))
     dispatch.prepare(claim())
     assert lose() == 1
-    assert (fresh(message).standing, only_attempt(message).dialled) == (S.UNCERTAIN, True)
+    assert (fresh(message).standing, only_attempt(message).dialled) == (S.UNKNOWN_OUTCOME, True)
 
 
 def test_what_was_taken_back_is_not_dialled(vendor: Vendor) -> None:
@@ -409,7 +413,7 @@ def test_an_older_version_claims_without_a_mark_and_stays_in_doubt() -> None:
     )
     assert only_attempt(message).dialled is None
     lose()
-    assert fresh(message).standing is S.UNCERTAIN
+    assert fresh(message).standing is S.UNKNOWN_OUTCOME
 
 
 @pytest.mark.django_db(transaction=True)
@@ -458,7 +462,7 @@ def test_a_sweep_leaves_alone_what_is_being_marked(vendor: Vendor) -> None:
 
     assert together(pump, sweeper) == [None, 0]
     assert sweep.lost_calls() == 1
-    assert fresh(message).standing is S.UNCERTAIN
+    assert fresh(message).standing is S.UNKNOWN_OUTCOME
 
 
 def test_an_answer_after_the_lease_was_lost_still_counts(vendor: Vendor) -> None:
@@ -511,7 +515,7 @@ def test_the_exchange_is_kept_without_secrets(vendor: Vendor) -> None:
     message = factories.make_message(account=account_at(vendor))
     vendor.will(400, error("4001", f"{API_KEY} may not send there"))
     send(claim())
-    raw = Raw.objects.get(owner=only_attempt(message).pk)
+    raw = Exchange.objects.get(owner=only_attempt(message).pk)
     assert (raw.kind, raw.account_id) == ("call", message.account_id)
     assert json.loads(raw.request)["body"]
     assert json.loads(raw.response)["status"] == 400
@@ -524,7 +528,7 @@ def test_an_oversize_answer_does_not_fail_the_record(vendor: Vendor) -> None:
     message = factories.make_message(account=account_at(vendor))
     vendor.will(400, error("4001", "x" * 200_000))
     send(claim())
-    raw = Raw.objects.get(owner=only_attempt(message).pk)
+    raw = Exchange.objects.get(owner=only_attempt(message).pk)
     assert len(raw.request) + len(raw.response) <= 8 * 1024
     assert len(only_attempt(message).text) == 300
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from messaging.models import Attempt, Message, ProviderAccount, Raw
+from messaging.models import Attempt, Exchange, Message, ProviderAccount
 from messaging.models.statement import change
 from messaging.rules.values import EventKind, MessageState
 from messaging.sending import polling
@@ -49,7 +49,7 @@ def due(message: Message) -> None:
 def pump() -> list[polling.Question]:
     """One turn, as a pump takes it."""
     questions = polling.claim(free=10)
-    polling.let_go([one for one in questions if one.request is None])
+    polling.give_up([one for one in questions if one.request is None])
     asked = [polling.dial(one, deadline=2.0) for one in questions if one.request is not None]
     polling.record(asked)
     return questions
@@ -83,7 +83,7 @@ def test_delivered_ends_it(vendor: Vendor) -> None:
     assert fresh(message).standing is S.DELIVERED
     assert [EventKind(event.kind) for event in events_of(message)] == [EventKind.FINAL]
     assert seconds_until_poll(message) is None
-    assert Raw.objects.filter(owner=only_attempt(message).pk, kind="lookup").count() == 1
+    assert Exchange.objects.filter(owner=only_attempt(message).pk, kind="lookup").count() == 1
 
 
 @pytest.mark.parametrize(

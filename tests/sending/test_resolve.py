@@ -10,13 +10,13 @@ import pytest
 from django.db import transaction
 
 from messaging.evidence import weighing
-from messaging.models import Attempt, Event, Message, ProviderAccount, Queue, Raw
+from messaging.models import Attempt, Event, Exchange, Message, ProviderAccount, Queue
 from messaging.models.statement import change
 from messaging.queues import circuit
-from messaging.rules.states import EXPIRED_HERE, UNCERTAIN
+from messaging.rules.states import EXPIRED_HERE, UNKNOWN_OUTCOME
 from messaging.rules.values import MessageState, UnknownPolicy
 from messaging.sending import resolve
-from messaging.sending.resolve import Doubt
+from messaging.sending.resolve import UnknownOutcome
 from messaging.worker import sweep
 from simulator.adapter import Simulator
 from tests import factories
@@ -51,19 +51,19 @@ def doubtful(vendor: Vendor, capability: str, **overrides: Any) -> Message:
     message = factories.make_message(account=account_at(vendor, capability, **overrides))
     vendor.will(HANG_UP)
     send(claim())
-    assert fresh(message).standing is S.UNCERTAIN
+    assert fresh(message).standing is S.UNKNOWN_OUTCOME
     due_now(message)
     return message
 
 
-def pump(*, free: int = 10) -> list[Doubt]:
+def pump(*, free: int = 10) -> list[UnknownOutcome]:
     """One turn, as a pump takes it."""
-    doubts = resolve.claim(free=free)
-    resolve.follow_policy([doubt for doubt in doubts if doubt.request is None])
-    asked = [resolve.dial(doubt, deadline=2.0) for doubt in doubts if doubt.request is not None]
+    unknowns = resolve.claim(free=free)
+    resolve.follow_policy([unknown for unknown in unknowns if unknown.request is None])
+    asked = [resolve.dial(unknown, deadline=2.0) for unknown in unknowns if unknown.request is not None]
     if asked:
         resolve.record(asked)
-    return doubts
+    return unknowns
 
 
 def age(message: Message, by: timedelta) -> None:
@@ -88,10 +88,10 @@ def test_nothing_is_asked_before_the_wait_is_over(vendor: Vendor, settings: Any)
     vendor.will(HANG_UP)
     send(claim())
     assert resolve.claim(free=10) == []
-    assert settings.UNCERTAIN_WAIT - 2 < seconds_until_due(message) <= settings.UNCERTAIN_WAIT
+    assert settings.UNKNOWN_OUTCOME_WAIT - 2 < seconds_until_due(message) <= settings.UNKNOWN_OUTCOME_WAIT
 
 
-@pytest.mark.parametrize("state", [state for state in S if state is not S.UNCERTAIN])
+@pytest.mark.parametrize("state", [state for state in S if state is not S.UNKNOWN_OUTCOME])
 def test_only_doubts_are_claimed(state: MessageState) -> None:
     message = factories.make_message(state=state, attempts=1, due_at=datetime.now(UTC) - DAY)
     factories.make_attempt(message)
@@ -104,7 +104,7 @@ def test_only_doubts_are_claimed(state: MessageState) -> None:
 def lost(vendor: Vendor, capability: str, *, changed: bool = False, **overrides: Any) -> Message:
     """A message whose worker died, as the sweep of any version left it."""
     account = account_at(vendor, capability)
-    message = factories.make_message(account=account, state=S.UNCERTAIN, attempts=1)
+    message = factories.make_message(account=account, state=S.UNKNOWN_OUTCOME, attempts=1)
     factories.make_attempt(message, **{"outcome": Outcome.UNKNOWN, "code": "worker_lost"} | overrides)
     if changed:
         account.save()
@@ -135,12 +135,14 @@ def test_a_claim_without_a_mark_waits_for_nobody(vendor: Vendor) -> None:
     ("facts", "state"),
     [
         pytest.param({"capability": "resend"}, S.RETRYING, id="an older version stores before it sends"),
-        pytest.param({"capability": "report"}, S.UNCERTAIN, id="this account stores nothing"),
-        pytest.param({"capability": "resend", "dialled": True}, S.UNCERTAIN, id="marked"),
+        pytest.param({"capability": "report"}, S.UNKNOWN_OUTCOME, id="this account stores nothing"),
+        pytest.param({"capability": "resend", "dialled": True}, S.UNKNOWN_OUTCOME, id="marked"),
         pytest.param(
-            {"capability": "resend", "changed": True}, S.UNCERTAIN, id="the account was another then"
+            {"capability": "resend", "changed": True}, S.UNKNOWN_OUTCOME, id="the account was another then"
         ),
-        pytest.param({"capability": "resend", "code": "timeout"}, S.UNCERTAIN, id="dialled and recorded"),
+        pytest.param(
+            {"capability": "resend", "code": "timeout"}, S.UNKNOWN_OUTCOME, id="dialled and recorded"
+        ),
     ],
 )
 def test_stored_nothing(vendor: Vendor, facts: dict[str, Any], state: MessageState) -> None:
@@ -161,24 +163,24 @@ def test_inside_the_window_the_same_bytes_are_sent_again(vendor: Vendor) -> None
     assert {**second.headers} == {**first.headers}
     attempt = only_attempt(message)
     assert (fresh(message).standing, attempt.outcome, attempt.vendor_id) == (S.SENT, "taken", "v-9")
-    assert set(Raw.objects.filter(owner=attempt.pk).values_list("kind", flat=True)) == {"call"}
+    assert set(Exchange.objects.filter(owner=attempt.pk).values_list("kind", flat=True)) == {"call"}
 
 
 def test_outside_the_window_nothing_is_sent_again(vendor: Vendor, settings: Any) -> None:
     message = doubtful(vendor, "resend")
     age(message, DAY - timedelta(seconds=2 * settings.CALL_DEADLINE))
     pump()
-    assert (len(vendor.posts), fresh(message).standing) == (1, S.UNCERTAIN)
+    assert (len(vendor.posts), fresh(message).standing) == (1, S.UNKNOWN_OUTCOME)
 
 
 @pytest.mark.parametrize(
     ("status", "body", "state"),
     [
-        pytest.param(HANG_UP, b"", S.UNCERTAIN, id="unknown again"),
-        pytest.param(500, b"", S.UNCERTAIN, id="5xx"),
-        pytest.param(429, b"", S.UNCERTAIN, id="refused for now says nothing about the first time"),
-        pytest.param(401, b"", S.UNCERTAIN, id="credentials say nothing about the first time"),
-        pytest.param(202, b"{", S.UNCERTAIN, id="unreadable"),
+        pytest.param(HANG_UP, b"", S.UNKNOWN_OUTCOME, id="unknown again"),
+        pytest.param(500, b"", S.UNKNOWN_OUTCOME, id="5xx"),
+        pytest.param(429, b"", S.UNKNOWN_OUTCOME, id="refused for now says nothing about the first time"),
+        pytest.param(401, b"", S.UNKNOWN_OUTCOME, id="credentials say nothing about the first time"),
+        pytest.param(202, b"{", S.UNKNOWN_OUTCOME, id="unreadable"),
         pytest.param(400, {"error": {"code": "4001"}}, S.FAILED, id="refused for good"),
     ],
 )
@@ -189,8 +191,8 @@ def test_what_a_second_sending_says(
     vendor.will(status, body)
     pump()
     assert (fresh(message).standing, len(vendor.posts)) == (state, 2)
-    if state is S.UNCERTAIN:
-        assert settings.UNCERTAIN_WAIT - 2 < seconds_until_due(message) <= settings.UNCERTAIN_WAIT
+    if state is S.UNKNOWN_OUTCOME:
+        assert settings.UNKNOWN_OUTCOME_WAIT - 2 < seconds_until_due(message) <= settings.UNKNOWN_OUTCOME_WAIT
         assert only_attempt(message).outcome == "unknown"
 
 
@@ -216,8 +218,8 @@ def test_found(vendor: Vendor) -> None:
     assert (fresh(message).standing, attempt.outcome, attempt.vendor_id) == (S.SENT, "taken", "v-9")
     asked = vendor.heard[-1]
     assert (asked.method, asked.path) == ("GET", f"/messages?reference={attempt.pk}")
-    assert Raw.objects.get(owner=attempt.pk, kind="lookup").response
-    assert API_KEY not in Raw.objects.get(owner=attempt.pk, kind="lookup").request
+    assert Exchange.objects.get(owner=attempt.pk, kind="lookup").response
+    assert API_KEY not in Exchange.objects.get(owner=attempt.pk, kind="lookup").request
 
 
 @pytest.mark.parametrize(
@@ -240,7 +242,7 @@ def test_absent_once_proves_nothing(vendor: Vendor, settings: Any) -> None:
     message = doubtful(vendor, "look_up")
     vendor.will(200, ABSENT)
     pump()
-    assert (fresh(message).standing, only_attempt(message).absences) == (S.UNCERTAIN, 1)
+    assert (fresh(message).standing, only_attempt(message).absences) == (S.UNKNOWN_OUTCOME, 1)
     assert settings.LOOKUP_GAP - 2 < seconds_until_due(message) <= settings.LOOKUP_GAP
 
 
@@ -311,7 +313,7 @@ def test_absence_that_is_no_proof_leaves_it_to_the_policy(
         pump()
         due_now(message)
     pump()
-    assert (fresh(message).standing, len(vendor.heard)) == (S.UNCERTAIN, 3)
+    assert (fresh(message).standing, len(vendor.heard)) == (S.UNKNOWN_OUTCOME, 3)
     assert seconds_until_due(message) == pytest.approx(72 * 3600, abs=60)
 
 
@@ -329,7 +331,7 @@ def test_who_cannot_tell_is_asked_again(vendor: Vendor, settings: Any, status: i
     message = doubtful(vendor, "look_up")
     vendor.will(status, body)
     pump()
-    assert (fresh(message).standing, only_attempt(message).absences) == (S.UNCERTAIN, 0)
+    assert (fresh(message).standing, only_attempt(message).absences) == (S.UNKNOWN_OUTCOME, 0)
     assert settings.LOOKUP_GAP - 2 < seconds_until_due(message) <= settings.LOOKUP_GAP
 
 
@@ -342,7 +344,7 @@ def test_who_can_never_tell_is_asked_until_the_deadline_and_once_after_it(
     vendor.will(status, body)
     pump()
     assert len(vendor.heard) == 2
-    assert (fresh(message).standing, fresh(message).error_code) == (S.FAILED, UNCERTAIN)
+    assert (fresh(message).standing, fresh(message).error_code) == (S.FAILED, UNKNOWN_OUTCOME)
     assert [event.status for event in events_of(message)] == ["failed"]
 
 
@@ -357,7 +359,7 @@ def test_the_last_question_may_still_be_answered(vendor: Vendor) -> None:
 def test_absent_after_the_deadline_is_asked_a_second_time(vendor: Vendor) -> None:
     message = doubtful(vendor, "look_up")
     age(message, 3 * DAY)
-    for state in (S.UNCERTAIN, S.RETRYING):
+    for state in (S.UNKNOWN_OUTCOME, S.RETRYING):
         vendor.will(200, ABSENT)
         pump()
         assert fresh(message).standing is state
@@ -386,7 +388,7 @@ def test_what_cannot_be_asked_now_waits_a_little_and_holds_up_nobody(
     damage(kept)
     vendor.will(200, said(other))
     pump()
-    assert (fresh(broken).standing, fresh(other).standing) == (S.UNCERTAIN, S.DELIVERED)
+    assert (fresh(broken).standing, fresh(other).standing) == (S.UNKNOWN_OUTCOME, S.DELIVERED)
     assert settings.LOOKUP_GAP - 2 < seconds_until_due(broken) <= settings.LOOKUP_GAP
     kept.save()
     due_now(broken)
@@ -404,7 +406,7 @@ def test_nobody_calls_a_vendor_whose_queue_stands_still(
     calls = len(vendor.heard)
     Queue.objects.filter(pk=message.queue_id).update(**how)
     pump()
-    assert (len(vendor.heard), fresh(message).standing) == (calls, S.UNCERTAIN)
+    assert (len(vendor.heard), fresh(message).standing) == (calls, S.UNKNOWN_OUTCOME)
     assert settings.LOOKUP_GAP - 2 < seconds_until_due(message) <= settings.LOOKUP_GAP
     circuit.resume([message.queue_id])
     due_now(message)
@@ -417,7 +419,7 @@ def test_what_could_never_be_asked_ends_at_the_deadline(vendor: Vendor) -> None:
     break_secrets(message.account)
     age(message, 3 * DAY)
     pump()
-    assert (fresh(message).standing, fresh(message).error_code) == (S.FAILED, UNCERTAIN)
+    assert (fresh(message).standing, fresh(message).error_code) == (S.FAILED, UNKNOWN_OUTCOME)
 
 
 def test_a_question_that_cannot_be_built_holds_up_nobody(
@@ -429,13 +431,13 @@ def test_a_question_that_cannot_be_built_holds_up_nobody(
 
     monkeypatch.setitem(registry.ADAPTERS, "strange", Broken(url=vendor.url))
     account = factories.make_account(vendor="strange")
-    broken = factories.make_message(account=account, state=S.UNCERTAIN, attempts=1)
+    broken = factories.make_message(account=account, state=S.UNKNOWN_OUTCOME, attempts=1)
     factories.make_attempt(broken, outcome=Outcome.UNKNOWN)
     other = doubtful(vendor, "look_up")
     due_now(broken)
     vendor.will(200, said(other))
     pump()
-    assert (fresh(broken).standing, fresh(other).standing) == (S.UNCERTAIN, S.DELIVERED)
+    assert (fresh(broken).standing, fresh(other).standing) == (S.UNKNOWN_OUTCOME, S.DELIVERED)
 
 
 @pytest.mark.parametrize("channel", list(Channel))
@@ -451,7 +453,7 @@ def test_the_vendor_is_asked_about_the_attempt_as_it_was_sent(
     monkeypatch.setitem(registry.ADAPTERS, "strange", Curious(url=vendor.url))
     account = factories.make_account(vendor="strange")
     message = factories.make_message(
-        account=account, state=S.UNCERTAIN, attempts=1, channel=channel, send_as=channel
+        account=account, state=S.UNKNOWN_OUTCOME, attempts=1, channel=channel, send_as=channel
     )
     attempt = factories.make_attempt(message, outcome=Outcome.UNKNOWN, send_as=channel)
     due_now(message)
@@ -468,7 +470,7 @@ def test_an_exception_while_reading_a_look_up_cannot_tell(
     monkeypatch.setattr(Simulator, "parse_look_up", broken)
     message = doubtful(vendor, "look_up")
     pump()
-    assert (fresh(message).standing, only_attempt(message).absences) == (S.UNCERTAIN, 0)
+    assert (fresh(message).standing, only_attempt(message).absences) == (S.UNKNOWN_OUTCOME, 0)
 
 
 # Only a report tells: the policy.
@@ -477,14 +479,14 @@ def test_an_exception_while_reading_a_look_up_cannot_tell(
 def test_at_most_once_waits_for_a_report_until_the_deadline(vendor: Vendor) -> None:
     message = doubtful(vendor, "report", report_deadline=timedelta(hours=6))
     pump()
-    assert (fresh(message).standing, len(vendor.heard)) == (S.UNCERTAIN, 1)
+    assert (fresh(message).standing, len(vendor.heard)) == (S.UNKNOWN_OUTCOME, 1)
     assert seconds_until_due(message) == pytest.approx(6 * 3600, abs=60)
     age(message, timedelta(hours=6))
     due_now(message)
     pump()
-    assert (fresh(message).standing, fresh(message).error_code) == (S.FAILED, UNCERTAIN)
+    assert (fresh(message).standing, fresh(message).error_code) == (S.FAILED, UNKNOWN_OUTCOME)
     (event,) = events_of(message)
-    assert (event.status, event.error and event.error["code"]) == ("failed", UNCERTAIN)
+    assert (event.status, event.error and event.error["code"]) == ("failed", UNKNOWN_OUTCOME)
     assert len(vendor.heard) == 1
 
 
@@ -497,13 +499,13 @@ def test_at_least_once_sends_exactly_once_more(vendor: Vendor) -> None:
     for _ in range(3):
         due_now(message)
         pump()
-        assert (fresh(message).standing, claim()) == (S.UNCERTAIN, [])
+        assert (fresh(message).standing, claim()) == (S.UNKNOWN_OUTCOME, [])
     assert len(vendor.posts) == 2
     assert len({json.loads(heard.body)["reference"] for heard in vendor.posts}) == 2
     age(message, 3 * DAY)
     due_now(message)
     pump()
-    assert fresh(message).error_code == UNCERTAIN
+    assert fresh(message).error_code == UNKNOWN_OUTCOME
 
 
 def test_at_least_once_asks_first_where_it_can(vendor: Vendor) -> None:
@@ -526,19 +528,19 @@ def test_sent_once_more_too_late_is_not_sent(vendor: Vendor) -> None:
 def test_a_report_between_claim_and_ruling_is_not_overridden(vendor: Vendor, policy: UnknownPolicy) -> None:
     message = doubtful(vendor, "report", unknown_policy=policy)
     age(message, 3 * DAY)
-    doubts = resolve.claim(free=10)
+    unknowns = resolve.claim(free=10)
     change("UPDATE messaging_message SET state = 4")
     Attempt.objects.update(status=Status.SENT)
-    resolve.follow_policy(doubts)
+    resolve.follow_policy(unknowns)
     assert (fresh(message).standing, events_of(message)) == (S.SENT, [])
 
 
 def test_a_late_answer_while_we_look_up_is_not_overridden(vendor: Vendor) -> None:
     message = doubtful(vendor, "look_up")
     age(message, 3 * DAY)
-    (doubt,) = resolve.claim(free=10)
+    (unknown,) = resolve.claim(free=10)
     vendor.will(500)
-    asked = resolve.dial(doubt, deadline=2.0)
+    asked = resolve.dial(unknown, deadline=2.0)
     change("UPDATE messaging_message SET state = 4, due_at = clock_timestamp() + interval '1 hour'")
     Attempt.objects.update(outcome=Outcome.TAKEN)
     resolve.record([asked])
@@ -552,12 +554,14 @@ def test_a_late_answer_while_we_look_up_is_not_overridden(vendor: Vendor) -> Non
 @pytest.mark.django_db(transaction=True)
 def test_two_pumps_never_ask_the_same_doubt_at_once(vendor: Vendor) -> None:
     account = account_at(vendor, "look_up")
-    messages = [factories.make_message(account=account, state=S.UNCERTAIN, attempts=1) for _ in range(30)]
+    messages = [
+        factories.make_message(account=account, state=S.UNKNOWN_OUTCOME, attempts=1) for _ in range(30)
+    ]
     for message in messages:
         factories.make_attempt(message, outcome=Outcome.UNKNOWN)
     due_now(*messages)
     claimed = together(*(lambda: resolve.claim(free=10) for _ in range(4)))
-    ids = [doubt.row.message_id for part in claimed for doubt in part]
+    ids = [unknown.row.message_id for part in claimed for unknown in part]
     assert len(ids) == len(set(ids)) == 30
     assert resolve.claim(free=10) == []
 
@@ -566,14 +570,16 @@ def test_two_pumps_never_ask_the_same_doubt_at_once(vendor: Vendor) -> None:
 def test_policy_and_report_at_the_same_moment_end_it_once(vendor: Vendor) -> None:
     message = doubtful(vendor, "report")
     age(message, 3 * DAY)
-    doubts = resolve.claim(free=10)
-    word = weighing.Word(message.pk, only_attempt(message).pk, Report(Status.DELIVERED, "DELIVRD"), None)
+    unknowns = resolve.claim(free=10)
+    word = weighing.ReportEvidence(
+        message.pk, only_attempt(message).pk, Report(Status.DELIVERED, "DELIVRD"), None
+    )
 
     def report() -> None:
         with transaction.atomic():
             weighing.apply([word])
 
-    together(report, lambda: resolve.follow_policy(doubts))
+    together(report, lambda: resolve.follow_policy(unknowns))
     assert fresh(message).standing is S.DELIVERED
     kinds = list(Event.objects.order_by("generation").values_list("generation", "status"))
     assert kinds in ([(0, "delivered")], [(0, "failed"), (1, "delivered")])

@@ -13,9 +13,9 @@ import pytest
 
 from messaging.callbacks import signing
 from simulator.bloomreach import Bloomreach, Story
-from simulator.client import Answer, Client
+from simulator.client import Client, HttpAnswer
 from simulator.listener import Call, Listener, Reply
-from simulator.orders import Order, order
+from simulator.orders import SendOrder, order
 from simulator.scenarios import DEFAULT
 from tests.waiting import eventually
 from vendors.values import Channel
@@ -57,20 +57,20 @@ def talking(*script: Reply) -> Iterator[tuple[Bloomreach, Connector]]:
     connector.listener.stop()
 
 
-def one(request_id: str = "r-1", *, copies: int = 1, channel: Channel = Channel.SMS) -> Order:
+def one(request_id: str = "r-1", *, copies: int = 1, channel: Channel = Channel.SMS) -> SendOrder:
     return order(
         request_id=request_id, channel=channel, scenario=DEFAULT, recipient="00421900000100",
         callback_url="http://127.0.0.1:1/c", copies=copies,
     )  # fmt: skip
 
 
-def story_of(bloomreach: Bloomreach, sent: Order) -> Story:
+def story_of(bloomreach: Bloomreach, sent: SendOrder) -> Story:
     bloomreach.post(sent)
     eventually(lambda: bloomreach.unanswered() == 0)
     return bloomreach.snapshot()[0][sent.request_id]
 
 
-def event(sent: Order, **overrides: Any) -> dict[str, Any]:
+def event(sent: SendOrder, **overrides: Any) -> dict[str, Any]:
     fields = {
         "event_id": "e-1",
         "status": "delivered",
@@ -87,7 +87,7 @@ def tell(
     secret: str = SECRET,
     token: str | None = None,
     body: bytes = b"",
-) -> Answer:
+) -> HttpAnswer:
     given = signing.authorization(secret) if token is None else token
     content = body or json.dumps({"events": events}).encode()
     with Client() as client:

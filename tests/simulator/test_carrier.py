@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from simulator import ledger
-from simulator.carrier import Carrier, Outcome
+from simulator.carrier import Carrier, Treatment
 from simulator.refusals import Mode
 from vendors.values import Channel
 
@@ -29,11 +29,11 @@ def body(ending: str = "00", **overrides: Any) -> dict[str, Any]:
     return fields | overrides
 
 
-def send(carrier: Carrier, *args: Any, now: float = NOW, **overrides: Any) -> Outcome:
+def send(carrier: Carrier, *args: Any, now: float = NOW, **overrides: Any) -> Treatment:
     return carrier.send(account="demo", body=body(*args, **overrides), now=now)
 
 
-def told(outcome: Outcome) -> list[tuple[str, int]]:
+def told(outcome: Treatment) -> list[tuple[str, int]]:
     """Status and part of each report, in the order in which they are delivered."""
     calls = sorted(outcome.calls, key=lambda call: call.after)
     return [(call.body["status"], call.part) for call in calls if call.body["type"] == "report"]

@@ -15,7 +15,7 @@ import pytest
 from outbound.values import HttpRequest, HttpResponse
 from simulator import server
 from simulator.adapter import Simulator
-from simulator.client import Answer, Client, Unanswered
+from simulator.client import Client, HttpAnswer, Unanswered
 from simulator.listener import Call, Listener, PortTaken, Reply
 from tests.waiting import eventually
 from vendors.base import BadSignature
@@ -116,7 +116,7 @@ def ask(
     headers: Mapping[str, str] | None = None,
     body: bytes = b"",
     timeout: float = 5.0,
-) -> Answer:
+) -> HttpAnswer:
     with Client(timeout=timeout) as client:
         return client.call(method, url, headers=headers or {}, body=body)
 

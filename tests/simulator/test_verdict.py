@@ -76,7 +76,7 @@ def test_a_good_campaign() -> None:
 
 
 EXPIRED = {"e-1": {"status": "failed", "error": {"code": "expired"}}}
-GIVEN_UP = {"e-1": {"status": "failed", "error": {"code": "uncertain"}}}
+GIVEN_UP = {"e-1": {"status": "failed", "error": {"code": "unknown_outcome"}}}
 FAULTS = [
     pytest.param({"record": make_record(MessageState.SENT)}, (1, 0, 0), "not final, sent", id="not final"),
     pytest.param({"known": False}, (1, 0, 0), "not in the database", id="not in the database"),
@@ -104,7 +104,10 @@ FAULTS = [
         {"story": make_story(finals=EXPIRED)}, (0, 0, 0), "told expired instead of delivered", id="surprise"
     ),
     pytest.param(
-        {"story": make_story(finals=GIVEN_UP)}, (0, 0, 0), "told uncertain instead of delivered", id="doubt"
+        {"story": make_story(finals=GIVEN_UP)},
+        (0, 0, 0),
+        "told unknown_outcome instead of delivered",
+        id="doubt",
     ),
     pytest.param(
         {"story": make_story("13", finals={}), "record": make_record(owes_final=False), "doubt": True},

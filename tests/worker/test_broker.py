@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from django.db import account as database
+from django.db import connection as database
 from django_q.brokers import get_broker
 from django_q.models import OrmQ
 
@@ -34,17 +34,17 @@ def lose_connection() -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_a_lost_connection_costs_half_a_second_and_no_bell(caplog: pytest.LogCaptureFixture) -> None:
-    broker.ring("messaging.tasks.pump", "w", 0, queue="q")
-    bells = broker.Bells(list_key="q")
+    broker.wake("messaging.tasks.pump", "w", 0, queue="q")
+    tasks = broker.Broker(list_key="q")
     lose_connection()
     started = time.monotonic()
-    assert bells.dequeue() is None
+    assert tasks.dequeue() is None
     assert time.monotonic() - started < 3
-    ((bell, _),) = bells.dequeue() or ()
+    ((task, _),) = tasks.dequeue() or ()
     lose_connection()
-    bells.acknowledge(bell)  # its monitor lives on; the bell is swept later
+    tasks.acknowledge(task)  # its monitor lives on; the bell is swept later
     assert OrmQ.objects.count() == 1
-    bells.acknowledge(bell)
+    tasks.acknowledge(task)
     assert OrmQ.objects.count() == 0
     assert [record.message for record in caplog.records if record.levelname == "WARNING"] == [
         "database away"
@@ -53,7 +53,7 @@ def test_a_lost_connection_costs_half_a_second_and_no_bell(caplog: pytest.LogCap
 
 @pytest.mark.django_db  # it closes a connection that an earlier test left open
 def test_it_is_the_broker_that_clusters_use() -> None:
-    assert type(get_broker(list_key="q")) is broker.Bells
+    assert type(get_broker(list_key="q")) is broker.Broker
 
 
 @pytest.mark.process

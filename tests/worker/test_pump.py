@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from django.conf import LazySettings
 from django.db import DataError, OperationalError
-from django.db import account as database
+from django.db import connection as database
 from django.utils import timezone
 
 from messaging.callbacks import posting
@@ -77,7 +77,7 @@ def test_one_turn_sends_tells_and_records(bloomreach: Listener, carrier: Listene
     one = Pump()
 
     assert one.turn() is False  # claimed and dialled; nothing has come back
-    one.land(lambda: True)
+    one.finish(lambda: True)
 
     message.refresh_from_db()
     event.refresh_from_db()
@@ -103,7 +103,7 @@ def test_what_is_in_flight_is_left_alone(bloomreach: Listener, carrier: Listener
     assert row.state == (MessageState.SENDING if kind == "message" else EventState.LEASED)
     assert row.lease is not None
     there.gate.set()
-    one.land(lambda: True)
+    one.finish(lambda: True)
     assert len(there.posts) == 1
 
 
@@ -113,8 +113,8 @@ def test_peek_says_what_is_due(bloomreach: Listener) -> None:
     assert [name for name, due in pump.peek()._asdict().items() if due] == ["events"]
     event.queue.__class__.objects.update(paused_at=timezone.now())
     assert not any(pump.peek())
-    message = factories.make_message(state=MessageState.UNCERTAIN)
-    assert [name for name, due in pump.peek()._asdict().items() if due] == ["doubts"]
+    message = factories.make_message(state=MessageState.UNKNOWN_OUTCOME)
+    assert [name for name, due in pump.peek()._asdict().items() if due] == ["unknowns"]
     Message.objects.filter(pk=message.pk).update(state=MessageState.RETRYING)
     assert [name for name, due in pump.peek()._asdict().items() if due] == ["messages"]
 
@@ -240,7 +240,7 @@ def test_after_a_bug_messages_are_claimed_one_by_one(
 
     assert frees[0] == one.calls.size
     assert set(frees[1:]) == {1}
-    assert 0 < one.careful < pump.CAREFUL
+    assert 0 < one.single_claims < pump.SINGLE_CLAIMS
     assert "pump stumbled" in caplog.text
     assert len(carrier.posts) == 4
 
@@ -307,7 +307,7 @@ def test_a_call_that_ends_in_a_bug_takes_no_other_answer_along(
     monkeypatch.setattr(posting, "dial", post)
     one = Pump()
     one.turn()
-    one.land(lambda: True)
+    one.finish(lambda: True)
 
     states = dict(Message.objects.values_list("pk", "state"))
     assert [states[message.pk] for message in messages] == [4, 4, 1, 4]
@@ -331,7 +331,7 @@ def test_an_answer_that_the_database_refuses_takes_no_other_along(
     monkeypatch.setattr(dispatch, "record", record)
     one = Pump()
     one.turn()
-    one.land(lambda: True)
+    one.finish(lambda: True)
 
     states = dict(Message.objects.values_list("pk", "state"))
     assert [states[message.pk] for message in messages] == [4, 1, 4, 4]
@@ -349,7 +349,7 @@ def test_landing_waits_for_the_calls_in_flight_and_claims_nothing(carrier: Liste
     beats: list[float] = []
     timer = threading.Timer(0.7, carrier.gate.set)
     timer.start()
-    one.land(lambda: bool(beats.append(time.monotonic())) or True)
+    one.finish(lambda: bool(beats.append(time.monotonic())) or True)
     timer.join()
 
     first.refresh_from_db()
@@ -375,7 +375,7 @@ def test_landing_outlasts_an_outage_and_a_bug(
         real()
 
     monkeypatch.setattr(one, "give_back", give_back)
-    one.land(lambda: True)
+    one.finish(lambda: True)
 
     message.refresh_from_db()
     assert message.state == MessageState.SENT
@@ -441,9 +441,9 @@ def test_outcome_of_a_call_cut_off_by_the_deadline_is_unknown(
     one = Pump()
     one.turn()
     carrier.wait_for(1)
-    one.land(lambda: True)
+    one.finish(lambda: True)
     carrier.gate.set()
 
     message.refresh_from_db()
-    assert message.state == MessageState.UNCERTAIN
+    assert message.state == MessageState.UNKNOWN_OUTCOME
     assert Attempt.objects.get().outcome == Outcome.UNKNOWN

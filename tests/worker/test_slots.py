@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import pytest
 from django.conf import LazySettings
-from django.db import account as database
+from django.db import connection as database
 from django.db.models import F
 from django.utils import timezone
 from django_q.models import OrmQ
@@ -34,44 +34,44 @@ def worker() -> str:
 def age(worker: str, seconds: float) -> None:
     """As if so much time had passed for the worker's slots."""
     gap = timedelta(seconds=seconds)
-    Slot.objects.filter(worker=worker).update(beat_at=F("beat_at") - gap, rung_at=F("rung_at") - gap)
+    Slot.objects.filter(worker=worker).update(beat_at=F("beat_at") - gap, woken_at=F("woken_at") - gap)
 
 
-def bells(worker: str) -> int:
+def queued(worker: str) -> int:
     return OrmQ.objects.filter(key=worker).count()
 
 
 def test_new_slots_are_rung_at_once_and_once(worker: str) -> None:
-    assert slots.ring(worker) == 2
-    assert bells(worker) == 2
-    assert [bell.task["func"] for bell in OrmQ.objects.all()] == ["messaging.tasks.pump"] * 2
-    assert sorted(bell.task["args"] for bell in OrmQ.objects.all()) == [(worker, 0), (worker, 1)]
-    assert slots.ring(worker) == 0
+    assert slots.wake(worker) == 2
+    assert queued(worker) == 2
+    assert [task.task["func"] for task in OrmQ.objects.all()] == ["messaging.tasks.pump"] * 2
+    assert sorted(task.task["args"] for task in OrmQ.objects.all()) == [(worker, 0), (worker, 1)]
+    assert slots.wake(worker) == 0
 
 
 def test_an_unanswered_bell_is_rung_again_after_five_seconds(
     worker: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    slots.ring(worker)
+    slots.wake(worker)
     OrmQ.objects.all().delete()  # somebody emptied the queue
     age(worker, 4)
-    assert slots.ring(worker) == 0
+    assert slots.wake(worker) == 0
     age(worker, 1.1)
     assert "bell not answered" not in caplog.text
-    assert slots.ring(worker) == 2
+    assert slots.wake(worker) == 2
     lines = [vars(record) for record in caplog.records if record.message == "bell not answered"]
     assert sorted((line["worker"], line["slot"]) for line in lines) == [(worker, 0), (worker, 1)]
 
 
 def test_a_beating_slot_is_not_rung(worker: str) -> None:
     Slot.objects.update(beat_at=timezone.now())
-    assert slots.ring(worker) == 0
+    assert slots.wake(worker) == 0
     age(worker, 3.1)
-    assert slots.ring(worker) == 2
+    assert slots.wake(worker) == 2
 
 
 def test_registering_again_changes_nothing(worker: str) -> None:
-    slots.ring(worker)
+    slots.wake(worker)
     before = list(Slot.objects.order_by("n").values())
     slots.register(worker, slots=2)
     assert list(Slot.objects.order_by("n").values()) == before
@@ -79,8 +79,8 @@ def test_registering_again_changes_nothing(worker: str) -> None:
 
 def test_each_worker_rings_its_own(worker: str) -> None:
     slots.register("another", slots=3)
-    assert slots.ring("another") == 3
-    assert (bells(worker), bells("another")) == (0, 3)
+    assert slots.wake("another") == 3
+    assert (queued(worker), queued("another")) == (0, 3)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -106,12 +106,12 @@ def test_one_pump_per_slot(worker: str, settings: LazySettings) -> None:
 
 def test_leaving_frees_the_slot_at_once(worker: str, settings: LazySettings) -> None:
     settings.PUMP_BOX = 0.05
-    slots.ring(worker)
+    slots.wake(worker)
     assert slots.serve(worker, 1) == "served"
 
     row = Slot.objects.get(n=1)
     assert (row.token, row.run_by, slots.busy(worker)) == (None, "", 0)
-    assert slots.ring(worker) == 1
+    assert slots.wake(worker) == 1
     assert slots.serve(worker, 1) == "served"
 
 
@@ -132,8 +132,8 @@ def test_a_silent_slot_is_taken_over_and_the_old_pump_stops(
     settings.PUMP_BOX = 0.05
     old = uuid4()
     Slot.objects.filter(n=0).update(token=old, beat_at=timezone.now())
-    old_heart = slots._heart(old)
-    assert old_heart() is True
+    old_heartbeat = slots._heartbeat(old)
+    assert old_heartbeat() is True
     assert slots.serve(worker, 0) == "taken"
 
     age(worker, 3.1)
@@ -142,7 +142,7 @@ def test_a_silent_slot_is_taken_over_and_the_old_pump_stops(
     class Pump:
         def run(self, *, beat: Callable[[], bool], **kwargs: Any) -> None:
             seen.append(beat())
-            seen.append(slots._heart(old)())
+            seen.append(slots._heartbeat(old)())
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(slots, "Pump", Pump)
@@ -157,7 +157,7 @@ def test_a_heart_beats_once_a_second(worker: str, monkeypatch: pytest.MonkeyPatc
     Slot.objects.filter(n=0).update(token=token)
     now = 1000.0
     monkeypatch.setattr(slots.time, "monotonic", lambda: now)
-    beat = slots._heart(token)
+    beat = slots._heartbeat(token)
     assert beat()
     Slot.objects.update(token=None)
     assert beat()  # not asked yet
@@ -167,7 +167,7 @@ def test_a_heart_beats_once_a_second(worker: str, monkeypatch: pytest.MonkeyPatc
 
 def test_a_pump_does_not_start_while_the_worker_stops(worker: str, monkeypatch: pytest.MonkeyPatch) -> None:
     reading, writing = os.pipe()
-    monkeypatch.setenv(broker.LIFELINE_VARIABLE, str(reading))
+    monkeypatch.setenv(broker.STOP_PIPE_VARIABLE, str(reading))
     try:
         assert broker.stopped() is False
         os.close(writing)
@@ -179,7 +179,7 @@ def test_a_pump_does_not_start_while_the_worker_stops(worker: str, monkeypatch: 
 
 
 def test_outside_a_worker_nothing_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(broker.LIFELINE_VARIABLE, raising=False)
+    monkeypatch.delenv(broker.STOP_PIPE_VARIABLE, raising=False)
     assert broker.stopped() is False
 
 
@@ -193,22 +193,22 @@ def test_busy_counts_living_pumps(worker: str) -> None:
 
 def test_a_leaving_worker_takes_its_slots_and_bells_along(worker: str) -> None:
     slots.register("another", slots=1)
-    slots.ring(worker)
-    slots.ring("another")
+    slots.wake(worker)
+    slots.wake("another")
     slots.remove(worker)
     assert list(Slot.objects.values_list("worker", flat=True)) == ["another"]
-    assert (bells(worker), bells("another")) == (0, 1)
+    assert (queued(worker), queued("another")) == (0, 1)
 
 
 def test_dead_workers_are_removed_with_their_bells(worker: str) -> None:
     slots.register("dead", slots=2)
-    slots.ring("dead")
-    slots.ring(worker)
+    slots.wake("dead")
+    slots.wake(worker)
     age("dead", slots.FORGOTTEN + 11)
 
     assert slots.remove_dead() == 1
     assert set(Slot.objects.values_list("worker", flat=True)) == {worker}
-    assert (bells("dead"), bells(worker)) == (0, 2)
+    assert (queued("dead"), queued(worker)) == (0, 2)
     assert slots.remove_dead() == 0
 
 
@@ -221,13 +221,13 @@ def test_a_live_worker_that_was_taken_for_dead_registers_again(worker: str) -> N
     age(worker, slots.FORGOTTEN + 11)
     assert slots.remove_dead() == 1
     slots.register(worker, slots=2)
-    assert slots.ring(worker) == 2
+    assert slots.wake(worker) == 2
 
 
 def test_bells_that_were_taken_long_ago_are_tidied_away(worker: str, settings: LazySettings) -> None:
     """What a cluster took is locked for `retry` seconds; one that cannot acknowledge takes it again and again."""
     retry = timedelta(seconds=settings.Q_CLUSTER["retry"])
-    slots.ring(worker)
+    slots.wake(worker)
     just, long_ago = OrmQ.objects.order_by("id")
     OrmQ.objects.filter(pk=just.pk).update(lock=timezone.now() + retry - timedelta(seconds=90))
     OrmQ.objects.filter(pk=long_ago.pk).update(lock=timezone.now() + retry - timedelta(seconds=121))
@@ -235,4 +235,4 @@ def test_bells_that_were_taken_long_ago_are_tidied_away(worker: str, settings: L
 
     assert broker.tidy(worker) == 1
     assert set(OrmQ.objects.values_list("pk", "key")) >= {(just.pk, worker)}
-    assert bells("another") == 1
+    assert queued("another") == 1

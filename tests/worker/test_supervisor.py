@@ -14,7 +14,7 @@ from uuid import uuid4
 
 import pytest
 from django.db import OperationalError
-from django.db import account as database
+from django.db import connection as database
 from django_q.models import OrmQ
 
 from messaging.models import Event, Slot
@@ -428,14 +428,14 @@ def test_leaving_asks_until_the_database_can_tell(monkeypatch: pytest.MonkeyPatc
 def test_the_lifeline_is_held_by_the_worker_alone() -> None:
     """A child that inherited its writing end would keep a dead worker's pumps claiming."""
     one = Supervisor(MANAGE)
-    reading, one.lifeline = os.pipe()
+    reading, one.stop_pipe = os.pipe()
     code = "import os, sys; os.read(int(sys.argv[1]), 1); print('end of file')"
     child = subprocess.Popen(
         [sys.executable, "-c", code, str(reading)], pass_fds=[reading], stdout=subprocess.PIPE
     )
     os.close(reading)
-    one.let_go()
+    one.give_up()
     output, _ = child.communicate(timeout=20)
     assert output == b"end of file\n"
     assert broker.stopped() is False
-    one.let_go()  # twice is harmless
+    one.give_up()  # twice is harmless

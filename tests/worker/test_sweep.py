@@ -10,7 +10,7 @@ from django.db import transaction
 
 from accounts.models import TenantStatus
 from messaging.evidence import weighing
-from messaging.evidence.weighing import Answer
+from messaging.evidence.weighing import AnswerEvidence
 from messaging.models import Event, Message, Queue
 from messaging.models.statement import fetch
 from messaging.rules import backoff
@@ -42,12 +42,12 @@ def make_sending(**overrides: Any) -> Message:
     return message
 
 
-def test_a_lost_call_becomes_uncertain(settings: Any) -> None:
+def test_a_lost_call_becomes_an_unknown_outcome(settings: Any) -> None:
     lost, flying = make_sending(due_at=past()), make_sending(due_at=future())
     assert sweep.lost_calls() == 1
-    assert (fresh(lost).standing, fresh(lost).lease) == (S.UNCERTAIN, None)
+    assert (fresh(lost).standing, fresh(lost).lease) == (S.UNKNOWN_OUTCOME, None)
     assert (only_attempt(lost).outcome, only_attempt(lost).code) == ("unknown", "worker_lost")
-    assert settings.UNCERTAIN_WAIT - 2 < seconds_until_due(lost) <= settings.UNCERTAIN_WAIT
+    assert settings.UNKNOWN_OUTCOME_WAIT - 2 < seconds_until_due(lost) <= settings.UNKNOWN_OUTCOME_WAIT
     assert (fresh(flying).standing, fresh(flying).lease) == (S.SENDING, flying.lease)
     assert sweep.lost_calls() == 0
     assert not Event.objects.exists()
@@ -57,8 +57,8 @@ def test_a_lost_call_becomes_uncertain(settings: Any) -> None:
     ("dialled", "state", "outcome", "line"),
     [
         pytest.param(False, S.RETRYING, "not_dialled", "claims lost", id="claimed and not dialled"),
-        pytest.param(True, S.UNCERTAIN, "unknown", "calls lost", id="about to be dialled"),
-        pytest.param(None, S.UNCERTAIN, "unknown", "calls lost", id="claimed by an older version"),
+        pytest.param(True, S.UNKNOWN_OUTCOME, "unknown", "calls lost", id="about to be dialled"),
+        pytest.param(None, S.UNKNOWN_OUTCOME, "unknown", "calls lost", id="claimed by an older version"),
     ],
 )
 def test_only_what_was_about_to_be_dialled_is_in_doubt(
@@ -79,14 +79,14 @@ def test_only_what_was_about_to_be_dialled_is_in_doubt(
         pytest.param(SendResult(Outcome.TAKEN), S.SENT, id="taken"),
         pytest.param(SendResult(Outcome.PERMANENT, code="no"), S.FAILED, id="refused for good"),
         pytest.param(SendResult(Outcome.TEMPORARY, code="busy"), S.RETRYING, id="refused for now"),
-        pytest.param(SendResult(Outcome.UNKNOWN), S.UNCERTAIN, id="unknown"),
+        pytest.param(SendResult(Outcome.UNKNOWN), S.UNKNOWN_OUTCOME, id="unknown"),
     ],
 )
 def test_the_late_answer_to_a_lost_call_still_counts(result: SendResult, state: MessageState) -> None:
     lost = make_sending(due_at=past())
     sweep.lost_calls()
     with transaction.atomic():
-        weighing.apply([Answer(lost.pk, only_attempt(lost).pk, result)])
+        weighing.apply([AnswerEvidence(lost.pk, only_attempt(lost).pk, result)])
     assert (fresh(lost).standing, only_attempt(lost).outcome) == (state, result.outcome)
 
 
@@ -127,7 +127,7 @@ def test_validity_ends_waiting(state: MessageState, queue: dict[str, Any], tenan
     assert sweep.used_up() == 0
 
 
-@pytest.mark.parametrize("state", [S.SENDING, S.UNCERTAIN, S.SENT])
+@pytest.mark.parametrize("state", [S.SENDING, S.UNKNOWN_OUTCOME, S.SENT])
 def test_what_may_have_been_sent_does_not_expire(state: MessageState) -> None:
     message = factories.make_message(state=state, due_at=future(), expires_at=past())
     assert (sweep.used_up(), fresh(message).standing) == (0, state)
@@ -165,7 +165,7 @@ def test_partitions_of_the_coming_weeks_are_made_once() -> None:
     names = {
         row.relname for row in fetch("SELECT relname FROM pg_class WHERE relname LIKE 'messaging_%%2031%%'")
     }
-    assert {"messaging_content_2031_03_03", "messaging_raw_2031_03_03"} <= names
+    assert {"messaging_content_2031_03_03", "messaging_exchange_2031_03_03"} <= names
 
 
 @pytest.mark.django_db
@@ -192,7 +192,7 @@ def test_two_sweepers_at_once_are_harmless() -> None:
 
     assert sum(together(*(sweep_all for _ in range(3)))) == 75
     assert sorted(set(Message.objects.values_list("state", flat=True))) == [
-        S.UNCERTAIN, S.EXPIRED, S.UNCONFIRMED,
+        S.UNKNOWN_OUTCOME, S.EXPIRED, S.UNCONFIRMED,
     ]  # fmt: skip
     assert Event.objects.count() == 50
 
@@ -201,9 +201,9 @@ def test_two_sweepers_at_once_are_harmless() -> None:
 def test_sweeper_and_answer_at_the_same_moment() -> None:
     for _ in range(5):
         message = make_sending(due_at=past())
-        taken = [Answer(message.pk, only_attempt(message).pk, SendResult(Outcome.TAKEN))]
+        taken = [AnswerEvidence(message.pk, only_attempt(message).pk, SendResult(Outcome.TAKEN))]
 
-        def record(answers: list[Answer] = taken) -> None:
+        def record(answers: list[AnswerEvidence] = taken) -> None:
             with transaction.atomic():
                 weighing.apply(answers)
 

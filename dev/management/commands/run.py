@@ -26,7 +26,7 @@ from simulator.demo import Demo
 from simulator.listener import port_is_free
 from simulator.processes import Child, ChildDied
 from simulator.screen import BOLD, RED, YELLOW, Screen
-from simulator.verdict import Verdict
+from simulator.verdict import CampaignVerdict
 
 CALL_DEADLINE = "2"  # seconds: nobody watches a demo that waits 15 for each call that times out
 START_SECONDS, POLL = 60.0, 0.2
@@ -106,7 +106,7 @@ def demonstrate(screen: Screen, *, once: bool, options: dict[str, Any]) -> None:
 
 def _play(
     screen: Screen, facts: Demo, bloomreach: Bloomreach, children: Sequence[Child], options: dict[str, Any]
-) -> Verdict:
+) -> CampaignVerdict:
     tenant = witness.tenant_of(facts.token)
     worker = next(child for child in children if child.name == "worker")
 

@@ -67,9 +67,9 @@ def _name(choice: Choice) -> str:
 
 def _words(choice: Choice, told: Explained) -> str:
     if choice is told.chosen:
-        verb = "waits here" if choice.fit is Fit.HELD else "taken"
+        verb = "waits here" if choice.fit is Fit.BLOCKED else "taken"
     else:
-        verb = {Fit.USABLE: "next, should the ones before refuse", Fit.HELD: "not now"}.get(
+        verb = {Fit.USABLE: "next, should the ones before refuse", Fit.BLOCKED: "not now"}.get(
             choice.fit, "not taken"
         )
     as_whom = f"; from {choice.sender}" if choice.sender else ""

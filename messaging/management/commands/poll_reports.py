@@ -40,7 +40,7 @@ class Command(BaseCommand):
         final = asked = 0
         until = time.monotonic() + options["timeout"]
         while time.monotonic() < until and (questions := polling.claim(free=AT_ONCE)):
-            polling.let_go([one for one in questions if one.request is None])
+            polling.give_up([one for one in questions if one.request is None])
             answered = [
                 polling.dial(one, deadline=settings.CALL_DEADLINE)
                 for one in questions

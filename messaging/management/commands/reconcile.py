@@ -15,12 +15,17 @@ from accounts.models import Tenant
 from messaging.books.reconcile import Books, Finding, reconcile
 from messaging.management.moments import moment
 
-EVENT_WORDS = {"acked": "acknowledged", "due": "waiting", "leased": "being posted", "dead": "undeliverable"}
+EVENT_WORDS = {
+    "acked": "acknowledged",
+    "due": "waiting",
+    "leased": "being posted",
+    "undeliverable": "undeliverable",
+}
 
 
 class Command(BaseCommand):
     help = (
-        "Prove that accepted = final + in progress and that each event is acknowledged, pending or dead. "
+        "Prove that accepted = final + in progress and that each event is acknowledged, pending or undeliverable. "
         "Exits 1 if one row is unaccounted for, 2 when the question makes no sense. Reads only."
     )
 

@@ -1,4 +1,4 @@
-"""`manage.py replay callbacks|messages|reports`: order that something is done again, and watch it happen."""
+"""`manage.py replay events|messages|reports`: order that something is done again, and watch it happen."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from messaging.replay.orders import STATUSES, Preview, ReplayError, ReplayFilter
 DONE, PARTLY, USAGE, INTERRUPTED = 0, 1, 2, 130
 LOOK_EVERY: Final = 0.5  # seconds
 PATIENCE: Final = 15.0  # seconds without progress before it is worth a word
-THINGS = {"callbacks": "events", "messages": "messages", "reports": "vendor calls"}
+THINGS = {"events": "events", "messages": "messages", "reports": "vendor calls"}
 
 
 class Command(BaseCommand):
     help = (
-        "Send callbacks again, resend messages, or read vendors' reports again. Shows what would happen, asks, and "
+        "Tell events again, resend messages, or read vendors' reports again. Shows what would happen, asks, and "
         "leaves the work to the workers. Exits 0 when all that matched was done (or ordered, or previewed), "
         "1 when something was refused, skipped or stopped, when nothing matched or the answer was no, "
         "2 when the order makes no sense, 130 when interrupted while following (the replay goes on)."

@@ -16,7 +16,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("name", metavar="ID", help="a message id, or Bloomreach's request id")
         parser.add_argument(
-            "--raw", action="store_true", help="also what went over the wire, secrets redacted"
+            "--exchanges", action="store_true", help="also what went over the wire, secrets redacted"
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -25,6 +25,6 @@ class Command(BaseCommand):
             raise CommandError("no message has this id or request id")
         for message in messages:
             self.stdout.write(story.heading(message))
-            for line in story.lines(timeline(message), raw=options["raw"]):
+            for line in story.lines(timeline(message), exchanges=options["exchanges"]):
                 self.stdout.write(line)
             self.stdout.write("")

@@ -18,7 +18,7 @@ from simulator.bloomreach import Bloomreach
 from simulator.client import Unanswered
 from simulator.listener import port_is_free
 from simulator.screen import Screen
-from simulator.verdict import Verdict
+from simulator.verdict import CampaignVerdict
 
 
 class Command(BaseCommand):
@@ -72,7 +72,7 @@ class Command(BaseCommand):
         if not verdict.good:
             sys.exit(1)
 
-    def _play(self, facts: dict[str, Any], options: dict[str, Any]) -> Verdict:
+    def _play(self, facts: dict[str, Any], options: dict[str, Any]) -> CampaignVerdict:
         self.stdout.ending = self.stderr.ending = ""  # the screen ends its own lines
         screen = Screen.on(self.stderr if options["json"] else self.stdout)
         tenant = witness.tenant_of(facts["token"])

@@ -12,11 +12,11 @@ from messaging.rules.values import Effect
 from vendors.values import Status
 
 
-class Report(models.Model):
+class DeliveryReport(models.Model):
     """One thing that a vendor said about one part of one attempt, once."""
 
-    raw_id = models.UUIDField()
-    raw_at = models.DateTimeField()
+    exchange_id = models.UUIDField()
+    exchange_at = models.DateTimeField()
     account = models.ForeignKey(ProviderAccount, on_delete=models.CASCADE, db_index=False)
     attempt = models.ForeignKey(Attempt, null=True, on_delete=models.CASCADE, related_name="reports")
     vendor_id = models.CharField(max_length=120, blank=True, db_default="")

@@ -12,7 +12,7 @@ from messaging.models.provider_account import ProviderAccount
 from messaging.rules.ids import uuid7
 
 
-class RawKind(models.TextChoices):
+class ExchangeKind(models.TextChoices):
     """Which exchange it was."""
 
     HOOK = "hook", "vendor called us"
@@ -21,7 +21,7 @@ class RawKind(models.TextChoices):
     POST = "post", "we posted events"
 
 
-class Raw(models.Model):
+class Exchange(models.Model):
     """One exchange, append-only. `request` and `response` are JSON text (JSON may hold what jsonb refuses).
 
     Our own calls are for people: secrets are masked before they are stored. A vendor's call is read again, so it is
@@ -30,7 +30,7 @@ class Raw(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     at = models.DateTimeField()
-    kind = models.CharField(max_length=8, choices=RawKind.choices)
+    kind = models.CharField(max_length=8, choices=ExchangeKind.choices)
     account = models.ForeignKey(ProviderAccount, null=True, on_delete=models.DO_NOTHING, db_constraint=False)
     owner = models.UUIDField(null=True)  # the attempt, for calls and look-ups
     request = models.TextField(blank=True)
@@ -39,8 +39,8 @@ class Raw(models.Model):
 
     class Meta:
         managed = False
-        db_table = "messaging_raw"
-        verbose_name_plural = "raw exchanges"
+        db_table = "messaging_exchange"
+        verbose_name_plural = "exchanges"
 
     def __str__(self) -> str:
         return f"{self.kind} {self.id}"
@@ -49,8 +49,8 @@ class Raw(models.Model):
 class Inbox(models.Model):
     """A vendor's call that waits to be applied. Deleted in the transaction that applies it."""
 
-    raw_id = models.UUIDField(primary_key=True)
-    raw_at = models.DateTimeField()
+    exchange_id = models.UUIDField(primary_key=True)
+    exchange_at = models.DateTimeField()
     account = models.ForeignKey(ProviderAccount, on_delete=models.CASCADE)
     due_at = models.DateTimeField(db_default=Now())
     tries = models.SmallIntegerField(default=0, db_default=0)
@@ -64,4 +64,4 @@ class Inbox(models.Model):
         ]
 
     def __str__(self) -> str:
-        return str(self.raw_id)
+        return str(self.exchange_id)

@@ -10,11 +10,11 @@ from django.db.models.functions import Now
 from accounts.models import Tenant
 
 
-class WireShape(models.Model):
+class RecordedRequest(models.Model):
     """One shape of a request, kept when it was first seen. Without a tenant: the token was missing or unknown."""
 
     tenant = models.ForeignKey(
-        Tenant, null=True, on_delete=models.CASCADE, related_name="wire_shapes", db_index=False
+        Tenant, null=True, on_delete=models.CASCADE, related_name="recorded_requests", db_index=False
     )
     action = models.CharField(max_length=16)  # sms_send, mms_send, sms_verify, mms_verify, verify
     code = models.CharField("answer", max_length=40, blank=True, db_default="")  # error.code; "": taken

@@ -11,16 +11,16 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from messaging.admin.base import HistoryAdmin
-from messaging.admin.filters import AccountFilter, RawSinceFilter
+from messaging.admin.filters import AccountFilter, ExchangeSinceFilter
 from messaging.books.timeline import readable
-from messaging.models import Raw
+from messaging.models import Exchange
 from messaging.reports import stored_calls
 
 
-@admin.register(Raw)
-class RawAdmin(HistoryAdmin):
+@admin.register(Exchange)
+class ExchangeAdmin(HistoryAdmin):
     list_display = ("id", "at", "kind", "account")
-    list_filter = ("kind", RawSinceFilter, AccountFilter)
+    list_filter = ("kind", ExchangeSinceFilter, AccountFilter)
     list_select_related = ("account__tenant",)
     search_fields = ("id",)
     search_help_text = "The whole id of an exchange, or of the attempt it belongs to."
@@ -31,13 +31,13 @@ class RawAdmin(HistoryAdmin):
     class Media:
         css: ClassVar[dict[str, tuple[str, ...]]] = {"all": ("messaging/desk.css",)}
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Raw]:
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Exchange]:
         return super().get_queryset(request).select_related("account__tenant")
 
     @admin.display(description="request")
-    def asked(self, raw: Raw) -> SafeString:
-        return format_html('<pre class="desk-raw">{}</pre>', readable(stored_calls.shown(raw)))
+    def asked(self, exchange: Exchange) -> SafeString:
+        return format_html('<pre class="desk-raw">{}</pre>', readable(stored_calls.shown(exchange)))
 
     @admin.display(description="answer")
-    def answered(self, raw: Raw) -> SafeString:
-        return format_html('<pre class="desk-raw">{}</pre>', readable(raw.response))
+    def answered(self, exchange: Exchange) -> SafeString:
+        return format_html('<pre class="desk-raw">{}</pre>', readable(exchange.response))
