@@ -146,7 +146,7 @@ _patience = {
 DATABASES["default"]["OPTIONS"] = {**_patience, **DATABASES["default"].get("OPTIONS", {}), **_options}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-# django-q2 only rings the bell for the pumps. Each worker has a queue of its own, named by Q_CLUSTER_NAME.
+# django-q2 only wakes the pumps (ADR 2). Each worker has a queue of its own, named by Q_CLUSTER_NAME.
 _queue = os.environ.get("Q_CLUSTER_NAME")
 Q_CLUSTER: dict[str, Any] = {
     "name": "connector",  # the signing salt: a change deletes queued tasks

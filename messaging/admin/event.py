@@ -1,4 +1,4 @@
-"""Callbacks: what Bloomreach is owed, was told, or could not be told."""
+"""Events: what Bloomreach must be told, was told, or could not be told."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ else:
     _Inline = admin.TabularInline
 
 _WAITING = (MessageState.ACCEPTED.value, MessageState.RETRYING.value)
-_SECRET_STATES = ("destination", "standing", "circuit", "waiting_for", "last_success", "created_at")
+_READ_ONLY = ("destination", "standing", "circuit", "waiting_for", "last_success", "created_at")
 
 
 class PauseForm(forms.Form):
@@ -60,8 +60,8 @@ class QueueAdmin(StrictLists, _Admin):
     ordering = ("kind", "key")
     sortable_by = ()
     actions = ("pause", "resume")
-    fields = (*_SECRET_STATES, "cap", "rate")
-    readonly_fields = _SECRET_STATES
+    fields = (*_READ_ONLY, "cap", "rate")
+    readonly_fields = _READ_ONLY
     show_facets = admin.ShowFacets.NEVER
     inlines = (SenderRates,)
 

@@ -36,7 +36,7 @@ class Message(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, db_index=False)
     channel = models.CharField(max_length=3, choices=[(c.value, c.value.upper()) for c in Channel])
-    dedupe_key = models.CharField(max_length=200, null=True)  # the request id; null: a test or a clone
+    dedupe_key = models.CharField(max_length=200, null=True)  # the request id; null: a test or a copy
     request_id = models.CharField(max_length=200, blank=True)
     account = models.ForeignKey(ProviderAccount, on_delete=models.PROTECT, db_index=False)
     queue = models.ForeignKey(Queue, on_delete=models.PROTECT, db_index=False, verbose_name="queue")

@@ -11,9 +11,9 @@ from django.db.models.functions import Now
 class ReplayKind(models.TextChoices):
     """What is done again."""
 
-    EVENTS = "events", "Events"  # re-arm events: same event id
-    MESSAGES = "messages", "Messages"  # send clones
-    REPORTS = "reports", "Reports"  # raw vendor calls back into the inbox
+    EVENTS = "events", "Events"  # tell them again: same event id
+    MESSAGES = "messages", "Messages"  # send copies
+    REPORTS = "reports", "Reports"  # stored calls of vendors go back into the inbox
 
 
 class ReplayState(models.TextChoices):

@@ -10,7 +10,7 @@ from messaging.models.queue import LONG_AGO
 
 
 class Slot(models.Model):
-    """One pump's place in one worker. Rung by the worker, beaten by the pump."""
+    """One pump's place in one worker. The worker wakes it, the pump writes its heartbeat."""
 
     worker = models.CharField(max_length=100)
     n = models.SmallIntegerField()
