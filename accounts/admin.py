@@ -84,7 +84,7 @@ class ApiTokenAdmin(StrictLists, _Admin):
 
     @admin.action(description="Revoke the selected tokens", permissions=["change"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiToken]) -> None:
-        """Closes the door at once for new requests (within 2 s where a process has cached the token)."""
+        """Refuses new requests with the token at once, or within 2 s where a process has cached it."""
         live = list(queryset.filter(revoked_at__isnull=True).select_related("tenant"))
         ApiToken.objects.filter(pk__in=[token.pk for token in live]).update(revoked_at=Now())
         for token in live:

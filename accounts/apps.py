@@ -1,4 +1,4 @@
-"""The accounts app: who may speak to the connector and who may look into it."""
+"""The accounts app: tenants, their tokens, and the people who use the desk."""
 
 from django.apps import AppConfig
 

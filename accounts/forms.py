@@ -1,4 +1,4 @@
-"""Forms for what must never be shown again: a secret can be typed in, never read out."""
+"""Form fields for secrets: a person can enter one, and no page shows it again."""
 
 from __future__ import annotations
 

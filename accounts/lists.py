@@ -115,6 +115,6 @@ def _require_offered(spec: Any) -> None:
 
 
 def _choices(spec: Any) -> Iterable[tuple[Any, Any]] | None:
-    """Of a filter by rows of another table, or by a field's words; None for yes and no."""
+    """The values that a filter offers (rows of another table, or a field's choices); None for a yes/no filter."""
     rows: Iterable[tuple[Any, Any]] | None = getattr(spec, "lookup_choices", None)
     return rows if rows is not None else spec.field.flatchoices or None

@@ -1,4 +1,4 @@
-"""Who may speak: one tenant is one Bloomreach project, and its tokens."""
+"""Tenants (one for each Bloomreach project) and the tokens by which their requests are recognised."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a machine gets when no view answered: the JSON envelope, and 503 for faults of our own."""
+"""The answer to a machine when no view gave one: the JSON envelope, with 503 for faults of our own."""
 
 import logging
 

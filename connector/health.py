@@ -119,7 +119,7 @@ def _wrong_clocks(clock_off: dict[str, float]) -> Iterator[str]:
 
 @functools.cache
 def _require_migrations() -> None:
-    # Once applied they stay applied for this process's code. An exception is not cached: bad news is news.
+    # Once applied they stay applied for this process's code. A failure is not remembered: the next call looks again.
     executor = MigrationExecutor(connection)
     if executor.migration_plan(executor.loader.graph.leaf_nodes()):
         raise NotMigratedError

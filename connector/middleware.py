@@ -1,4 +1,4 @@
-"""Two worlds on one server: machines (Bloomreach, vendors, probes) go the short way, people the long."""
+"""Requests of machines (Bloomreach, vendors, probes) skip the middleware that only pages for people need (ADR 8)."""
 
 from collections.abc import Callable
 from functools import lru_cache

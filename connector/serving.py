@@ -45,7 +45,7 @@ class WholeAnswer:
 
 
 class BodyBroken(Exception):
-    """The body ended before its end: what there is of it may not be read as if it were all."""
+    """The connection ended in the middle of the body. What arrived must not be read as if it were all."""
 
 
 class Application:
@@ -218,7 +218,7 @@ def _stream(pieces: Iterable[bytes], transport: Any, loop: asyncio.AbstractEvent
 
 
 def _refuse(proto: Any, code: str, text: str, *, status: int = 503) -> None:
-    """An answer from the door; after a 503 the same request may come again, on a new connection."""
+    """An answer before Django sees the request. After a 503 the same request may come again, on a new connection."""
     headers = [("Content-Type", "application/json"), ("Connection", "close")]
     if status == 503:
         headers.append(("Retry-After", str(RETRY_SECONDS)))

@@ -1,4 +1,4 @@
-"""Whose threads a web process's requests take: each group has its own, so that none waits for another's (ADR 12)."""
+"""The threads of a web process, in groups: a kind of request never waits for the threads of another kind (ADR 12)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which PostgreSQL programs are run, and as whom: root may not be, so that it lends itself another account."""
+"""Which PostgreSQL programs are run, and as which user: PostgreSQL refuses root, so root starts it as another one."""
 
 import contextlib
 import hashlib

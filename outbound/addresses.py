@@ -1,4 +1,4 @@
-"""Where a URL leads: its destination, the addresses behind a name, and which of them may be dialled."""
+"""Where a URL leads: its host and port, the host's addresses, and which of them may be dialled."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ def _failure(error: Exception, current: CallUnderWay, *, deadline: float, second
 
 
 def _sent(error: Exception, stage: Stage) -> bool:
-    """The socket's own word; where no socket was touched (tests simulate one) the error's kind."""
+    """The stage that the socket recorded. Without a real socket (in tests), it is inferred from the error's type."""
     if stage > Stage.START:
         return stage >= Stage.WRITING
     kinds = (requests.ReadTimeout, requests.exceptions.ChunkedEncodingError, urllib3.exceptions.HTTPError)

@@ -1,4 +1,4 @@
-"""An HTTP exchange as values: what is asked, what came back, and why nothing did."""
+"""An HTTP exchange as values: the request, the response, or the reason why there is none."""
 
 from __future__ import annotations
 

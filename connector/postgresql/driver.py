@@ -70,7 +70,7 @@ class WatchedConnection(psycopg.Connection[Any]):
 
 
 class _Silence:
-    """A statement of which nothing is heard, and what the server says about it."""
+    """A statement that got no answer yet, and what the server says about it."""
 
     def __init__(self, connection: WatchedConnection) -> None:
         self.connection = connection
