@@ -134,12 +134,12 @@ def test_binaries_that_are_not_there_are_named(monkeypatch: pytest.MonkeyPatch, 
 
 
 def test_a_socket_folder_of_somebody_else_is_refused(data_dir: Path, tmp_path: Path) -> None:
-    embedded._runtime(data_dir).symlink_to(tmp_path)
+    embedded.socket_directory(data_dir).symlink_to(tmp_path)
     try:
         with pytest.raises(embedded.EmbeddedError, match="belongs to another user"):
             embedded.start(data_dir)
     finally:
-        embedded._runtime(data_dir).unlink()
+        embedded.socket_directory(data_dir).unlink()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root starts servers for another user")
@@ -154,8 +154,8 @@ def test_root_below_a_closed_folder_keeps_the_data_in_tmp(
         assert ask(url, "SELECT 1") == "1"
         assert "cannot enter" in capfd.readouterr().err
         assert closed.stat().st_mode & 0o777 == 0o700
-        owner = (embedded._runtime(closed / "pg") / "data").stat().st_uid
+        owner = (embedded.socket_directory(closed / "pg") / "data").stat().st_uid
         assert owner != 0
     finally:
         embedded.destroy(closed / "pg")
-    assert not embedded._runtime(closed / "pg").exists()
+    assert not embedded.socket_directory(closed / "pg").exists()
