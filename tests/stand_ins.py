@@ -13,12 +13,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from uuid import uuid4
 
+import psycopg
 from django.db import connection as database
 from django.db import connections
 from django.db.models import QuerySet
+from psycopg.rows import namedtuple_row
+from psycopg.types.json import JsonbLoader
 
-from messaging.models import Attempt, Event, Message, ProviderAccount, Queue
-from messaging.models.statement import change, fetch
+from messaging.models import Attempt, Event, Message, ProviderAccount, Queue, sql
+from messaging.models.sql import change
 from messaging.rules.values import EventState
 from messaging.sending import claims, dispatch
 from messaging.sending.claims import Claimed
@@ -179,6 +182,15 @@ def together(*functions: Callable[[], Any]) -> list[Any]:
     if errors:
         raise errors[0]
     return results
+
+
+def fetch(statement: str, params: Mapping[str, Any] | None = None) -> list[Any]:
+    """Rows of a statement as named tuples, for tests that look at the database once."""
+    driver = sql._driver()
+    with database.wrap_database_errors, psycopg.Cursor(driver, row_factory=namedtuple_row) as cursor:
+        cursor.adapters.register_loader("jsonb", JsonbLoader)
+        cursor.execute(statement, params)
+        return cursor.fetchall() if cursor.description else []
 
 
 def claim(free: int = 32) -> list[Claimed]:
