@@ -13,9 +13,8 @@ from django.db.models import Q
 
 from accounts.models import Tenant
 from messaging.models import Attempt, DeliveryReport, Event, Exchange, InboundMessage, Message
-from messaging.models.exchange import ExchangeKind
 from messaging.reports import stored_calls
-from messaging.rules.values import Effect, EventKind, EventState, MessageState
+from messaging.rules.values import Effect, EventKind, EventState, ExchangeKind, MessageState
 from phone.numbers import same_number
 from vendors.values import Channel, Outcome, Status
 

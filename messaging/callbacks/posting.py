@@ -20,11 +20,10 @@ from messaging.callbacks import signing
 from messaging.contract import callback_url, wire, wire_profile
 from messaging.contract.wire_profile import WireProfile
 from messaging.dialling import exchanges, guards
-from messaging.models.exchange import ExchangeKind
 from messaging.models.statement import change, fetch
 from messaging.queues import circuit, destinations
 from messaging.rules import backoff
-from messaging.rules.values import EventKind
+from messaging.rules.values import EventKind, ExchangeKind
 from outbound import http
 from outbound import retry_after as retry_after_header
 from outbound.values import CallFailure, HttpRequest, HttpResponse

@@ -10,15 +10,14 @@ from django.db.models.functions import Now
 from accounts.crypto import SealedTextField
 from messaging.models.provider_account import ProviderAccount
 from messaging.rules.ids import uuid7
+from messaging.rules.values import ExchangeKind
 
-
-class ExchangeKind(models.TextChoices):
-    """Which exchange it was."""
-
-    HOOK = "hook", "vendor called us"
-    CALL = "call", "we handed a message over"
-    LOOKUP = "lookup", "we asked a vendor about an attempt"
-    POST = "post", "we posted events"
+KIND_LABELS = {
+    ExchangeKind.HOOK: "vendor called us",
+    ExchangeKind.CALL: "we handed a message over",
+    ExchangeKind.LOOKUP: "we asked a vendor about an attempt",
+    ExchangeKind.POST: "we posted events",
+}
 
 
 class Exchange(models.Model):
@@ -30,7 +29,9 @@ class Exchange(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     at = models.DateTimeField()
-    kind = models.CharField(max_length=8, choices=ExchangeKind.choices)
+    kind = models.CharField(
+        max_length=8, choices=[(kind.value, label) for kind, label in KIND_LABELS.items()]
+    )
     account = models.ForeignKey(ProviderAccount, null=True, on_delete=models.DO_NOTHING, db_constraint=False)
     owner = models.UUIDField(null=True)  # the attempt, for calls and look-ups
     request = models.TextField(blank=True)

@@ -26,21 +26,29 @@ from django.db import connection as database
 from psycopg.types.json import JsonbLoader
 
 from messaging.rules import values
+from vendors import values as vendor_values
 
 Row = TypeVar("Row")
 Params = Mapping[str, Any]
 
-# What is said in many statements, said once. Each speaks of one row by the name of its table.
+# Conditions that many statements share. Each is about one row, under the name of its table.
 SHARED: Final = {
     "queue_runs": "queue.paused_at IS NULL AND queue.open_until <= clock_timestamp()",
+    "queue_is_held": "(queue.paused_at IS NOT NULL OR queue.open_until > clock_timestamp())",
+    "message_is_open": "message.state < {MessageState.DELIVERED}",
+    "message_is_final": "message.state >= {MessageState.DELIVERED}",
+    # The same as LockedAttempt.may_arrive.
+    "attempt_may_arrive": "coalesce(attempt.outcome, {Outcome.UNKNOWN}) IN {Outcome.UNKNOWN, TAKEN}"
+    " AND coalesce(attempt.status, '') NOT IN {Status.UNDELIVERED, EXPIRED, REJECTED}",
 }
 
-_WORD = re.compile(r"\{(?:(?P<enum>[A-Z]\w+)\.(?P<members>[A-Z_]+(?:, ?[A-Z_]+)*)|(?P<part>[a-z_]+))\}")
+_WORD = re.compile(r"\{(?:(?P<enum>[A-Z]\w+)\.(?P<members>[A-Z_]+(?:,\s*[A-Z_]+)*)|(?P<part>[a-z_]+))\}")
 
 
 def sql(text: str, **parts: str) -> str:
     """The statement with its words rendered: `{MessageState.SENT}` is a number (or a quoted word), several members a
-    list in brackets, `{queue_runs}` one of SHARED, `{other}` one of `parts`.
+    list in brackets, `{queue_runs}` one of SHARED, `{other}` one of `parts`. The enums stand in messaging.rules.values
+    and vendors.values.
 
     Raises LookupError for a word that nobody knows, when the module is imported.
     """
@@ -49,9 +57,9 @@ def sql(text: str, **parts: str) -> str:
     def render(match: re.Match[str]) -> str:
         if part := match["part"]:
             return sql(shared[part], **parts)
-        members = getattr(values, match["enum"], None)
+        members = getattr(values, match["enum"], None) or getattr(vendor_values, match["enum"], None)
         if members is None:
-            raise LookupError(f"{match[0]}: messaging/rules/values.py has no {match['enum']}")
+            raise LookupError(f"{match[0]}: neither messaging.rules.values nor vendors.values has it")
         found = [_literal(members[name.strip()]) for name in match["members"].split(",")]
         return found[0] if len(found) == 1 else f"({', '.join(found)})"
 

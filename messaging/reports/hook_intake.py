@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 
 from accounts.remembered import Remembered
 from messaging.models import ProviderAccount
-from messaging.models.exchange import ExchangeKind
 from messaging.models.statement import change
 from messaging.reports import stored_calls
 from messaging.rules.ids import uuid7
+from messaging.rules.values import ExchangeKind
 from messaging.watch import counters
 from vendors import registry
 from vendors.base import Adapter, BadSignature

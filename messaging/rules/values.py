@@ -48,6 +48,15 @@ class DestinationKind(IntEnum):
     INBOUND = 1  # messages from handsets: the URL is the tenant's
 
 
+class ExchangeKind(StrEnum):
+    """Which exchange it was."""
+
+    HOOK = "hook"  # a vendor called us
+    CALL = "call"  # we handed a message over
+    LOOKUP = "lookup"  # we asked a vendor about an attempt
+    POST = "post"  # we posted events
+
+
 class EventKind(IntEnum):
     """What we owe Bloomreach. The number is the order within a message."""
 

@@ -17,9 +17,9 @@ from accounts.crypto import SealError, seal
 from messaging.dialling import exchanges
 from messaging.evidence import weighing
 from messaging.models import ProviderAccount
-from messaging.models.exchange import ExchangeKind
 from messaging.models.statement import fetch
 from messaging.queues import circuit
+from messaging.rules.values import ExchangeKind
 from messaging.sending import answers, calls, claims
 from messaging.sending.claims import Claimed
 from outbound.values import CallFailure, HttpRequest, HttpResponse

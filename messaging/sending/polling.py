@@ -16,9 +16,8 @@ from accounts.crypto import SealError
 from messaging.dialling import exchanges
 from messaging.evidence import weighing
 from messaging.models import ProviderAccount
-from messaging.models.exchange import ExchangeKind
 from messaging.models.statement import change, fetch
-from messaging.rules.values import MessageState
+from messaging.rules.values import ExchangeKind, MessageState
 from messaging.sending import calls
 from outbound.redaction import words
 from outbound.values import CallFailure, HttpRequest, HttpResponse

@@ -16,10 +16,9 @@ from accounts.crypto import SealError, open_
 from messaging.dialling import exchanges
 from messaging.evidence import weighing
 from messaging.models import ProviderAccount
-from messaging.models.exchange import ExchangeKind
 from messaging.models.statement import change, fetch
 from messaging.rules import states
-from messaging.rules.values import MessageState, UnknownPolicy
+from messaging.rules.values import ExchangeKind, MessageState, UnknownPolicy
 from messaging.sending import answers, calls
 from outbound.values import CallFailure, HttpRequest, HttpResponse
 from vendors import registry

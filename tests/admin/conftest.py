@@ -23,9 +23,8 @@ from messaging.models import (
     Replay,
     Slot,
 )
-from messaging.models.exchange import ExchangeKind
 from messaging.rules.ids import uuid7
-from messaging.rules.values import Effect, EventState, MessageState
+from messaging.rules.values import Effect, EventState, ExchangeKind, MessageState
 from tests.factories import (
     make_account,
     make_attempt,

@@ -10,9 +10,8 @@ import pytest
 
 from messaging.books.timeline import Entry, named, readable, timeline
 from messaging.models import DeliveryReport, Exchange
-from messaging.models.exchange import ExchangeKind
 from messaging.rules.ids import uuid7
-from messaging.rules.values import Effect, EventKind, EventState, MessageState
+from messaging.rules.values import Effect, EventKind, EventState, ExchangeKind, MessageState
 from tests.factories import make_account, make_attempt, make_event, make_inbound, make_message, make_tenant
 from vendors.values import Outcome, Status
 

@@ -12,8 +12,9 @@ from django.conf import LazySettings
 from django.db import OperationalError, connection, transaction
 
 from connector.postgresql import driver
-from messaging.models.statement import change, fetch
+from messaging.models.sql import change
 from tests.postgres_proxy import Counted, counting_relay, in_other_process_settings
+from tests.stand_ins import fetch
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -13,7 +13,7 @@ import pytest
 
 from messaging.models import Message, ProviderAccount, Queue, SenderRate
 from messaging.models.queue import LONG_AGO
-from messaging.models.statement import change
+from messaging.models.sql import change
 from messaging.queues import circuit
 from messaging.queues.circuit import Blame, Note
 from messaging.rules.values import MessageState

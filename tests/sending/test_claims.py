@@ -15,7 +15,7 @@ from django.db import transaction
 
 from accounts.models import TenantStatus
 from messaging.models import Attempt, Message, ProviderAccount, Queue
-from messaging.models.statement import change, fetch
+from messaging.models.sql import change
 from messaging.queues import circuit
 from messaging.rules import backoff
 from messaging.rules.ids import uuid7
@@ -23,7 +23,7 @@ from messaging.rules.values import MessageState
 from messaging.sending import claims
 from messaging.sending.claims import Claimed
 from tests import factories
-from tests.stand_ins import claim, fresh, only_attempt, queue_of, seconds_until_due, together
+from tests.stand_ins import claim, fetch, fresh, only_attempt, queue_of, seconds_until_due, together
 from vendors.values import Channel, Outcome
 
 pytestmark = pytest.mark.django_db

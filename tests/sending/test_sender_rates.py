@@ -12,13 +12,13 @@ import pytest
 from django.db.models import Sum
 
 from messaging.models import Attempt, Message, ProviderAccount, Queue, SenderRate
-from messaging.models.statement import change, fetch
+from messaging.models.sql import change
 from messaging.queues import circuit
 from messaging.rules.values import MessageState
 from messaging.sending import claims, sender_rates
 from messaging.sending.claims import Claimed
 from tests import factories
-from tests.stand_ins import claim, together
+from tests.stand_ins import claim, fetch, together
 
 pytestmark = pytest.mark.django_db
 

@@ -12,14 +12,13 @@ from accounts.models import TenantStatus
 from messaging.evidence import weighing
 from messaging.evidence.weighing import AnswerEvidence
 from messaging.models import Event, Message, Queue
-from messaging.models.statement import fetch
 from messaging.rules import backoff
 from messaging.rules.ids import uuid7
 from messaging.rules.states import EXPIRED_HERE, GAVE_UP, UNCONFIRMED
 from messaging.rules.values import EventState, MessageState
 from messaging.worker import sweep
 from tests import factories
-from tests.stand_ins import events_of, fresh, only_attempt, seconds_until_due, together
+from tests.stand_ins import events_of, fetch, fresh, only_attempt, seconds_until_due, together
 from vendors.values import Outcome, SendResult
 
 pytestmark = pytest.mark.django_db
