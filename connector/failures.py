@@ -28,8 +28,8 @@ REFUSALS: dict[type[Exception], tuple[int, str, str]] = {
     BadRequest: (400, "bad_request", "The request could not be read."),
 }
 
-logger = logging.getLogger(__name__)
-logger.addFilter(seldom.once_a_minute)
+log = logging.getLogger(__name__)
+log.addFilter(seldom.once_a_minute)
 
 
 def is_machine_path(path: str) -> bool:
@@ -44,10 +44,10 @@ def machine_failure(error: Exception, *, accept: str = "") -> HttpResponse:
             return refusal(status, code, text, accept=accept)
     if isinstance(error, OperationalError | InterfaceError):
         told = {"cause": "database", "error": type(error).__name__}
-        logger.warning("database unavailable", extra=told)
+        log.warning("database unavailable", extra=told)
         retry_after = DATABASE_RETRY_SECONDS
         return refusal(503, "database_unavailable", DATABASE_TEXT, retry_after=retry_after, accept=accept)
-    logger.error("unhandled exception on a machine path", exc_info=error)
+    log.error("unhandled exception on a machine path", exc_info=error)
     return refusal(503, "internal_error", FAULT_TEXT, retry_after=REPAIR_RETRY_SECONDS, accept=accept)
 
 

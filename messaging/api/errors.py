@@ -23,8 +23,8 @@ from messaging.contract.wire import InvalidRequest
 from messaging.contract.wire_profile import DEFAULT, WireProfile
 from messaging.watch import counters, seldom
 
-logger = logging.getLogger(__name__)
-logger.addFilter(seldom.once_a_minute)
+log = logging.getLogger(__name__)
+log.addFilter(seldom.once_a_minute)
 
 
 class BadBody(Exception):
@@ -112,7 +112,7 @@ def _fault(exc: Exception, request_id: str | None, form: Form) -> envelope.Answe
         code, retry_after, message = exc.code, REPAIR_RETRY_SECONDS, str(exc)
     elif isinstance(exc, OperationalError | InterfaceError):
         told = {"cause": "database", "error": type(exc).__name__}
-        logger.warning("database unavailable", extra=told)
+        log.warning("database unavailable", extra=told)
         code, retry_after, message = "database_unavailable", DATABASE_RETRY_SECONDS, envelope.DATABASE_TEXT
     else:
         _log_fault(exc)
@@ -126,6 +126,6 @@ def _log_fault(exc: Exception) -> None:
         diagnosis = getattr(exc.__cause__, "diag", None)
         state = getattr(diagnosis, "sqlstate", None)
         constraint = getattr(diagnosis, "constraint_name", None)
-        logger.error("statement failed: %s %s %s", type(exc).__name__, state, constraint)
+        log.error("statement failed: %s %s %s", type(exc).__name__, state, constraint)
     else:
-        logger.error("unhandled exception", exc_info=exc)
+        log.error("unhandled exception", exc_info=exc)

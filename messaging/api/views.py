@@ -28,7 +28,7 @@ from vendors.values import Channel
 NOT_ABOUT_THE_SHAPE = (405, 413, 503)
 POST, GET = ["post"], ["get", "head"]
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 Parse = Callable[..., wire.SendRequest]
 
@@ -86,7 +86,7 @@ class MachineView(APIView):
             if self.tenant is not None or self.is_stranger:
                 self._record(request, response)
         except Exception:  # what is recorded is for people: it may not cost an answer
-            logger.exception("shape of a request not recorded")
+            log.exception("shape of a request not recorded")
         return super().finalize_response(request, response, *args, **kwargs)
 
     def _record(self, request: Request, answer: Answer) -> None:

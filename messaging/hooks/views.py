@@ -24,8 +24,8 @@ from vendors.values import HookRequest
 
 METHODS = ("GET", "POST")
 
-logger = logging.getLogger(__name__)
-logger.addFilter(seldom.once_a_minute)
+log = logging.getLogger(__name__)
+log.addFilter(seldom.once_a_minute)
 
 
 @csrf_exempt
@@ -46,11 +46,11 @@ def hook(request: HttpRequest, vendor: str, public_id: str, path: str = "") -> H
         return refusal(400, "body_unreadable", str(error))
     except (OperationalError, InterfaceError) as error:
         told = {"cause": "database", "error": type(error).__name__}
-        logger.warning("hook not stored, database unavailable", extra=told)
+        log.warning("hook not stored, database unavailable", extra=told)
         return refusal(503, "database_unavailable", "Try again.", retry_after=DATABASE_RETRY_SECONDS)
     except SealError:
         told = {"cause": public_id, "vendor": vendor}
-        logger.error("hook not stored: the account's secrets cannot be opened", extra=told)
+        log.error("hook not stored: the account's secrets cannot be opened", extra=told)
         return refusal(503, "credentials_unreadable", "Try again.", retry_after=REPAIR_RETRY_SECONDS)
 
 
