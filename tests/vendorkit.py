@@ -364,7 +364,8 @@ class VendorKit:
         names = [setting.name for setting in self.adapter.settings]
         assert len(names) == len(set(names))
         assert all(setting.label for setting in self.adapter.settings)
-        assert "base_url" in names
+        (address,) = (setting for setting in self.adapter.settings if setting.name == "base_url")
+        assert address.label == "Address of the API"
 
     def test_a_required_setting_is_missed_by_name(self, missing: str) -> None:
         with pytest.raises(SettingsError) as error:
