@@ -66,6 +66,7 @@ lint: setup ## style, format, types, import contracts, migrations, deployment ch
 	$(LIKE_PRODUCTION) $(PY) -m mypy
 	$(PY) -c "from importlinter.cli import lint_imports_command as c; c()"
 	$(LIKE_PRODUCTION) $(PY) -W "ignore:Got an error checking a consistent" manage.py makemigrations --check --dry-run
+	$(LIKE_PRODUCTION) EXTRA_APPS=dev $(PY) manage.py lint_migrations
 	$(LIKE_PRODUCTION) $(PY) manage.py check --deploy --fail-level WARNING
 
 check-system: setup

@@ -14,10 +14,10 @@ import orjson
 from psycopg.types.json import Jsonb
 from psycopg_pool import ConnectionPool
 
-from connector import lifeline
 from messaging.rules.ids import uuid7
+from messaging.watch import processes
 
-lifeline.end_with_server()
+processes.end_with_web_server()
 
 # Every column that the accept statement writes; the clock is read once there too.
 INSERT = """

@@ -72,7 +72,7 @@ def running(
     log = DIRECTORY / f"{name}.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "simulator.leash", sys.executable, *command],
+            [sys.executable, "-m", "messaging.watch.processes", sys.executable, *command],
             env={**os.environ, **(more or {})},
             cwd=ROOT,
             stdin=subprocess.DEVNULL,

@@ -4,19 +4,21 @@ import logging
 
 from django.core.exceptions import BadRequest, PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.db import InterfaceError, OperationalError
-from django.http import Http404, HttpResponse, JsonResponse
+from django.http import Http404, HttpResponse
 
-from messaging.contract.negotiation import wants_text
-from messaging.contract.wire import envelope
+from messaging.contract.envelope import (
+    DATABASE_RETRY_SECONDS,
+    DATABASE_TEXT,
+    FAULT_TEXT,
+    REPAIR_RETRY_SECONDS,
+    refusal,
+)
 from messaging.watch import seldom
 
 PEOPLES_PATHS = (
     "/admin",
     "/static",
 )  # and the root; any other may be an address of a tenant's own (contract 8)
-DATABASE_RETRY_SECONDS = 5
-CRASH_RETRY_SECONDS = 30
-CRASH_TEXT = "The connector met an unexpected fault; try again later."
 # What a view may raise on purpose: (status, code, text).
 REFUSALS: dict[type[Exception], tuple[int, str, str]] = {
     Http404: (404, "not_found", "There is nothing at this address."),
@@ -26,8 +28,8 @@ REFUSALS: dict[type[Exception], tuple[int, str, str]] = {
     BadRequest: (400, "bad_request", "The request could not be read."),
 }
 
-logger = logging.getLogger(__name__)
-logger.addFilter(seldom.once_a_minute)
+log = logging.getLogger(__name__)
+log.addFilter(seldom.once_a_minute)
 
 
 def is_machine_path(path: str) -> bool:
@@ -39,26 +41,17 @@ def machine_failure(error: Exception, *, accept: str = "") -> HttpResponse:
     """The answer to an exception that no view handled: 503 unless it was raised to refuse (contract 4)."""
     for kind, (status, code, text) in REFUSALS.items():
         if isinstance(error, kind):
-            return _answer(status, code, text, accept=accept)
+            return refusal(status, code, text, accept=accept)
     if isinstance(error, OperationalError | InterfaceError):
         told = {"cause": "database", "error": type(error).__name__}
-        logger.warning("database unavailable", extra=told)
-        text = "The connector's database is unavailable; try again shortly."
-        return _answer(503, "database_unavailable", text, retry_after=DATABASE_RETRY_SECONDS, accept=accept)
-    logger.error("unhandled exception on a machine path", exc_info=error)
-    return _answer(503, "internal_error", CRASH_TEXT, retry_after=CRASH_RETRY_SECONDS, accept=accept)
+        log.warning("database unavailable", extra=told)
+        retry_after = DATABASE_RETRY_SECONDS
+        return refusal(503, "database_unavailable", DATABASE_TEXT, retry_after=retry_after, accept=accept)
+    log.error("unhandled exception on a machine path", exc_info=error)
+    return refusal(503, "internal_error", FAULT_TEXT, retry_after=REPAIR_RETRY_SECONDS, accept=accept)
 
 
 def unknown_host(*, accept: str = "") -> HttpResponse:
     """The answer to a Host header that ALLOWED_HOSTS lacks: an operator can repair it, so it is temporary."""
     text = "The connector does not serve this host name; its operator must add it to ALLOWED_HOSTS."
-    return _answer(503, "unknown_host", text, retry_after=CRASH_RETRY_SECONDS, accept=accept)
-
-
-def _answer(
-    status: int, code: str, text: str, *, retry_after: int | None = None, accept: str
-) -> HttpResponse:
-    headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
-    if wants_text(accept):
-        return HttpResponse(text, content_type="text/plain; charset=utf-8", status=status, headers=headers)
-    return JsonResponse(envelope(code, text), status=status, headers=headers)
+    return refusal(503, "unknown_host", text, retry_after=REPAIR_RETRY_SECONDS, accept=accept)

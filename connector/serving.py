@@ -14,7 +14,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
 from django.conf import settings
 from django.urls import get_resolver
 from granian.rsgi import ProtocolClosed  # type: ignore[attr-defined]  # their documented name
@@ -23,7 +22,7 @@ from connector.failures import is_machine_path
 from connector.threads import Group, Groups
 from connector.wsgi import application as wsgi_application
 from messaging.api import patience
-from messaging.contract.wire import envelope
+from messaging.contract.envelope import encoded, envelope
 
 BODY_SECONDS = 10.0  # for a whole body: Bloomreach and vendors send a few kilobytes
 CHUNK_SECONDS = 30.0  # for the reader of a streamed answer to take one piece
@@ -222,7 +221,7 @@ def _refuse(proto: Any, code: str, text: str, *, status: int = 503) -> None:
     headers = [("Content-Type", "application/json"), ("Connection", "close")]
     if status == 503:
         headers.append(("Retry-After", str(RETRY_SECONDS)))
-    proto.response_bytes(status, headers, orjson.dumps(envelope(code, text)))
+    proto.response_bytes(status, headers, encoded(envelope(code, text)))
 
 
 application = Application()

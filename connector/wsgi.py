@@ -4,9 +4,9 @@ import logging
 import os
 import time
 
-from connector import lifeline
+from messaging.watch import processes
 
-lifeline.end_with_server()  # before the slow imports: a SIGTERM during them must count
+processes.end_with_web_server()  # before the slow imports: a SIGTERM during them must count
 
 from django.core.wsgi import get_wsgi_application  # noqa: E402
 
@@ -31,5 +31,5 @@ pulse.start()
 wire_recorder.start()
 
 log = logging.getLogger(__name__)
-if time.time() - float(os.environ.get(lifeline.SERVER_BEGAN, "inf")) > lifeline.SETTLED:
+if time.time() - float(os.environ.get(processes.WEB_SERVER_BEGAN, "inf")) > processes.WEB_SERVER_SETTLED:
     log.warning("web process started again", extra={"pid": os.getpid()})

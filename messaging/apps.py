@@ -12,5 +12,5 @@ class MessagingConfig(AppConfig):
         from messaging.worker import broker
 
         if broker.in_cluster():
-            broker.die_with_parent()
+            broker.end_with_worker()
             from messaging import tasks  # noqa: F401  (once, before the cluster forks its pumps)

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from outbound.values import HttpRequest, HttpResponse
 from vendors import meanings, reading, writing
-from vendors.base import About, Adapter, BadPayload, BadSignature, Setting
+from vendors.base import About, Adapter, BadPayload, BadSignature, Setting, api_address
 from vendors.meanings import Meaning
 from vendors.values import (
     Channel,
@@ -71,7 +71,7 @@ class Simulator(Adapter):
     key = "simulator"
     label = "Simulator"
     settings = (
-        Setting("base_url", "Address of the carrier", default=DEFAULT_BASE_URL, url=True),
+        api_address(DEFAULT_BASE_URL, "The account's, at the carrier."),
         Setting("api_key", "API key", "A bearer token; signs the carrier's calls to us.", secret=True),
         Setting(
             "capability",
@@ -173,7 +173,7 @@ def _capability(credentials: Credentials) -> str:
 def _request(
     method: str, path: str, credentials: Credentials, *, body: Mapping[str, Any] | None = None
 ) -> HttpRequest:
-    base = str(credentials.settings.get("base_url") or DEFAULT_BASE_URL)
+    base = writing.base_url(credentials, DEFAULT_BASE_URL)
     return writing.json_request(method, f"{base}{path}", body, writing.bearer(credentials.secrets["api_key"]))
 
 

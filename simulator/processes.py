@@ -99,7 +99,7 @@ def stop(children: Sequence[Child], *, grace: float = GRACE) -> list[str]:
 
 def _spawn(arguments: Sequence[str], environment: Mapping[str, str], log: Path) -> subprocess.Popen[bytes]:
     manage = settings.BASE_DIR / "manage.py"
-    command = [sys.executable, "-m", "simulator.leash", sys.executable, str(manage), *arguments]
+    command = [sys.executable, "-m", "messaging.watch.processes", sys.executable, str(manage), *arguments]
     with log.open("ab") as output:
         return subprocess.Popen(
             command,

@@ -6,7 +6,9 @@ import os
 import re
 import subprocess
 import sys
+import tarfile
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 
 import psycopg
@@ -71,3 +73,65 @@ def test_migrations_import_no_code_that_may_change(app: str) -> None:
         )
     }
     assert found - WRITTEN_BY_DJANGO == set()
+
+
+# -- the previous release on the new schema
+
+
+def git(*words: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, timeout=60, check=False)
+
+
+def exported(commit: str, folder: Path) -> Path:
+    """A folder with the files of that commit."""
+    archive = git("archive", "--format=tar", commit)
+    assert archive.returncode == 0, archive.stderr
+    with tarfile.open(fileobj=BytesIO(archive.stdout)) as files:
+        files.extractall(folder, filter="data")
+    return folder
+
+
+def send_a_few(folder: Path, database_url: str, *options: str) -> subprocess.CompletedProcess[str]:
+    """The code in that folder accepts, claims, sends, records and reports a few messages on that database."""
+    command = [sys.executable, "-m", "tests.process.few_messages", database_url, *options]
+    return subprocess.run(command, cwd=folder, timeout=200, capture_output=True, text=True, check=False)
+
+
+def head(folder: Path) -> Path:
+    """The code of HEAD."""
+    if git("cat-file", "-e", "HEAD:tests/process/few_messages.py").returncode != 0:
+        pytest.skip("there is no git repository whose HEAD has tests/process/few_messages.py")
+    return exported("HEAD", folder)
+
+
+@pytest.mark.process
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_the_previous_releases_code_runs_on_the_new_schema(database: str, tmp_path: Path) -> None:
+    latest = git("describe", "--tags", "--abbrev=0", "--match", "v*")
+    if latest.returncode != 0:
+        pytest.skip("no release yet: there is no tag v*, or no git repository")
+    done = send_a_few(exported(latest.stdout.decode().strip(), tmp_path), database)
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
+
+
+@pytest.mark.process
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_code_of_a_commit_is_tried_on_this_schema(database: str, tmp_path: Path) -> None:
+    """What the test above does with a tag, done with HEAD."""
+    done = send_a_few(head(tmp_path), database)
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
+    with psycopg.connect(database) as connection:
+        assert connection.execute("SELECT count(*) FROM messaging_message").fetchone() == (10,)
+
+
+@pytest.mark.process
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_schema_that_the_code_of_a_commit_cannot_use_is_found(database: str, tmp_path: Path) -> None:
+    """A required column that it does not know: each accept is refused."""
+    with psycopg.connect(database) as connection:
+        connection.execute("ALTER TABLE messaging_message ADD COLUMN required_by_the_next integer NOT NULL")
+    done = send_a_few(head(tmp_path), database, "5")
+    assert done.returncode == 1, done.stdout[-5000:] + done.stderr[-5000:]

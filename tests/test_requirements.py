@@ -13,7 +13,9 @@ PINNED = {
     canonicalize_name(name): version
     for name, version in re.findall(r"^([\w.-]+)(?:\[[\w,-]+\])?==([^\s;]+)", LOCK, re.MULTILINE)
 }
-RANGES = [Requirement(line) for line in (ROOT / "requirements.txt").read_text().splitlines()]
+RANGES = [
+    Requirement(line.partition("#")[0]) for line in (ROOT / "requirements.txt").read_text().splitlines()
+]
 
 
 @pytest.mark.parametrize("wanted", RANGES, ids=lambda wanted: wanted.name)
@@ -31,3 +33,11 @@ def test_each_pinned_version_has_hashes() -> None:
 def test_the_lock_names_no_registry() -> None:
     assert "://" not in LOCK
     assert "--index" not in LOCK
+
+
+def test_urllib3_is_held_to_one_minor_version() -> None:
+    """outbound/sockets.py overrides methods that a minor version may change (ADR 14)."""
+    (urllib3,) = (wanted for wanted in RANGES if wanted.name == "urllib3")
+    major, minor, *_ = PINNED["urllib3"].split(".")
+    assert urllib3.specifier.contains(f"{major}.{minor}.99")
+    assert not urllib3.specifier.contains(f"{major}.{int(minor) + 1}.0")

@@ -13,6 +13,7 @@ number forms, alphabets and lengths. A table that must not be empty and is, fail
 
 from __future__ import annotations
 
+import inspect
 import json
 import socket
 import threading
@@ -219,6 +220,19 @@ def serving(handle: Callable[[socket.socket], None]) -> Iterator[str]:
         listener.close()
 
 
+# What a test asks for -> the table whose rows it gets.
+TABLES = {
+    "send": "sends",
+    "answer": "answers",
+    "hook": "hooks",
+    "look_up": "look_ups",
+    "poll": "polls",
+    "check": "checks",
+    "vector": "vectors",
+    "bad": "bad_values",
+}
+
+
 class VendorKit:
     """Subclass it as `Test<Vendor>`; the attributes without a default must be given."""
 
@@ -263,6 +277,14 @@ class VendorKit:
         return replace(
             credentials, secrets={name: value[::-1] for name, value in credentials.secrets.items()}
         )
+
+    def __init_subclass__(cls) -> None:
+        """Tests of a table that a vendor leaves empty do not exist for it: a skip of theirs would say nothing."""
+        for name, test in vars(VendorKit).items():
+            if name.startswith("test_") and name not in vars(cls):
+                needed = TABLES.keys() & inspect.signature(test).parameters.keys()
+                filled = all(getattr(cls, TABLES[table], ()) for table in needed)
+                setattr(cls, name, test if filled else None)
 
     # -- the parts that tests are made of
 
@@ -311,20 +333,10 @@ class VendorKit:
         return result
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
-        tables = {
-            "send": "sends",
-            "answer": "answers",
-            "hook": "hooks",
-            "look_up": "look_ups",
-            "poll": "polls",
-            "check": "checks",
-            "vector": "vectors",
-        }
-        for name in set(tables) & set(metafunc.fixturenames):
-            rows = getattr(self, tables[name])
-            metafunc.parametrize(name, rows, ids=[row.id for row in rows])
-        if "bad" in metafunc.fixturenames:
-            metafunc.parametrize("bad", self.bad_values, ids=[name for _, name in self.bad_values])
+        for name in TABLES.keys() & set(metafunc.fixturenames):
+            rows = getattr(self, TABLES[name])
+            ids = [field_name for _, field_name in rows] if name == "bad" else [row.id for row in rows]
+            metafunc.parametrize(name, rows, ids=ids)
         if "missing" in metafunc.fixturenames:
             names = [one.name for one in self.adapter.settings if one.required and not one.default]
             metafunc.parametrize("missing", names)
@@ -334,6 +346,8 @@ class VendorKit:
     def test_tables_are_filled(self) -> None:
         for name in ("sends", "answers", "hooks", "unknown_status"):
             assert getattr(self, name, None), f"the test of {self.adapter.label} must fill in {name}"
+        if self.adapter.look_up(self.doubted(), self.credentials()) is not None:
+            assert self.look_ups or self.polls, f"{self.adapter.label} can be asked: by which answers?"
         assert bool(self.checks) is (self.adapter.credential_check(self.credentials()) is not None)
         assert any(answer.outcome is Outcome.TAKEN for answer in self.answers)
 
@@ -350,7 +364,8 @@ class VendorKit:
         names = [setting.name for setting in self.adapter.settings]
         assert len(names) == len(set(names))
         assert all(setting.label for setting in self.adapter.settings)
-        assert "base_url" in names
+        (address,) = (setting for setting in self.adapter.settings if setting.name == "base_url")
+        assert address.label == "Address of the API"
 
     def test_a_required_setting_is_missed_by_name(self, missing: str) -> None:
         with pytest.raises(SettingsError) as error:

@@ -13,7 +13,7 @@ from urllib.parse import quote, urlencode
 
 from outbound.values import HttpRequest, HttpResponse
 from vendors import entries, meanings, reading, writing
-from vendors.base import About, Adapter, BadPayload, BadSignature, Setting
+from vendors.base import About, Adapter, BadPayload, BadSignature, Setting, api_address
 from vendors.limits import NUMBERS, Limits
 from vendors.meanings import Meaning
 from vendors.values import (
@@ -169,14 +169,7 @@ class Bandwidth(Adapter):
             required=False,
         ),
         Setting("hook_password", "Callback password", "Of that user.", secret=True, required=False),
-        Setting(
-            "base_url",
-            "Base URL",
-            "Leave as it is unless a proxy stands between.",
-            required=False,
-            default=DEFAULT_BASE_URL,
-            url=True,
-        ),
+        api_address(DEFAULT_BASE_URL),
         Setting(
             "token_url",
             "Token URL",
@@ -284,7 +277,7 @@ def _request(
     method: str, query: str, credentials: Credentials, body: Mapping[str, Any] | None = None
 ) -> HttpRequest:
     """A call to the account's messages; the token of OAuth 2.0 is added by whoever makes it."""
-    base = str(credentials.settings.get("base_url") or DEFAULT_BASE_URL)
+    base = writing.base_url(credentials, DEFAULT_BASE_URL)
     url = f"{base}/users/{credentials.settings['account_id']}/messages{query}"
     headers = _basic(credentials) if credentials.settings.get("auth") == BASIC else {}
     return writing.json_request(method, url, body, headers | (CONTENT_TYPE if body else {}))

@@ -73,6 +73,13 @@ class Setting:
     url: bool = False  # an http(s) address; stored without a slash at the end
 
 
+def api_address(
+    default: str = "", text: str = "Only for a proxy; otherwise leave it as it is.", *, required: bool = False
+) -> Setting:
+    """The setting `base_url`, which every adapter has (`writing.base_url` reads it)."""
+    return Setting("base_url", "Address of the API", text, required=required, default=default, url=True)
+
+
 @dataclass(frozen=True, slots=True)
 class About:
     """What a vendor can do, in words, for docs/vendors/README.md; the rest of that table is read off the adapter."""

@@ -10,7 +10,7 @@ from uuid import UUID
 from outbound.values import HttpRequest, HttpResponse
 from phone import segments
 from vendors import entries, meanings, reading, writing
-from vendors.base import About, Adapter, BadPayload, Setting
+from vendors.base import About, Adapter, BadPayload, Setting, api_address
 from vendors.meanings import Meaning
 from vendors.values import (
     Channel,
@@ -93,13 +93,7 @@ class Cm(Adapter):
             choices=tuple((name, label) for name, (label, _) in REGIONS.items()),
             default=GLOBAL,
         ),
-        Setting(
-            "base_url",
-            "Address of the API",
-            "Only for a proxy or another gateway; empty: the gateway chosen above.",
-            required=False,
-            url=True,
-        ),
+        api_address(text="Only for a proxy or another gateway; empty: the gateway chosen above."),
     )
     about = About(
         inbound=frozenset({Channel.SMS}),
@@ -152,7 +146,7 @@ def _is_guid(text: str) -> bool:
 
 def _base_url(credentials: Credentials) -> str:
     region = str(credentials.settings.get("region") or GLOBAL)
-    return str(credentials.settings.get("base_url") or REGIONS[region][1])
+    return writing.base_url(credentials, REGIONS[region][1])
 
 
 def _message(message: Outgoing) -> dict[str, Any]:

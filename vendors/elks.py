@@ -7,7 +7,7 @@ from itertools import count, takewhile
 
 from outbound.values import HttpRequest, HttpResponse
 from vendors import meanings, reading, writing
-from vendors.base import About, Adapter, BadPayload, Setting
+from vendors.base import About, Adapter, BadPayload, Setting, api_address
 from vendors.values import (
     Channel,
     Credentials,
@@ -24,7 +24,7 @@ from vendors.values import (
 )
 
 # Facts.
-BASE_URL = "https://api.46elks.com"
+DEFAULT_BASE_URL = "https://api.46elks.com"
 OUT_OF_CREDIT = "credit"  # in the words of a refusal: there are no codes
 
 STATUSES: Mapping[str, Status] = {
@@ -41,7 +41,7 @@ class Elks(Adapter):
     settings = (
         Setting("api_username", "API username", "On the account's page at 46elks: u and 32 digits."),
         Setting("api_password", "API password", "Beside it.", secret=True),
-        Setting("base_url", "Address of the API", "Only for a proxy.", default=BASE_URL, url=True),
+        api_address(DEFAULT_BASE_URL),
     )
     about = About(
         inbound=frozenset({Channel.SMS, Channel.MMS}),
@@ -105,7 +105,7 @@ class Elks(Adapter):
 
 
 def _url(credentials: Credentials, path: str) -> str:
-    return f"{credentials.settings['base_url']}/a1{path}"
+    return f"{writing.base_url(credentials, DEFAULT_BASE_URL)}/a1{path}"
 
 
 def _credentials(credentials: Credentials) -> dict[str, str]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from vendors import meanings
-from vendors.base import Setting
+from vendors.base import Setting, api_address
 from vendors.values import Status
 
 NONE, KANNEL, JASMIN = "none", "kannel", "jasmin"
@@ -55,7 +55,7 @@ _ACCOUNT = (
         choices=((NONE, "none"), (KANNEL, "Kannel"), (JASMIN, "Jasmin")),
         default=NONE,
     ),
-    Setting("base_url", "Address of the gateway", "{{ base_url }} in templates.", url=True),
+    api_address(text="The gateway's; {{ base_url }} in templates.", required=True),
     _line("username", "User name", "{{ username }} in templates."),
     _secret("password", "Password", "{{ password }} in templates."),
     _secret("api_key", "API key", "{{ api_key }} in templates."),

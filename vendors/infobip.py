@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from outbound.values import HttpRequest, HttpResponse
 from vendors import entries, meanings, reading, writing
-from vendors.base import About, Adapter, BadPayload, BadSignature, Setting
+from vendors.base import About, Adapter, BadPayload, BadSignature, Setting, api_address
 from vendors.limits import Limits
 from vendors.meanings import Meaning
 from vendors.values import (
@@ -138,7 +138,7 @@ class Infobip(Adapter):
     key = "infobip"
     label = "Infobip"
     settings = (
-        Setting("base_url", "Base URL", HELP["base_url"], required=False, default=DEFAULT_BASE_URL, url=True),
+        api_address(DEFAULT_BASE_URL, HELP["base_url"]),
         Setting("api_key", "API key", HELP["api_key"], secret=True),
         Setting("resend_hours", "Send again for (hours)", HELP["resend_hours"], required=False),
         Setting("hook_basic", "Hook user:password", HELP["hook_basic"], secret=True, required=False),
@@ -240,7 +240,7 @@ class Infobip(Adapter):
 
 
 def _request(method: str, path: str, credentials: Credentials, body: Any = None) -> HttpRequest:
-    base = str(credentials.settings.get("base_url") or DEFAULT_BASE_URL)
+    base = writing.base_url(credentials, DEFAULT_BASE_URL)
     headers = {"Authorization": f"App {credentials.secrets['api_key']}"}
     return writing.json_request(method, f"{base}{path}", body, headers)
 

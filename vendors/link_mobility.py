@@ -8,7 +8,7 @@ from typing import Any
 
 from outbound.values import HttpRequest, HttpResponse
 from vendors import meanings, reading, writing
-from vendors.base import About, Adapter, BadPayload, Setting
+from vendors.base import About, Adapter, BadPayload, Setting, api_address
 from vendors.limits import Limits
 from vendors.meanings import Meaning
 from vendors.values import (
@@ -110,7 +110,7 @@ class LinkMobility(Adapter):
             "Only if the gate is set up to expect certain words in our answer.",
             required=False,
         ),
-        Setting("base_url", "Base URL", "Only if it is none of the platforms.", required=False, url=True),
+        api_address(text="Only for a proxy or another platform; empty: the platform chosen above."),
     )
     about = About(stop="nobody; arranged with LINK's support")
 
@@ -119,7 +119,7 @@ class LinkMobility(Adapter):
 
     def build(self, batch: Sequence[Outgoing], credentials: Credentials) -> HttpRequest:
         (message,) = batch
-        base = str(credentials.settings.get("base_url") or HOSTS[credentials.settings["region"]])
+        base = writing.base_url(credentials, HOSTS[credentials.settings["region"]])
         seconds = min(max(message.validity, LEAST_VALIDITY), MOST_VALIDITY)
         body = {
             "source": message.sender,

@@ -15,7 +15,7 @@ import jwt
 from outbound.values import HttpRequest, HttpResponse
 from phone import segments
 from vendors import meanings, reading, writing
-from vendors.base import About, Adapter, BadPayload, BadSignature, Setting
+from vendors.base import About, Adapter, BadPayload, BadSignature, Setting, api_address
 from vendors.meanings import Meaning
 from vendors.values import (
     Channel,
@@ -107,14 +107,7 @@ class MessageBird(Adapter):
             secret=True,
             required=False,
         ),
-        Setting(
-            "base_url",
-            "API address",
-            "Only for a proxy.",
-            required=False,
-            default=DEFAULT_BASE_URL,
-            url=True,
-        ),
+        api_address(DEFAULT_BASE_URL),
     )
     channels = frozenset({Channel.SMS, Channel.MMS})
     proof_age = timedelta(minutes=1)  # Bird's own choice: each signature says until when it is good
@@ -202,7 +195,7 @@ class MessageBird(Adapter):
 
 
 def _request(method: str, path: str, credentials: Credentials, body: Any = None) -> HttpRequest:
-    base = str(credentials.settings.get("base_url") or DEFAULT_BASE_URL)
+    base = writing.base_url(credentials, DEFAULT_BASE_URL)
     headers = {"Authorization": f"AccessKey {credentials.secrets['access_key']}"}
     if body is not None:
         headers["Content-Type"] = "application/json; charset=UTF-8"

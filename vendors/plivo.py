@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 from outbound.values import HttpRequest, HttpResponse
 from vendors import meanings, reading, writing
-from vendors.base import About, Adapter, BadPayload, BadSignature, Setting
+from vendors.base import About, Adapter, BadPayload, BadSignature, Setting, api_address
 from vendors.limits import NUMBERS, Limits
 from vendors.meanings import Meaning
 from vendors.values import (
@@ -112,7 +112,7 @@ class Plivo(Adapter):
             required=False,
         ),
         Setting("log", "Plivo's logs", "What they show.", choices=LOGS, default="true"),
-        Setting("base_url", "Address of the API", required=False, url=True, default=DEFAULT_BASE_URL),
+        api_address(DEFAULT_BASE_URL),
     )
     channels = frozenset({Channel.SMS, Channel.MMS})
     about = About(
@@ -208,7 +208,7 @@ class Plivo(Adapter):
 
 def _request(method: str, path: str, credentials: Credentials, body: Any = None) -> HttpRequest:
     auth_id = str(credentials.settings["auth_id"])
-    base = credentials.settings.get("base_url") or DEFAULT_BASE_URL
+    base = writing.base_url(credentials, DEFAULT_BASE_URL)
     headers = writing.basic(auth_id, credentials.secrets["auth_token"])
     return writing.json_request(method, f"{base}/v1/Account/{auth_id}/{path}", body, headers)
 

@@ -18,7 +18,7 @@ from outbound import retry_after
 from outbound.values import HttpRequest, HttpResponse
 from phone import segments
 from vendors import entries, meanings, reading, writing
-from vendors.base import About, Adapter, BadPayload, BadSignature, Setting
+from vendors.base import About, Adapter, BadPayload, BadSignature, Setting, api_address
 from vendors.limits import NUMBERS, Limits
 from vendors.meanings import Meaning
 from vendors.values import (
@@ -137,14 +137,7 @@ class Telnyx(Adapter):
             "Needed only to send from a name instead of a number.",
             required=False,
         ),
-        Setting(
-            "base_url",
-            "Base URL",
-            "Leave as it is unless a proxy stands between.",
-            required=False,
-            default=DEFAULT_BASE_URL,
-            url=True,
-        ),
+        api_address(DEFAULT_BASE_URL),
     )
     channels = frozenset({Channel.SMS, Channel.MMS})
     about = About(
@@ -251,7 +244,7 @@ def _request(
     body: Mapping[str, Any] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> HttpRequest:
-    base = str(credentials.settings.get("base_url") or DEFAULT_BASE_URL)
+    base = writing.base_url(credentials, DEFAULT_BASE_URL)
     given = {**writing.bearer(credentials.secrets["api_key"]), **(headers or {})}
     return writing.json_request(method, f"{base}{path}", body, given)
 

@@ -9,6 +9,12 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 from outbound.values import HttpRequest
+from vendors.values import Credentials
+
+
+def base_url(credentials: Credentials, default: str) -> str:
+    """The address that the account's setting names, or else the vendor's own; without a slash at the end."""
+    return str(credentials.settings.get("base_url") or default)
 
 
 def json_request(

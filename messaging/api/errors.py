@@ -8,30 +8,23 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import orjson
 from django.db import Error as DjangoDatabaseError
 from django.db import InterfaceError, OperationalError
-from django.http import HttpResponse
 from rest_framework.exceptions import APIException
 
 from accounts.authentication import Denied
 from accounts.limits import TooManyRequests
 from messaging.accept.intake import NoAccount, RequestIdConflict
 from messaging.accept.verify import CredentialsRefused
-from messaging.contract import wire_profile
-from messaging.contract.negotiation import wants_text
+from messaging.contract import envelope, wire_profile
+from messaging.contract.envelope import DATABASE_RETRY_SECONDS, REPAIR_RETRY_SECONDS
 from messaging.contract.request_body import BodyTooLarge, BodyUnreadable
-from messaging.contract.wire import InvalidRequest, envelope
+from messaging.contract.wire import InvalidRequest
 from messaging.contract.wire_profile import DEFAULT, WireProfile
 from messaging.watch import counters, seldom
 
-__all__ = ["USUAL", "BadBody", "ErrorAnswer", "Form", "answer", "envelope", "error", "handle"]
-
-DATABASE_RETRY_SECONDS = 5
-REPAIR_RETRY_SECONDS = 30  # until an operator has mended it
-
-logger = logging.getLogger(__name__)
-logger.addFilter(seldom.once_a_minute)
+log = logging.getLogger(__name__)
+log.addFilter(seldom.once_a_minute)
 
 
 class BadBody(Exception):
@@ -54,26 +47,16 @@ class Form:
 USUAL = Form()
 
 
-class ErrorAnswer(HttpResponse):
-    """An answer that still knows its error's code."""
-
-    code: str = ""
-
-
 def answer(
     status: int, body: Mapping[str, Any], *, words: str, form: Form = USUAL, retry_after: int | None = None
-) -> ErrorAnswer:
+) -> envelope.Answer:
     """An answer in JSON, or its `words` as plain text. `retry_after` in seconds."""
     # A profile's choice of text is about success: the code of an error is worth having.
     usual = form.profile.success if status == 200 else "json"
-    if wants_text(form.accept, usual=usual):
-        response = ErrorAnswer(words, content_type="text/plain; charset=utf-8", status=status)
-    else:
-        written = orjson.dumps(wire_profile.answer(body, form.profile))
-        response = ErrorAnswer(written, content_type="application/json", status=status)
-    if retry_after is not None:
-        response["Retry-After"] = str(retry_after)
-    return response
+    spelled = wire_profile.answer(body, form.profile)
+    return envelope.answer(
+        status, spelled, words=words, accept=form.accept, usual=usual, retry_after=retry_after
+    )
 
 
 def error(
@@ -85,22 +68,22 @@ def error(
     request_id: str | None = None,
     retry_after: int | None = None,
     form: Form = USUAL,
-) -> ErrorAnswer:
+) -> envelope.Answer:
     """An error answer, counted."""
     counters.requests_refused.labels(code).inc()
-    body = envelope(code, message, fields, request_id)
+    body = envelope.envelope(code, message, fields, request_id)
     refusal = answer(status, body, words=message, form=form, retry_after=retry_after)
     refusal.code = code
     return refusal
 
 
-def handle(exc: Exception, *, request_id: str | None, form: Form = USUAL) -> ErrorAnswer:
+def handle(exc: Exception, *, request_id: str | None, form: Form = USUAL) -> envelope.Answer:
     """The answer to whatever a view raised."""
     refusal = _refusal(exc, request_id, form)
     return refusal if refusal is not None else _fault(exc, request_id, form)
 
 
-def _refusal(exc: Exception, request_id: str | None, form: Form) -> ErrorAnswer | None:
+def _refusal(exc: Exception, request_id: str | None, form: Form) -> envelope.Answer | None:
     """The answer when it is about the request; None when the fault is ours."""
     said = partial(error, form=form)
     match exc:
@@ -123,19 +106,17 @@ def _refusal(exc: Exception, request_id: str | None, form: Form) -> ErrorAnswer 
     return None
 
 
-def _fault(exc: Exception, request_id: str | None, form: Form) -> ErrorAnswer:
+def _fault(exc: Exception, request_id: str | None, form: Form) -> envelope.Answer:
     """What an operator, or time, can mend: Bloomreach tries again (contract 4)."""
     if isinstance(exc, NoAccount | CredentialsRefused):
         code, retry_after, message = exc.code, REPAIR_RETRY_SECONDS, str(exc)
     elif isinstance(exc, OperationalError | InterfaceError):
         told = {"cause": "database", "error": type(exc).__name__}
-        logger.warning("database unavailable", extra=told)
-        code, retry_after = "database_unavailable", DATABASE_RETRY_SECONDS
-        message = "The connector's database is unavailable; try again shortly."
+        log.warning("database unavailable", extra=told)
+        code, retry_after, message = "database_unavailable", DATABASE_RETRY_SECONDS, envelope.DATABASE_TEXT
     else:
         _log_fault(exc)
-        code, retry_after = "internal_error", REPAIR_RETRY_SECONDS
-        message = "The connector met an unexpected fault; try again later."
+        code, retry_after, message = "internal_error", REPAIR_RETRY_SECONDS, envelope.FAULT_TEXT
     return error(503, code, message, request_id=request_id, retry_after=retry_after, form=form)
 
 
@@ -145,6 +126,6 @@ def _log_fault(exc: Exception) -> None:
         diagnosis = getattr(exc.__cause__, "diag", None)
         state = getattr(diagnosis, "sqlstate", None)
         constraint = getattr(diagnosis, "constraint_name", None)
-        logger.error("statement failed: %s %s %s", type(exc).__name__, state, constraint)
+        log.error("statement failed: %s %s %s", type(exc).__name__, state, constraint)
     else:
-        logger.error("unhandled exception", exc_info=exc)
+        log.error("unhandled exception", exc_info=exc)

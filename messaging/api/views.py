@@ -19,16 +19,16 @@ from accounts.authentication import Denied, Principal, TenantSnapshot, authentic
 from messaging.accept import intake, wire_paths, wire_recorder
 from messaging.accept.verify import Verified, verify
 from messaging.api import patience
-from messaging.api.errors import USUAL, BadBody, ErrorAnswer, Form, answer, error, handle
+from messaging.api.errors import USUAL, BadBody, Form, answer, error, handle
 from messaging.contract import wire, wire_profile, wire_shape
+from messaging.contract.envelope import REPAIR_RETRY_SECONDS, Answer
 from messaging.contract.request_body import read_body
 from vendors.values import Channel
 
-REFUSED_RETRY_SECONDS = 30
 NOT_ABOUT_THE_SHAPE = (405, 413, 503)
 POST, GET = ["post"], ["get", "head"]
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 Parse = Callable[..., wire.SendRequest]
 
@@ -86,10 +86,10 @@ class MachineView(APIView):
             if self.tenant is not None or self.is_stranger:
                 self._record(request, response)
         except Exception:  # what is recorded is for people: it may not cost an answer
-            logger.exception("shape of a request not recorded")
+            log.exception("shape of a request not recorded")
         return super().finalize_response(request, response, *args, **kwargs)
 
-    def _record(self, request: Request, answer: ErrorAnswer) -> None:
+    def _record(self, request: Request, answer: Answer) -> None:
         """Notes the shape of a verification, and of a send whose answer has to do with it."""
         is_send = self.action.endswith("_send")
         if is_send and (answer.status_code in NOT_ABOUT_THE_SHAPE or answer.code == "rate_limited"):
@@ -146,7 +146,7 @@ class SendView(MachineView):
                 words=f"accepted {accepted.message_id}",
                 form=self.form,
             )
-        status, retry_after = (503, REFUSED_RETRY_SECONDS) if refusal.retry else (400, None)
+        status, retry_after = (503, REPAIR_RETRY_SECONDS) if refusal.retry else (400, None)
         message = refusal.text or "The provider refused the message."
         code = refusal.code or "rejected_by_vendor"
         return error(status, code, message, retry_after=retry_after, form=self.form)

@@ -129,14 +129,6 @@ def acceptance(*, message_id: UUID, request_id: str | None, duplicate: bool) -> 
     }
 
 
-def envelope(
-    code: str, message: str, fields: Mapping[str, Sequence[str]] | None = None, request_id: str | None = None
-) -> dict[str, Any]:
-    """The body of every error (contract 4)."""
-    error = {"code": code, "message": message, "fields": dict(fields or {})}
-    return {"message": message, "error": error, "request_id": request_id}
-
-
 def outbound_event(
     *,
     event_id: UUID,

@@ -5,7 +5,6 @@ django-q2 may lose or repeat a task, and a killed child can freeze a cluster; no
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import os
 import select
@@ -25,6 +24,8 @@ from django_q.brokers.orm import ORM
 from django_q.models import OrmQ
 from django_q.tasks import async_task
 
+from messaging.watch import processes
+
 log = logging.getLogger(__name__)
 
 QUEUE_VARIABLE = "Q_CLUSTER_NAME"  # which queue a cluster serves: each worker has its own
@@ -32,9 +33,6 @@ STOP_PIPE_VARIABLE = "CONNECTOR_STOP_PIPE"  # the reading end of a pipe that the
 
 TAKEN_LONG_AGO = 120  # seconds, more than a task may take
 OUTAGE = 0.5  # seconds between two looks while the database is away
-
-_PR_SET_PDEATHSIG = 1
-_forking = 0  # the process that forked last; in its child, the parent
 
 
 class Broker(ORM):  # type: ignore[misc]
@@ -110,22 +108,8 @@ def stopped() -> bool:
     return bool(readable)
 
 
-def die_with_parent() -> None:
-    """This process and all that it forks are killed when their parent dies: no orphan keeps a lease (Linux)."""
-    if not sys.platform.startswith("linux"):
-        return
-    _die_with(os.getppid())
+def end_with_worker() -> None:
+    """This process of a cluster, and all that it forks, are killed when their parent ends."""
+    processes.end_with_parent()
     if stopped():  # the worker died before this process could ask for the signal
-        os.kill(os.getpid(), signal.SIGKILL)
-    os.register_at_fork(before=_remember, after_in_child=lambda: _die_with(_forking))
-
-
-def _remember() -> None:
-    global _forking
-    _forking = os.getpid()
-
-
-def _die_with(parent: int) -> None:
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it died in between
         os.kill(os.getpid(), signal.SIGKILL)

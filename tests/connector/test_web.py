@@ -19,7 +19,7 @@ from django.conf import settings
 from django.contrib.staticfiles import finders
 from django.db import connection
 
-from connector import lifeline
+from messaging.watch import processes
 from tests import databases
 from tests.disks import full
 from tests.waiting import WAITS_FOR_ME, answers, eventually, free_port
@@ -187,7 +187,7 @@ def test_a_process_that_replaces_another_says_so(transactional_db: None, age: in
     environment = os.environ | {
         "DATABASE_URL": database_url(),
         "DB_POOL": "1",
-        lifeline.SERVER_BEGAN: str(time.time() - age),
+        processes.WEB_SERVER_BEGAN: str(time.time() - age),
     }
     done = subprocess.run(
         [sys.executable, "-c", "import connector.wsgi"],

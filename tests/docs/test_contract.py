@@ -13,6 +13,7 @@ import pytest
 from accounts.models import DEFAULT_CALLBACK_HOSTS, ApiToken, Tenant
 from messaging.callbacks.posting import BODY_CAP
 from messaging.contract import wire, wire_profile
+from messaging.contract.envelope import envelope
 from messaging.models.event import BATCH_CAP
 from messaging.onboarding import setup
 from messaging.rules import backoff
@@ -63,9 +64,7 @@ def test_refusal_example_answers_the_request_above_it():
     with pytest.raises(wire.InvalidRequest) as refused:
         wire.parse_sms(example(CONTRACT, "bad-request"), callback_hosts=DEFAULT_CALLBACK_HOSTS)
     error = refused.value
-    assert example(CONTRACT, "refused") == wire.envelope(
-        error.code, error.message, error.fields, error.request_id
-    )
+    assert example(CONTRACT, "refused") == envelope(error.code, error.message, error.fields, error.request_id)
 
 
 def _moment(event: dict[str, Any]) -> datetime:

@@ -13,6 +13,7 @@ from django.utils import timezone
 from accounts import rotation
 from accounts.crypto import SealError
 from accounts.models import Tenant
+from messaging.management.commands import rotate_keys
 from messaging.models import Attempt, Exchange, ProviderAccount
 from tests.factories import make_account, make_attempt, make_message, make_tenant
 
@@ -137,3 +138,10 @@ def test_what_no_key_opens_is_named_and_left_alone(sealed_with_old: Any) -> None
 def test_no_secret_is_printed(sealed_with_old: Any) -> None:
     _, out, err = run()
     assert not [word for word in ("current", "previous=", "api_key", OLD, NEW) if word in out + err]
+
+
+def test_a_long_pass_says_how_far_it_is(sealed_with_old: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rotate_keys, "TELL_EVERY", -1.0)
+    lines = run(batch=2)[1].splitlines()
+    assert "rotating accounts.tenant.callback_secret: 2 rows so far" in lines
+    assert "checking accounts.tenant.callback_secret: 2 rows so far" in lines

@@ -72,7 +72,7 @@ def test_children_end_with_a_starter_that_was_killed() -> None:
     script = (
         "import subprocess, sys, time\n"
         "python, sleep = sys.executable, 'import time; time.sleep(600)'\n"
-        "command = [python, '-m', 'simulator.leash', python, '-c', sleep]\n"
+        "command = [python, '-m', 'messaging.watch.processes', python, '-c', sleep]\n"
         "print(subprocess.Popen(command, start_new_session=True).pid, flush=True)\n"
         "time.sleep(600)\n"
     )
@@ -83,7 +83,9 @@ def test_children_end_with_a_starter_that_was_killed() -> None:
         pid = int(starter.stdout.readline())
         command = Path(f"/proc/{pid}/cmdline")
         eventually(
-            lambda: b"time.sleep(600)" in command.read_bytes() and b"leash" not in command.read_bytes()
+            lambda: (
+                b"time.sleep(600)" in command.read_bytes() and b"messaging.watch" not in command.read_bytes()
+            )
         )
         starter.kill()
     eventually(lambda: not command.exists() or command.read_bytes() == b"")

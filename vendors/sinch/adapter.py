@@ -14,7 +14,7 @@ from urllib.parse import quote, urlencode
 
 from outbound.values import HttpRequest, HttpResponse
 from vendors import meanings, reading, writing
-from vendors.base import About, Adapter, BadPayload, BadSignature, Setting
+from vendors.base import About, Adapter, BadPayload, BadSignature, Setting, api_address
 from vendors.limits import Limits
 from vendors.sinch import mms, xms
 from vendors.values import (
@@ -93,7 +93,7 @@ _SETTINGS = (
         "hook_user", "Webhook user", "If the account manager has set up Basic credentials.", required=False
     ),
     Setting("hook_password", "Webhook password", "Goes with the webhook user.", secret=True, required=False),
-    Setting("base_url", "SMS API", "Only for a proxy; empty: by region.", required=False, url=True),
+    api_address(text="The one for SMS. Only for a proxy; empty: the region's own."),
     Setting("auth_url", "Token API", "Only for a proxy.", required=False, default=AUTH_URL, url=True),
     Setting("mms_url", "MMS API", "Only for a proxy.", required=False, default=mms.BASE_URL, url=True),
 )
@@ -259,7 +259,7 @@ def _call(
     is_project = settings["credentials"] == PROJECT
     host = HOSTS[settings["credentials"]].format(region=settings["region"])
     plan = quote(str(settings["project_id" if is_project else "service_plan_id"]), safe="")
-    address = f"{settings.get('base_url') or host}/xms/v1/{plan}{path}"
+    address = f"{writing.base_url(credentials, host)}/xms/v1/{plan}{path}"
     token = {} if is_project else writing.bearer(credentials.secrets["api_token"])
     return writing.json_request(method, f"{address}?{urlencode(query)}" if query else address, body, token)
 

@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from outbound.values import HttpRequest, HttpResponse
 from vendors import meanings, reading, writing
-from vendors.base import About, Adapter, BadPayload, BadSignature, Setting
+from vendors.base import About, Adapter, BadPayload, BadSignature, Setting, api_address
 from vendors.limits import NUMBERS, Limits
 from vendors.meanings import Meaning
 from vendors.twilio.codes import (
@@ -87,7 +87,7 @@ class Twilio(Adapter):
             "webhook_secret", "Webhook shared key", "For SHA-256 signatures.", secret=True, required=False
         ),
         Setting("region", "Region", "Each has credentials of its own.", choices=OFFERED, default="us1"),
-        Setting("base_url", "Address of the API", "Empty: the region's own.", required=False, url=True),
+        api_address(text="Only for a proxy or another edge; empty: the region's own."),
     )
     channels = frozenset({Channel.SMS, Channel.MMS})
     about = About(
@@ -209,7 +209,7 @@ def _misshapen(values: Mapping[str, str]) -> dict[str, str]:
 
 def _url(credentials: Credentials, path: str) -> str:
     region = str(credentials.settings.get("region") or "us1")
-    base = credentials.settings.get("base_url") or REGIONS[region][1]
+    base = writing.base_url(credentials, REGIONS[region][1])
     return f"{base}/2010-04-01/Accounts/{credentials.settings['account_sid']}{path}"
 
 

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from outbound.values import HttpRequest, HttpResponse
 from vendors import entries, meanings, reading, writing
-from vendors.base import About, Adapter, BadPayload, BadSignature, Setting
+from vendors.base import About, Adapter, BadPayload, BadSignature, Setting, api_address
 from vendors.limits import NUMBERS, Limits
 from vendors.meanings import Meaning
 from vendors.values import (
@@ -98,9 +98,7 @@ class Vonage(Adapter):
             "api_secret", "API secret", "With JWT only for *Test credentials*.", secret=True, required=False
         ),
         Setting("signature_secret", "Signature secret", "Proves Vonage's calls to us.", secret=True),
-        Setting(
-            "base_url", "API address", "For a proxy.", required=False, default=DEFAULT_BASE_URL, url=True
-        ),
+        api_address(DEFAULT_BASE_URL),
     )
     channels = frozenset({Channel.SMS, Channel.MMS})
     proof_age = REPEATS
@@ -139,7 +137,7 @@ class Vonage(Adapter):
         }
         if message.channel is Channel.MMS and message.fallback_text:
             body["failover"] = [{**_sms(message, message.fallback_text), **echoed}]
-        url = f"{_base_url(credentials)}/v1/messages"
+        url = f"{writing.base_url(credentials, DEFAULT_BASE_URL)}/v1/messages"
         return writing.json_request("POST", url, {**body, **echoed}, _authorization(credentials))
 
     def parse(
@@ -159,7 +157,7 @@ class Vonage(Adapter):
         if not secret:
             return None
         headers = writing.basic(str(credentials.settings.get("api_key", "")), secret)
-        base = _base_url(credentials)
+        base = writing.base_url(credentials, DEFAULT_BASE_URL)
         if _uses_basic(credentials):
             host = BALANCE_URL if base == DEFAULT_BASE_URL else base
             return writing.json_request("GET", f"{host}/account/get-balance", None, headers)
@@ -212,10 +210,6 @@ def _private_key(pem: str) -> RSAPrivateKey | None:
 
 def _uses_basic(credentials: Credentials) -> bool:
     return credentials.settings.get("auth") == BASIC
-
-
-def _base_url(credentials: Credentials) -> str:
-    return str(credentials.settings.get("base_url") or DEFAULT_BASE_URL)
 
 
 def _authorization(credentials: Credentials) -> dict[str, str]:

@@ -9,7 +9,8 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from connector import lifeline, metrics, threads
+from connector import metrics, threads
+from messaging.watch import processes
 
 DRAIN_SECONDS = 20  # requests end within 5 s of database and 3 s of vendor time
 RELOAD_SECONDS = 5  # what a new process gets to start, on SIGHUP, before the old one leaves
@@ -38,8 +39,8 @@ class Command(BaseCommand):
             "DJANGO_SETTINGS_MODULE": "connector.settings",
             # A pooled connection for each thread of a process; only these processes may have a pool.
             "DB_POOL": str(settings.WEB_THREADS + threads.OTHERS),
-            lifeline.SERVER: str(os.getpid()),
-            lifeline.SERVER_BEGAN: str(time.time()),
+            processes.WEB_SERVER_PID: str(os.getpid()),
+            processes.WEB_SERVER_BEGAN: str(time.time()),
             metrics.SHARED: str(settings.METRICS_DIR),
         }
         os.chdir(settings.BASE_DIR)

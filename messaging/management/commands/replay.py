@@ -6,13 +6,10 @@ import getpass
 import sys
 import time
 from argparse import BooleanOptionalAction
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any, Final, Protocol
+from typing import Any, Final
 from uuid import UUID
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
-from tqdm import tqdm
+from django.core.management.base import BaseCommand, CommandError, CommandParser, OutputWrapper
 
 from messaging.management.moments import moment
 from messaging.models import Replay
@@ -107,8 +104,7 @@ class Command(BaseCommand):
             self.stdout.write(f"Replay {ordered.pk} is ordered.")
             if not watch:
                 return DONE
-            with _progress(self.stdout, ordered.total) as show:
-                _watch(ordered, show)
+            _watch(ordered, self.stdout)
         except KeyboardInterrupt:
             self.stdout.write(f"\nNo longer watching. Replay {ordered.pk} goes on; the desk can stop it.")
             return INTERRUPTED
@@ -148,40 +144,20 @@ def _confirmed() -> bool:
     return input("Go on? [y/N] ").strip().lower() in ("y", "yes")
 
 
-class _Show(Protocol):
-    def __call__(self, handled: int, word: str = "") -> None: ...
-
-
-@contextmanager
-def _progress(out: Any, total: int) -> Iterator[_Show]:
-    """A bar on a terminal, a plain line for each tenth elsewhere."""
-    with tqdm(total=total, unit="", disable=not out.isatty(), file=sys.stderr, dynamic_ncols=True) as bar:
-        last = 0
-
-        def show(handled: int, word: str = "") -> None:
-            nonlocal last
-            if word:
-                bar.write(word, file=sys.stderr) if not bar.disable else out.write(word)
-            bar.update(handled - bar.n)
-            if bar.disable and handled * 10 // max(total, 1) > last:
-                last = handled * 10 // max(total, 1)
-                out.write(f"{handled}/{total}")
-
-        yield show
-
-
-def _watch(ordered: Replay, show: _Show) -> None:
-    """Looks at the row until the replay is over. The work itself is the pumps'."""
-    moved_at, told = time.monotonic(), False
-    handled = 0
+def _watch(ordered: Replay, out: OutputWrapper) -> None:
+    """Looks at the row until the replay is over, and says each tenth of it. The work itself is the pumps'."""
+    moved_at, warned = time.monotonic(), False
+    handled = tenths = 0
     while True:
         ordered.refresh_from_db()
         if ordered.done + ordered.skipped > handled:
             handled, moved_at = ordered.done + ordered.skipped, time.monotonic()
-            show(handled)
+            if handled * 10 // max(ordered.total, 1) > tenths:
+                tenths = handled * 10 // max(ordered.total, 1)
+                out.write(f"{handled}/{ordered.total}")
         if ordered.state != ReplayState.RUNNING:
             return
-        if not told and time.monotonic() - moved_at > max(PATIENCE, 2 / (ordered.rate or 1)):
-            told = True
-            show(handled, "No progress yet. Is a worker running (manage.py worker)?")
+        if not warned and time.monotonic() - moved_at > max(PATIENCE, 2 / (ordered.rate or 1)):
+            warned = True
+            out.write("No progress yet. Is a worker running (manage.py worker)?")
         time.sleep(LOOK_EVERY)

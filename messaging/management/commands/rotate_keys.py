@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 from django.core.management.base import BaseCommand, CommandParser
-from tqdm import tqdm
 
 from accounts import rotation
 from accounts.rotation import Place, Tally
+
+TELL_EVERY: Final = 5.0  # seconds
 
 
 class Command(BaseCommand):
@@ -28,10 +30,11 @@ class Command(BaseCommand):
         batch = max(options["batch"], 1)
         if not options["dry_run"]:
             for place in rotation.places():
-                done = _follow("rotating", place, rotation.reseal(place, batch=batch))
+                done = self._follow("rotating", place, rotation.reseal(place, batch=batch))
                 self.stdout.write(f"{place}: {done.seen} sealed, {done.old} rotated")
         tallies = [
-            _follow("checking", place, rotation.survey(place, batch=batch)) for place in rotation.places()
+            self._follow("checking", place, rotation.survey(place, batch=batch))
+            for place in rotation.places()
         ]
         for tally in tallies:
             self._say(tally)
@@ -48,11 +51,11 @@ class Command(BaseCommand):
             why = "no FIELD_KEY opens them: add the key they were sealed with, or enter them again"
             self.stderr.write(f"{tally.place}: {tally.unreadable} unreadable ({listed}): {why}")
 
-
-def _follow(verb: str, place: Place, steps: Iterator[Tally]) -> Tally:
-    """Runs a pass with a counter on a terminal, and returns its last tally."""
-    tally = Tally(place)
-    with tqdm(desc=f"{verb} {place}", unit=" rows", disable=None, leave=False) as bar:
+    def _follow(self, verb: str, place: Place, steps: Iterator[Tally]) -> Tally:
+        """Runs a pass, says now and then how far it is, and returns its last tally."""
+        tally, told_at = Tally(place), time.monotonic()
         for tally in steps:
-            bar.update(tally.seen - bar.n)
-    return tally
+            if time.monotonic() - told_at > TELL_EVERY:
+                told_at = time.monotonic()
+                self.stdout.write(f"{verb} {place}: {tally.seen} rows so far")
+        return tally
