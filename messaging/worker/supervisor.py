@@ -17,11 +17,10 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError
 from django.db import connection as database
 
-from messaging.evidence import failover
 from messaging.queues import destinations
 from messaging.watch import clock
 from messaging.watch.watchdog import Watchdog, notify
-from messaging.worker import broker, pump, slots, sweep
+from messaging.worker import broker, moving, pump, slots, sweep
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +61,7 @@ class Supervisor:
         self.watchdog = Watchdog("worker", patience=STILL_MAX)
 
     def run(self) -> None:
-        """Works until `stop` is set, then lets the pumps land what is in flight."""
+        """Works until `stop` is set, then lets the pumps finish what is in flight."""
         log.info("worker started", extra={"worker": self.name})
         notify("READY=1")
         with self.watchdog:
@@ -82,13 +81,13 @@ class Supervisor:
                 database.close()
                 self.last_alive = time.monotonic()
                 self.stop.wait(1)
-            except Exception:  # a bug in one sweep must not stop the ringing
-                log.exception("worker stumbled", extra={"worker": self.name})
+            except Exception:  # a bug in one sweep must not keep the pumps from being started
+                log.exception("worker failed", extra={"worker": self.name})
                 self.stop.wait(1)
             self.stop.wait(TICK)
 
     def tick(self) -> None:
-        """Rings, sweeps and watches; raises when the database is away."""
+        """Starts pumps, sweeps and watches; raises when the database is away."""
         if self.due("clock", clock.COMPARE_EVERY):
             self.clock_off = clock.compare()
         if self.due("register", REGISTER_EVERY):
@@ -104,8 +103,8 @@ class Supervisor:
             sweep.lost_calls()
             sweep.lost_posts()
             sweep.overdue_reports()
-            failover.move_waiting()
-            failover.follow_accounts()
+            moving.move_waiting()
+            moving.follow_accounts()
             self.forgive_blindness()
             self.watch()
         if self.due("validity", VALIDITY_EVERY):
@@ -190,7 +189,7 @@ class Supervisor:
             self.stop_pipe = None
 
     def leave(self) -> None:
-        """No new claims; calls in flight land; then the cluster ends, by force if it hangs."""
+        """No new claims; calls in flight are finished; then the cluster ends, by force if it hangs."""
         self.give_up()
         end = time.monotonic() + settings.CALL_DEADLINE + 15
         while self.is_busy() and time.monotonic() < end:

@@ -425,7 +425,7 @@ def test_leaving_asks_until_the_database_can_tell(monkeypatch: pytest.MonkeyPatc
     assert not Slot.objects.exists()
 
 
-def test_the_lifeline_is_held_by_the_worker_alone() -> None:
+def test_the_stop_pipe_is_held_by_the_worker_alone() -> None:
     """A child that inherited its writing end would keep a dead worker's pumps claiming."""
     one = Supervisor(MANAGE)
     reading, one.stop_pipe = os.pipe()
