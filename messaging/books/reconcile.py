@@ -7,14 +7,14 @@ sees one moment, and the pipeline writes what belongs together in one transactio
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from accounts.models import Tenant
-from messaging.models.statement import fetch
+from messaging.models.sql import Params, column, fetch, sql
 from messaging.rules.values import EventState, MessageState
 
 PAGE: Final = 20_000
@@ -65,91 +65,146 @@ class Books:
     reports: dict[str, int]  # unmatched, orphan, contradiction, unknown_status
 
 
+# The id that ends a page of messages; no row: the page is the last one.
 PAGE_END = "SELECT id FROM messaging_message WHERE id > %(low)s ORDER BY id LIMIT 1 OFFSET %(size)s"
 
 # Look-ups by index, message by message: a plan that cannot go wrong on a table that was never analysed.
 # Whether an unconfirmed message owes an event was decided when it ended: an account changed since says nothing.
-MESSAGES = """
-WITH m AS MATERIALIZED (
+MESSAGES = sql("""
+WITH message AS MATERIALIZED (
   SELECT id, account_id, state, lease, due_at, attempts, created_at, final_at, replay_of FROM messaging_message
   WHERE id > %(low)s AND id <= %(high)s AND (%(tenant)s::bigint IS NULL OR tenant_id = %(tenant)s)
     AND (%(since)s::timestamptz IS NULL OR created_at >= %(since)s)),
 judged AS (
-  SELECT m.id, m.state, m.replay_of, a.taken, CASE
-      WHEN m.state <> ALL (%(states)s) THEN 'unknown_state'
-      WHEN c.message_id IS NULL THEN 'no_content'
-      WHEN m.state = 1 AND m.lease IS NULL THEN 'no_owner'
-      WHEN m.attempts <> coalesce(a.last, 0) THEN 'attempts_differ'
-      WHEN m.state = 1 AND a.flying IS DISTINCT FROM m.attempts THEN 'not_in_flight'
-      WHEN m.state IN (3, 4, 10, 11, 13, 15) AND a.dialled IS NOT TRUE THEN 'never_dialled'
-      WHEN e.first > 1 THEN 'told_twice'
-      WHEN m.state < 10 AND e.finals > 0 THEN 'told_too_early'
-      WHEN m.state >= 10 AND m.state <> 17 AND c.callback_url <> '' AND e.first = 0
-        AND (m.state <> 15 OR n.fail_unconfirmed AND m.final_at > n.updated_at) THEN 'final_not_told'
+  SELECT message.id, message.state, message.replay_of, calls.taken, CASE
+      WHEN message.state <> ALL (%(states)s) THEN 'unknown_state'
+      WHEN content.message_id IS NULL THEN 'no_content'
+      WHEN message.state = {MessageState.SENDING} AND message.lease IS NULL THEN 'no_owner'
+      WHEN message.attempts <> coalesce(calls.last, 0) THEN 'attempts_differ'
+      WHEN message.state = {MessageState.SENDING} AND calls.flying IS DISTINCT FROM message.attempts
+      THEN 'not_in_flight'
+      WHEN message.state IN {MessageState.UNKNOWN_OUTCOME, SENT, DELIVERED, UNDELIVERED, REJECTED, UNCONFIRMED}
+        AND calls.dialled IS NOT TRUE THEN 'never_dialled'
+      WHEN told.first > 1 THEN 'told_twice'
+      WHEN {message_is_open} AND told.finals > 0 THEN 'told_too_early'
+      WHEN {message_is_final} AND message.state <> {MessageState.REFUSED} AND content.callback_url <> ''
+        AND told.first = 0 AND (message.state <> {MessageState.UNCONFIRMED}
+          OR account.fail_unconfirmed AND message.final_at > account.updated_at) THEN 'final_not_told'
       ELSE '' END AS why,
-    m.state = 1 AND m.due_at < clock_timestamp() - make_interval(secs => %(grace)s) AS stalled,
-    m.state IN (0, 2, 3, 4) AND m.due_at < clock_timestamp() - make_interval(secs => %(grace)s) AS overdue
-  FROM m JOIN messaging_provideraccount n ON n.id = m.account_id
+    message.state = {MessageState.SENDING}
+      AND message.due_at < clock_timestamp() - make_interval(secs => %(grace)s) AS stalled,
+    message.state IN {MessageState.ACCEPTED, RETRYING, UNKNOWN_OUTCOME, SENT}
+      AND message.due_at < clock_timestamp() - make_interval(secs => %(grace)s) AS overdue
+  FROM message JOIN messaging_provideraccount account ON account.id = message.account_id
   CROSS JOIN LATERAL (
-    SELECT max(t.n) AS last, max(t.n) FILTER (WHERE outcome IS NULL) AS flying,
-           bool_or(coalesce(outcome, 'unknown') IN ('taken', 'unknown') OR status IS NOT NULL) AS dialled,
-           count(*) FILTER (WHERE outcome IN ('taken', 'unknown') OR status = 'delivered') AS taken
-    FROM messaging_attempt t WHERE t.message_id = m.id) a
+    SELECT max(attempt.n) AS last, max(attempt.n) FILTER (WHERE outcome IS NULL) AS flying,
+           bool_or(coalesce(outcome, {Outcome.UNKNOWN}) IN {Outcome.TAKEN, UNKNOWN} OR status IS NOT NULL) AS dialled,
+           count(*) FILTER (WHERE outcome IN {Outcome.TAKEN, UNKNOWN} OR status = {Status.DELIVERED}) AS taken
+    FROM messaging_attempt attempt WHERE attempt.message_id = message.id) calls
   CROSS JOIN LATERAL (
     SELECT count(*) AS finals, count(*) FILTER (WHERE generation = 0) AS first
-    FROM messaging_event v WHERE v.message_id = m.id AND v.kind = 1) e
+    FROM messaging_event event WHERE event.message_id = message.id AND event.kind = {EventKind.FINAL}) told
   LEFT JOIN LATERAL (
-    SELECT o.message_id, o.callback_url FROM messaging_content o
-    WHERE o.message_id = m.id AND o.created_at = m.created_at LIMIT 1) c ON true)
+    SELECT stored.message_id, stored.callback_url FROM messaging_content stored
+    WHERE stored.message_id = message.id AND stored.created_at = message.created_at LIMIT 1) content ON true)
 SELECT state, why, count(*) AS n, count(*) FILTER (WHERE stalled) AS stalled,
        count(*) FILTER (WHERE overdue) AS overdue, count(*) FILTER (WHERE taken > 1) AS twice,
        count(replay_of) AS resent,
        (array_agg(id ORDER BY id) FILTER (WHERE why <> ''))[1:%(shown)s] AS wrong_ids,
        (array_agg(id ORDER BY id) FILTER (WHERE stalled))[1:%(shown)s] AS stalled_ids
 FROM judged GROUP BY state, why ORDER BY state, why
-"""
+""")
 
-EVENTS = """
+# All events in one pass, in groups as the messages are.
+EVENTS = sql("""
 WITH judged AS (
-  SELECT e.id, e.state, CASE
-      WHEN e.state <> ALL (%(states)s) THEN 'unknown_state'
-      WHEN e.state = 1 AND (e.lease IS NULL OR e.lease_until IS NULL) THEN 'no_owner'
-      WHEN e.message_id IS NULL AND e.inbound_id IS NULL THEN 'about_nothing'
+  SELECT event.id, event.state, CASE
+      WHEN event.state <> ALL (%(states)s) THEN 'unknown_state'
+      WHEN event.state = {EventState.LEASED} AND (event.lease IS NULL OR event.lease_until IS NULL) THEN 'no_owner'
+      WHEN event.message_id IS NULL AND event.inbound_id IS NULL THEN 'about_nothing'
       ELSE '' END AS why,
-    e.state = 1 AND e.lease_until < clock_timestamp() - make_interval(secs => %(grace)s) AS stalled,
-    e.state = 0 AND e.due_at < clock_timestamp() - make_interval(secs => %(grace)s) AS overdue
-  FROM messaging_event e JOIN messaging_queue l ON l.id = e.queue_id
-  WHERE (%(tenant)s::bigint IS NULL OR l.key = %(tenant)s::text)
-    AND (%(since)s::timestamptz IS NULL OR e.created_at >= %(since)s))
+    event.state = {EventState.LEASED}
+      AND event.lease_until < clock_timestamp() - make_interval(secs => %(grace)s) AS stalled,
+    event.state = {EventState.DUE}
+      AND event.due_at < clock_timestamp() - make_interval(secs => %(grace)s) AS overdue
+  FROM messaging_event event JOIN messaging_queue queue ON queue.id = event.queue_id
+  WHERE (%(tenant)s::bigint IS NULL OR queue.key = %(tenant)s::text)
+    AND (%(since)s::timestamptz IS NULL OR event.created_at >= %(since)s))
 SELECT state, why, count(*) AS n, count(*) FILTER (WHERE stalled) AS stalled,
        count(*) FILTER (WHERE overdue) AS overdue,
        (array_agg(id ORDER BY id) FILTER (WHERE why <> ''))[1:%(shown)s] AS wrong_ids,
        (array_agg(id ORDER BY id) FILTER (WHERE stalled))[1:%(shown)s] AS stalled_ids
 FROM judged GROUP BY state, why ORDER BY state, why
-"""
+""")
 
 INBOX = """
-SELECT count(*) FILTER (WHERE i.parked_at IS NULL) AS waiting, count(i.parked_at) AS parked
-FROM messaging_inbox i JOIN messaging_provideraccount n ON n.id = i.account_id
-WHERE (%(tenant)s::bigint IS NULL OR n.tenant_id = %(tenant)s)
-  AND (%(since)s::timestamptz IS NULL OR i.exchange_at >= %(since)s)
+SELECT count(*) FILTER (WHERE inbox.parked_at IS NULL) AS waiting, count(inbox.parked_at) AS parked
+FROM messaging_inbox inbox JOIN messaging_provideraccount account ON account.id = inbox.account_id
+WHERE (%(tenant)s::bigint IS NULL OR account.tenant_id = %(tenant)s)
+  AND (%(since)s::timestamptz IS NULL OR inbox.exchange_at >= %(since)s)
 """
 
-REPORTS = """
-SELECT r.effect, count(*) AS n FROM messaging_deliveryreport r JOIN messaging_provideraccount n ON n.id = r.account_id
-WHERE r.effect IN ('unmatched', 'orphan', 'contradiction', 'unknown_status')
-  AND (%(tenant)s::bigint IS NULL OR n.tenant_id = %(tenant)s)
-  AND (%(since)s::timestamptz IS NULL OR r.received_at >= %(since)s)
-GROUP BY r.effect ORDER BY r.effect
-"""
+# Reports that changed nothing and may want a person, by effect.
+REPORTS = sql("""
+SELECT report.effect, count(*) AS n
+FROM messaging_deliveryreport report JOIN messaging_provideraccount account ON account.id = report.account_id
+WHERE report.effect IN {Effect.UNMATCHED, ORPHAN, CONTRADICTION, UNKNOWN_STATUS}
+  AND (%(tenant)s::bigint IS NULL OR account.tenant_id = %(tenant)s)
+  AND (%(since)s::timestamptz IS NULL OR report.received_at >= %(since)s)
+GROUP BY report.effect ORDER BY report.effect
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class EventGroup:
+    """Events in one state, with one thing the matter with them ('' = nothing)."""
+
+    state: int
+    why: str
+    n: int
+    stalled: int
+    overdue: int
+    wrong_ids: list[UUID] | None  # the first SHOWN; None: there are none
+    stalled_ids: list[UUID] | None
+
+
+@dataclass(frozen=True, slots=True)
+class MessageGroup:
+    """Messages of one page in one state, with one thing the matter with them ('' = nothing)."""
+
+    state: int
+    why: str
+    n: int
+    stalled: int
+    overdue: int
+    twice: int
+    resent: int
+    wrong_ids: list[UUID] | None  # the first SHOWN; None: there are none
+    stalled_ids: list[UUID] | None
+
+
+@dataclass(frozen=True, slots=True)
+class InboxCount:
+    """How many vendor calls are in the inbox."""
+
+    waiting: int
+    parked: int
+
+
+@dataclass(frozen=True, slots=True)
+class EffectCount:
+    """How many reports had one effect."""
+
+    effect: str
+    n: int
 
 
 def reconcile(*, tenant: Tenant | None = None, since: datetime | None = None) -> Books:
-    """Bookss for every row, of one tenant or all, made at or after `since`."""
+    """The books of all rows of one tenant, or of everybody, that were made at or after `since`."""
     scope = {"tenant": tenant.pk if tenant else None, "since": since, "grace": GRACE, "shown": SHOWN}
     messages = list(_messages(scope))
-    events = fetch(EVENTS, scope | {"states": [state.value for state in EventState]})
-    [inbox] = fetch(INBOX, scope)
+    events = fetch(EVENTS, scope | {"states": [state.value for state in EventState]}, row=EventGroup)
+    [inbox] = fetch(INBOX, scope, row=InboxCount)
     wrong = [*_findings("message", messages), *_findings("event", events)]
     stalled = [*_stalled("message", messages), *_stalled("event", events)]
     by_state: Counter[int] = Counter()
@@ -173,30 +228,30 @@ def reconcile(*, tenant: Tenant | None = None, since: datetime | None = None) ->
         maybe_twice=sum(row.twice for row in messages),
         resent=sum(row.resent for row in messages),
         inbox={"waiting": inbox.waiting, "parked": inbox.parked},
-        reports={row.effect: row.n for row in fetch(REPORTS, scope)},
+        reports={row.effect: row.n for row in fetch(REPORTS, scope, row=EffectCount)},
     )
 
 
-def _messages(scope: dict[str, Any]) -> Iterator[Any]:
+def _messages(scope: Params) -> Iterator[MessageGroup]:
     """The groups of each page; a page ends at the id that its last message has."""
     low = UUID(int=0)
     while True:
-        ends = fetch(PAGE_END, {"low": low, "size": PAGE - 1})
-        high = ends[0].id if ends else LAST
+        ends = column(PAGE_END, {"low": low, "size": PAGE - 1}, of=UUID)
+        high = ends[0] if ends else LAST
         states = [state.value for state in MessageState]
-        yield from fetch(MESSAGES, scope | {"low": low, "high": high, "states": states})
+        yield from fetch(MESSAGES, {**scope, "low": low, "high": high, "states": states}, row=MessageGroup)
         if not ends:
             return
         low = high
 
 
-def _findings(what: str, rows: list[Any]) -> Iterator[Finding]:
+def _findings(what: str, rows: Sequence[MessageGroup | EventGroup]) -> Iterator[Finding]:
     for row in rows:
         for id_ in row.wrong_ids or ():
             yield Finding(what, id_, row.why, WHY[row.why])
 
 
-def _stalled(what: str, rows: list[Any]) -> Iterator[Finding]:
+def _stalled(what: str, rows: Sequence[MessageGroup | EventGroup]) -> Iterator[Finding]:
     for row in rows:
         for id_ in row.stalled_ids or ():
             yield Finding(what, id_, "stalled", "its lease ran out and nobody swept it")

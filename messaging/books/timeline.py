@@ -22,7 +22,7 @@ Kind = Literal["accepted", "attempt", "look-up", "report", "callback", "inbound"
 Tone = Literal["good", "bad", "open", "plain"]
 
 _ORDER: tuple[Kind, ...] = ("accepted", "attempt", "look-up", "report", "final", "callback", "inbound")
-_CLOCKS_APART = timedelta(minutes=1)  # how far a raw row's time may lie before its message's
+_CLOCKS_APART = timedelta(minutes=1)  # how far an exchange's time may lie before its message's
 _REPLY_WINDOW = timedelta(hours=72)  # a handset's answer to this message comes within three days
 _REPLIES_MAX = 20
 

@@ -1,4 +1,4 @@
-"""What we owe Bloomreach: claim events, post them signed and batched, record the answer (contract 5)."""
+"""What we owe Bloomreach is posted, signed, and its answer recorded (contract 5). What is posted: claims.py."""
 
 from __future__ import annotations
 
@@ -6,120 +6,43 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 from uuid import UUID
 
-import orjson
 from django.conf import settings
 from django.db import transaction
 
-from accounts.crypto import SealError
-from accounts.models import Tenant
+from accounts.crypto import Sealed, SealError
 from messaging.callbacks import signing
-from messaging.contract import callback_url, wire, wire_profile
-from messaging.contract.wire_profile import WireProfile
+from messaging.callbacks.claims import Post, PutOff, claim, put_off, release
+from messaging.contract import callback_url, wire_profile
 from messaging.dialling import exchanges, guards
-from messaging.models.statement import change, fetch
-from messaging.queues import circuit, destinations
+from messaging.models.sql import change, column, sql
+from messaging.queues import circuit
 from messaging.rules import backoff
-from messaging.rules.values import EventKind, ExchangeKind
+from messaging.rules.values import ExchangeKind
 from outbound import http
 from outbound import retry_after as retry_after_header
 from outbound.values import CallFailure, HttpRequest, HttpResponse
 
+__all__ = ["ALONE_TRIES", "Post", "Posted", "claim", "dial", "record", "release", "try_once"]
+
 log = logging.getLogger(__name__)
 
-BODY_CAP = 256 * 1024  # bytes of one POST
-QUEUES_AT_ONCE = 8
-ALONE_TRIES = 3  # an event that is refused alone dies after so many tries, if the destination takes others
-
+ALONE_TRIES = 3  # an event that is refused alone so often is undeliverable, if the destination takes others
 BISECT_DELAY = 1.0  # seconds
 
-# Locked first, counted in the next statement, as in claims.py.
-LOCK_QUEUES = """
-SELECT id FROM messaging_queue WHERE id = ANY(%(due)s) AND kind = 1
-ORDER BY served_at LIMIT %(queues)s FOR NO KEY UPDATE SKIP LOCKED
-"""
-
-# One POST per queue, to the address that was served least recently; one that failed has one POST in flight until it
-# takes something, so that a hung one leaves room for the others. Its oldest due event names the URL and the batch cap,
-# its like go along. An event waits for its message's older open event: looked up one by one, since a planner whose
-# statistics are from before a burst would join with all that is open (10,000 events: 1.3 s a claim, and 26 ms so). A
-# queue without room counts as served too, or hung destinations would be picked for ever.
-CLAIM = """
-WITH l AS MATERIALIZED (
-  SELECT queue.id FROM messaging_queue queue WHERE queue.id = ANY(%(queues)s)
-    AND queue.cap > (SELECT count(DISTINCT f.lease) FROM messaging_event f
-                     WHERE f.queue_id = queue.id AND f.state = 1)),
-p AS MATERIALIZED (
-  SELECT d.id FROM l CROSS JOIN LATERAL (
-    SELECT o.id FROM messaging_destination o CROSS JOIN LATERAL (
-      SELECT min(e.due_at) AS due_at FROM messaging_event e WHERE e.destination_id = o.id AND e.state = 0) first
-    WHERE o.queue_id = l.id AND o.open_until <= clock_timestamp() AND first.due_at <= clock_timestamp()
-      AND (o.faults = 0 OR NOT EXISTS (SELECT 1 FROM messaging_event f
-                                       WHERE f.queue_id = l.id AND f.state = 1 AND f.destination_id = o.id))
-    ORDER BY o.served_at, first.due_at LIMIT 1 FOR NO KEY UPDATE OF o SKIP LOCKED) d),
-h AS MATERIALIZED (
-  SELECT p.id AS destination_id, head.url, head.batch_cap, row_number() OVER () AS rn FROM p CROSS JOIN LATERAL (
-    SELECT e.url, e.batch_cap FROM messaging_event e
-    WHERE e.destination_id = p.id AND e.state = 0 AND e.due_at <= clock_timestamp() AND (
-      SELECT true FROM messaging_event p WHERE p.message_id = e.message_id AND p.state IN (0, 1)
-        AND (p.generation, p.kind) < (e.generation, e.kind) LIMIT 1) IS NULL
-    ORDER BY e.due_at LIMIT 1) head),
-d AS MATERIALIZED (
-  SELECT e.id, h.rn FROM h CROSS JOIN LATERAL (
-    SELECT e.id FROM messaging_event e
-    WHERE e.destination_id = h.destination_id AND e.state = 0 AND e.due_at <= clock_timestamp()
-      AND e.url = h.url AND e.batch_cap = h.batch_cap AND (
-        SELECT true FROM messaging_event p WHERE p.message_id = e.message_id AND p.state IN (0, 1)
-          AND (p.generation, p.kind) < (e.generation, e.kind) LIMIT 1) IS NULL
-    ORDER BY e.due_at LIMIT h.batch_cap FOR UPDATE SKIP LOCKED) e),
-u AS (
-  UPDATE messaging_event e SET state = 1, lease = (%(leases)s::uuid[])[d.rn],
-         lease_until = clock_timestamp() + make_interval(secs => %(row_lease)s),
-         last_post = (%(leases)s::uuid[])[d.rn]
-  FROM d WHERE e.id = d.id RETURNING e.*),
-s AS (UPDATE messaging_queue queue SET served_at = clock_timestamp() WHERE queue.id = ANY(%(queues)s)),
-t AS (UPDATE messaging_destination o SET served_at = clock_timestamp() FROM p WHERE o.id = p.id)
-SELECT u.id, u.lease, u.destination_id, queue.key AS queue_key, u.url, u.kind, u.generation, u.status, u.occurred_at,
-       u.error, u.segments, u.sent_as, u.tries, u.batch_cap, u.message_id, m.channel, m.request_id,
-       c.custom_data, c.metadata, c.extra, i.id AS inbound_id, i.channel AS inbound_channel, i.sender, i.recipient,
-       i.text, i.media
-FROM u JOIN messaging_queue queue ON queue.id = u.queue_id
-LEFT JOIN messaging_message m ON m.id = u.message_id
-LEFT JOIN messaging_content c ON c.message_id = m.id AND c.created_at = m.created_at
-LEFT JOIN messaging_inboundmessage i ON i.id = u.inbound_id
-ORDER BY u.lease, u.id
-"""
-
-ACKNOWLEDGE = """
-UPDATE messaging_event SET state = 2, tries = tries + 1, lease = NULL, lease_until = NULL,
+ACKNOWLEDGE = sql("""
+UPDATE messaging_event SET state = {EventState.ACKED}, tries = tries + 1, lease = NULL, lease_until = NULL,
        acked_at = clock_timestamp(), last_error = ''
 WHERE lease = %(lease)s AND id = ANY(%(ids)s)
-"""
-
-# One row per event: when it is due again, or dead (due null), and how many may go along next time. Tries are counted
-# and dated here and not when claimed: a POST that is given back, or lost with its worker, says nothing about an event.
-# A batch's refusal is dated, since what its halves bring shows who is at fault, and counted for none.
-PUT_OFF = """
-UPDATE messaging_event e SET state = CASE WHEN v.wait IS NULL THEN 3 ELSE 0 END, tries = tries + %(counted)s,
-       first_try_at = coalesce(e.first_try_at, clock_timestamp()), lease = NULL, lease_until = NULL,
-       due_at = clock_timestamp() + make_interval(secs => coalesce(v.wait, 0)), batch_cap = v.batch_cap,
-       last_error = %(error)s
-FROM unnest(%(id)s::uuid[], %(wait)s::float8[], %(batch_cap)s::int2[]) AS v(id, wait, batch_cap)
-WHERE e.id = v.id AND e.lease = %(lease)s
-"""
-
-RELEASE = """
-UPDATE messaging_event SET state = 0, lease = NULL, lease_until = NULL
-WHERE lease = ANY(%(leases)s) AND state = 1 AND (%(ids)s::uuid[] IS NULL OR id = ANY(%(ids)s))
-"""
+""")
 
 # Whether its address took anything since the event was first refused: then the event itself is at fault.
-BLAME = """
-SELECT e.id FROM messaging_event e JOIN messaging_destination d ON d.id = e.destination_id
-WHERE e.id = ANY(%(ids)s) AND d.ok_at > e.first_try_at
+AT_FAULT = """
+SELECT event.id FROM messaging_event event
+JOIN messaging_destination destination ON destination.id = event.destination_id
+WHERE event.id = ANY(%(ids)s) AND destination.ok_at > event.first_try_at
 """
 
 # Not when the secret was replaced while the POST was in flight: then its name means another one. Once a minute.
@@ -128,18 +51,6 @@ UPDATE accounts_tenant SET secret_in_use = %(which)s, secret_taken_at = clock_ti
 WHERE id = %(tenant)s AND callback_secret = %(sealed)s AND (secret_in_use <> %(which)s OR secret_taken_at IS NULL
       OR secret_taken_at < clock_timestamp() - interval '1 minute')
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Post:
-    """One POST to Bloomreach: the events of one queue for one URL. Its lease is also its raw row's id."""
-
-    lease: UUID
-    destination_id: int
-    tenant: Tenant
-    url: str
-    events: tuple[Any, ...] = field(repr=False)
-    body: bytes = field(repr=False, default=b"")
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,121 +90,26 @@ class Posted:
         return "" if self.taken else f"HTTP {self.answer.status}"
 
 
-def claim(*, leases: Sequence[UUID]) -> list[Post]:
-    """Takes up to one POST per queue, at most `len(leases)`. Leases are made by the caller before it asks.
-
-    Events that cannot be written as JSON are dead, so that the others are told.
-    """
-    due = destinations.due().queues
-    if not due:
-        return []
-    with transaction.atomic():
-        at_once = min(QUEUES_AT_ONCE, len(leases))
-        queues = [row.id for row in fetch(LOCK_QUEUES, {"due": due, "queues": at_once})]
-        if not queues:
-            return []
-        params = {
-            "queues": queues,
-            "leases": list(leases),
-            "row_lease": settings.ROW_LEASE,
-        }
-        rows = fetch(CLAIM, params)
-    groups: defaultdict[UUID, list[Any]] = defaultdict(list)
-    for row in rows:
-        groups[row.lease].append(row)
-    tenants = Tenant.objects.in_bulk({int(group[0].queue_key) for group in groups.values()})
-    posts = (_post(group, tenants[int(group[0].queue_key)]) for group in groups.values())
-    return [post for post in posts if post.events]
-
-
-def _post(rows: Sequence[Any], tenant: Tenant) -> Post:
-    """The body, cut before it grows too large; what does not fit is due again at once."""
-    fits: list[Any] = []
-    pieces: list[bytes] = []
-    profile = wire_profile.stored(tenant.wire_profile)
-    key = profile.inbound if rows[0].inbound_id is not None else profile.outbound
-    size = len(wire_profile.enclose([], key))
-    for place, row in enumerate(rows):
-        if (row.inbound_id is None) != (
-            rows[0].inbound_id is None
-        ):  # one URL for both: each in its own envelope
-            release([row.lease], ids=[row.id])
-            continue
-        piece = _written(row, profile)
-        if piece is None:
-            continue
-        size += len(piece) + 1
-        if pieces and size - 1 > BODY_CAP:
-            release([row.lease], ids=[left.id for left in rows[place:]])
-            break
-        fits.append(row)
-        pieces.append(piece)
-    body = wire_profile.enclose(pieces, key)
-    return Post(rows[0].lease, rows[0].destination_id, tenant, rows[0].url, tuple(fits), body)
-
-
-def _written(row: Any, profile: WireProfile) -> bytes | None:
-    """The event as JSON. None: it cannot be written, and is dead."""
-    try:
-        return orjson.dumps(wire_profile.dress(_event(row), profile))
-    except Exception as error:  # one broken row must not hold up everybody's callbacks
-        log.exception("callback could not be written", extra={"event": str(row.id)})
-        text = f"the event could not be written ({type(error).__name__})"
-        columns = {"id": [row.id], "wait": [None], "batch_cap": [row.batch_cap]}
-        change(PUT_OFF, {"lease": row.lease, "error": text, "counted": 0, **columns})
-        return None
-
-
-def _event(row: Any) -> dict[str, Any]:
-    if row.inbound_id is not None:
-        return wire.inbound_event(
-            event_id=row.id,
-            channel=row.inbound_channel,
-            occurred_at=row.occurred_at,
-            sender_msisdn=row.sender,
-            recipient=row.recipient,
-            text=row.text,
-            media=row.media,
-            message_id=row.inbound_id,
-        )
-    return wire.outbound_event(
-        event_id=row.id,
-        channel=row.channel,
-        status=row.status,
-        occurred_at=row.occurred_at,
-        request_id=row.request_id,
-        message_id=row.message_id,
-        sender=row.extra.get("from", ""),
-        recipient=row.extra.get("to", ""),
-        custom_data=row.custom_data,
-        error=row.error,
-        segments=row.segments,
-        sent_as=row.sent_as,
-        metadata=row.metadata,
-        correction=row.kind == EventKind.CORRECTION,
-    )
-
-
 def dial(post: Post, *, deadline: float) -> Posted:
     """Posts the events. A 401 or 403 is tried once more with the previous secret. Touches no database."""
     started = time.monotonic()
     key = "current"
-    request, answer = _attempt(post, post.tenant.callback_secret, deadline)
+    request, answer = _post(post, post.tenant.callback_secret, deadline)
     status = answer.status if isinstance(answer, HttpResponse) else 0
     left = deadline - (time.monotonic() - started)
     if status in (401, 403) and post.tenant.callback_secret_previous and left > 0:
         key = "previous"
-        request, answer = _attempt(post, post.tenant.callback_secret_previous, left)
+        request, answer = _post(post, post.tenant.callback_secret_previous, left)
     exchange = exchanges.exchange(ExchangeKind.POST, request, answer, secrets=(), ids=[post.lease])
     return Posted(post, answer, key, exchange)
 
 
-def try_once(post: Post, secret: Any, *, deadline: float) -> HttpResponse | CallFailure:
+def try_once(post: Post, secret: Sealed, *, deadline: float) -> HttpResponse | CallFailure:
     """One POST beside the queue, signed and guarded like the others. Nothing is recorded."""
-    return _attempt(post, secret, deadline)[1]
+    return _post(post, secret, deadline)[1]
 
 
-def _attempt(post: Post, secret: Any, deadline: float) -> tuple[HttpRequest, HttpResponse | CallFailure]:
+def _post(post: Post, secret: Sealed, deadline: float) -> tuple[HttpRequest, HttpResponse | CallFailure]:
     headers = {"Content-Type": "application/json"}
     request = HttpRequest("POST", post.url, headers, post.body)
     if wrong := _forbidden(post):
@@ -310,7 +126,7 @@ def _attempt(post: Post, secret: Any, deadline: float) -> tuple[HttpRequest, Htt
 
 def _forbidden(post: Post) -> str:
     """Contract 3: what a request may name is checked again. Inbound URLs are an operator's own."""
-    if post.events[0].inbound_id is not None:
+    if post.is_inbound:
         return ""
     return callback_url.problem(post.url, hosts=post.tenant.callback_hosts, demo=settings.DEMO)
 
@@ -348,17 +164,11 @@ def _settle(one: Posted) -> None:
         return
     waits = _waits(one)
     cap = max(1, len(ids) // 2) if one.refused or one.splits else None
-    change(
-        PUT_OFF,
-        {
-            "lease": one.post.lease,
-            "error": one.error,
-            "counted": 0 if one.splits else 1,
-            "id": ids,
-            "wait": waits,
-            "batch_cap": [cap or event.batch_cap for event in one.post.events],
-        },
-    )
+    events = [
+        PutOff(event.id, wait, cap or event.batch_cap)
+        for event, wait in zip(one.post.events, waits, strict=True)
+    ]
+    put_off(one.post.lease, events, error=one.error, counts=not one.splits)
     for event, wait in zip(one.post.events, waits, strict=True):
         if wait is None:
             log.error(
@@ -367,7 +177,7 @@ def _settle(one: Posted) -> None:
 
 
 def _waits(one: Posted) -> list[float | None]:
-    """Seconds until each event is tried again; None: dead."""
+    """Seconds until each event is tried again; None: undeliverable."""
     retry_after = None
     if isinstance(one.answer, HttpResponse):
         retry_after = retry_after_header.seconds_of(one.answer.headers.get("Retry-After"), time.time())
@@ -380,9 +190,4 @@ def _waits(one: Posted) -> list[float | None]:
 
 
 def _at_fault(event_id: UUID) -> bool:
-    return bool(fetch(BLAME, {"ids": [event_id]}))
-
-
-def release(leases: Sequence[UUID], *, ids: Sequence[UUID] | None = None) -> int:
-    """Gives back events that were claimed and not posted."""
-    return change(RELEASE, {"leases": list(leases), "ids": list(ids) if ids is not None else None})
+    return bool(column(AT_FAULT, {"ids": [event_id]}, of=UUID))

@@ -1,29 +1,72 @@
-"""Rows that evidence moves: locked and read here, weighed in evidence.py, written back here in one statement each."""
+"""Messages that evidence is about: locked and read here, changed by weighing.py, written back here."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
 from messaging.models import Queue
-from messaging.models.statement import change, fetch
+from messaging.models.sql import change, fetch, sql
 from messaging.queues import destinations
 from messaging.rules.ids import uuid7
 from messaging.rules.states import PROVED_ABSENT
-from messaging.rules.values import DestinationKind, EventKind, MessageState
+from messaging.rules.values import EventKind, MessageState
 from vendors.values import Channel, Outcome, SendResult, Status
 
 SMALLINT = 32767  # what the columns for parts and segments hold
 
 
+@dataclass(frozen=True, slots=True)
+class StoredMessage:
+    """A message as it was when it was locked, with what its content, account and tenant say about it."""
+
+    id: UUID
+    tenant_id: int
+    channel: str
+    sender: str
+    recipient: str
+    send_from: str
+    account_id: int
+    queue_id: int  # its account's queue as it is now
+    send_as: str
+    segments: int
+    state: int
+    error_code: str
+    due_at: datetime
+    final_at: datetime | None
+    expires_at: datetime
+    attempts: int
+    created_at: datetime
+    callback_url: str
+    fallback_text: str
+    report_deadline: timedelta
+    fail_unconfirmed: bool
+    report_sent: bool
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAttempt:
+    """An attempt of a locked message, as it is stored."""
+
+    id: UUID
+    message_id: UUID
+    n: int
+    send_as: str
+    outcome: str | None
+    status: str | None
+    segments: int | None
+    code: str
+    account_id: int
+
+
 @dataclass(slots=True)
 class LockedAttempt:
-    """An attempt of a locked message, with what is to be written about it."""
+    """An attempt of a locked message: what evidence changes about it is kept here until it is written."""
 
     id: UUID
     n: int
@@ -42,7 +85,10 @@ class LockedAttempt:
 
     @property
     def may_arrive(self) -> bool:
-        """Whether the recipient may get the message, or have got it, by this attempt."""
+        """Whether the recipient may get the message, or have got it, by this attempt.
+
+        Statements say the same with `{attempt_may_arrive}` (messaging/models/sql.py).
+        """
         undecided = self.outcome in (None, Outcome.UNKNOWN, Outcome.TAKEN)
         return undecided and self.status not in (Status.UNDELIVERED, Status.EXPIRED, Status.REJECTED)
 
@@ -54,9 +100,9 @@ class LockedAttempt:
 
 @dataclass(slots=True)
 class LockedMessage:
-    """A locked row while evidence is weighed; `changed` rows are written back in one statement."""
+    """A locked message: evidence changes it here, and all that are `changed` are written back in one statement."""
 
-    row: Any
+    row: StoredMessage
     state: MessageState
     error_code: str
     send_as: str
@@ -89,10 +135,16 @@ class LockedMessage:
         asked_for_mms = self.row.channel == Channel.MMS and self.send_as == Channel.MMS
         return bool(asked_for_mms and self.row.fallback_text and self.row.now < self.row.expires_at)
 
+    def become(self, state: MessageState, code: str) -> None:
+        """Puts the message into `state`. `code` says why; a final state also ends the message now."""
+        self.changed, self.state, self.error_code = True, state, clip(code, 60)
+        if state.is_final:
+            self.final_at = self.due_at = self.row.now
+
 
 @dataclass(frozen=True, slots=True)
 class NewEvent:
-    """An event that the evidence makes due."""
+    """An event that Bloomreach is owed because of the evidence. `add_events` inserts it."""
 
     message: LockedMessage
     kind: EventKind
@@ -102,17 +154,19 @@ class NewEvent:
     follows_final: bool = False
 
 
-LOCK_MESSAGES = """
-SELECT m.id, m.tenant_id, m.channel, m.sender, m.recipient, m.send_from, m.account_id, n.queue_id,
-       m.send_as, m.segments, m.state, m.error_code, m.due_at, m.final_at,
-       m.expires_at, m.attempts, m.created_at, c.callback_url, c.fallback_text, n.report_deadline,
-       n.fail_unconfirmed, t.report_sent, clock_timestamp() AS now
-FROM messaging_message m
-JOIN messaging_content c ON c.message_id = m.id AND c.created_at = m.created_at
-JOIN messaging_provideraccount n ON n.id = m.account_id
-JOIN accounts_tenant t ON t.id = m.tenant_id
-WHERE m.id = ANY(%(ids)s) ORDER BY m.id FOR NO KEY UPDATE OF m
-"""
+# Messages are locked in one order, so that two who lock the same ones do not wait for each other.
+LOCK_MESSAGES = sql("""
+SELECT message.id, message.tenant_id, message.channel, message.sender, message.recipient, message.send_from,
+       message.account_id, account.queue_id, message.send_as, message.segments, message.state, message.error_code,
+       message.due_at, message.final_at, message.expires_at, message.attempts, message.created_at,
+       content.callback_url, content.fallback_text, account.report_deadline, account.fail_unconfirmed,
+       tenant.report_sent, clock_timestamp() AS now
+FROM messaging_message message
+JOIN messaging_content content ON content.message_id = message.id AND content.created_at = message.created_at
+JOIN messaging_provideraccount account ON account.id = message.account_id
+JOIN accounts_tenant tenant ON tenant.id = message.tenant_id
+WHERE message.id = ANY(%(ids)s) ORDER BY message.id FOR NO KEY UPDATE OF message
+""")
 
 READ_ATTEMPTS = """
 SELECT id, message_id, n, send_as, outcome, status, segments, code, account_id
@@ -120,66 +174,77 @@ FROM messaging_attempt WHERE message_id = ANY(%(ids)s)
 """
 
 WRITE_MESSAGES = """
-UPDATE messaging_message m SET state = v.state, lease = NULL, due_at = v.due_at, final_at = v.final_at,
-       error_code = v.error_code, send_as = v.send_as, segments = v.segments, account_id = v.account_id,
-       queue_id = v.queue_id, send_from = v.send_from
+UPDATE messaging_message message
+SET state = given.state, lease = NULL, due_at = given.due_at, final_at = given.final_at,
+    error_code = given.error_code, send_as = given.send_as, segments = given.segments,
+    account_id = given.account_id, queue_id = given.queue_id, send_from = given.send_from
 FROM unnest(%(id)s::uuid[], %(state)s::int2[], %(due_at)s::timestamptz[], %(final_at)s::timestamptz[],
             %(error_code)s::text[], %(send_as)s::text[], %(segments)s::int2[], %(account_id)s::int8[],
             %(queue_id)s::int8[], %(send_from)s::text[])
-     AS v(id, state, due_at, final_at, error_code, send_as, segments, account_id, queue_id, send_from)
-WHERE m.id = v.id
+     AS given(id, state, due_at, final_at, error_code, send_as, segments, account_id, queue_id, send_from)
+WHERE message.id = given.id
 """
 
+# An answer without a vendor id or a number of segments leaves those that are known.
 WRITE_ANSWERS = """
-UPDATE messaging_attempt a SET outcome = v.outcome, ended_at = clock_timestamp(), code = v.code,
-       vendor_code = v.vendor_code, text = v.text, vendor_id = coalesce(nullif(v.vendor_id, ''), a.vendor_id),
-       parts = greatest(v.parts, a.parts), segments = coalesce(v.segments, a.segments)
+UPDATE messaging_attempt attempt
+SET outcome = given.outcome, ended_at = clock_timestamp(), code = given.code, vendor_code = given.vendor_code,
+    text = given.text, vendor_id = coalesce(nullif(given.vendor_id, ''), attempt.vendor_id),
+    parts = greatest(given.parts, attempt.parts), segments = coalesce(given.segments, attempt.segments)
 FROM unnest(%(id)s::uuid[], %(outcome)s::text[], %(code)s::text[], %(vendor_code)s::text[], %(text)s::text[],
             %(vendor_id)s::text[], %(parts)s::int2[], %(segments)s::int2[])
-     AS v(id, outcome, code, vendor_code, text, vendor_id, parts, segments)
-WHERE a.id = v.id
+     AS given(id, outcome, code, vendor_code, text, vendor_id, parts, segments)
+WHERE attempt.id = given.id
 """
 
+# The vendor's ids of the second part and those after it; the first part's id is the attempt's own.
 WRITE_PARTS = """
 INSERT INTO messaging_attemptpart (account_id, vendor_id, attempt_id, part)
-SELECT a.account_id, v.vendor_id, v.attempt_id, v.part
-FROM unnest(%(attempt_id)s::uuid[], %(vendor_id)s::text[], %(part)s::int2[]) AS v(attempt_id, vendor_id, part)
-JOIN messaging_attempt a ON a.id = v.attempt_id
+SELECT attempt.account_id, given.vendor_id, given.attempt_id, given.part
+FROM unnest(%(attempt_id)s::uuid[], %(vendor_id)s::text[], %(part)s::int2[]) AS given(attempt_id, vendor_id, part)
+JOIN messaging_attempt attempt ON attempt.id = given.attempt_id
 ON CONFLICT (account_id, vendor_id) DO NOTHING
 """
 
-WRITE_WORDS = """
-UPDATE messaging_attempt a SET status = v.status, segments = coalesce(v.segments, a.segments)
-FROM unnest(%(id)s::uuid[], %(status)s::text[], %(segments)s::int2[]) AS v(id, status, segments)
-WHERE a.id = v.id
+# What delivery reports said about attempts.
+WRITE_STATUSES = """
+UPDATE messaging_attempt attempt
+SET status = given.status, segments = coalesce(given.segments, attempt.segments)
+FROM unnest(%(id)s::uuid[], %(status)s::text[], %(segments)s::int2[]) AS given(id, status, segments)
+WHERE attempt.id = given.id
 """
 
-# A report that came before its vendor id was known is looked at again as soon as the id is. SKIP LOCKED: who is
-# applying reports holds their rows and wants our messages.
-WAKE_REPORTS = """
+# A report that came before its vendor id was known is due again as soon as the id is known. SKIP LOCKED: whoever is
+# applying reports holds their rows and waits for our messages.
+WAKE_REPORTS = sql("""
 UPDATE messaging_deliveryreport SET due_at = clock_timestamp() WHERE id IN (
-  SELECT r.id FROM messaging_deliveryreport r JOIN messaging_attempt a ON a.account_id = r.account_id
-  WHERE a.id = ANY(%(ids)s) AND r.effect = 'unmatched' AND (r.vendor_id = a.vendor_id
-    OR r.vendor_id IN (SELECT p.vendor_id FROM messaging_attemptpart p WHERE p.attempt_id = a.id))
-  FOR NO KEY UPDATE OF r SKIP LOCKED)
-"""
+  SELECT report.id FROM messaging_deliveryreport report
+  JOIN messaging_attempt attempt ON attempt.account_id = report.account_id
+  WHERE attempt.id = ANY(%(ids)s) AND report.effect = {Effect.UNMATCHED} AND (report.vendor_id = attempt.vendor_id
+    OR report.vendor_id IN (SELECT part.vendor_id FROM messaging_attemptpart part WHERE part.attempt_id = attempt.id))
+  FOR NO KEY UPDATE OF report SKIP LOCKED)
+""")
 
-ADD_EVENTS = """
+# A final that follows another final gets the next generation; the first one is inserted once, whoever comes first.
+ADD_EVENTS = sql(
+    """
 INSERT INTO messaging_event (id, queue_id, destination_id, message_id, kind, generation, url, status, occurred_at,
                              error, segments, sent_as, due_at)
-SELECT v.id, l.id,
-       /* known */, v.message_id, v.kind,
-       CASE WHEN v.follows_final THEN (SELECT count(*) FROM messaging_event e
-                                       WHERE e.message_id = v.message_id AND e.kind = v.kind) ELSE 0 END,
-       v.url, v.status, v.occurred_at, v.error, v.segments, v.sent_as, clock_timestamp()
+SELECT given.id, queue.id, {known_destination}, given.message_id, given.kind,
+       CASE WHEN given.follows_final THEN (SELECT count(*) FROM messaging_event event
+                                           WHERE event.message_id = given.message_id AND event.kind = given.kind)
+            ELSE 0 END,
+       given.url, given.status, given.occurred_at, given.error, given.segments, given.sent_as, clock_timestamp()
 FROM unnest(%(id)s::uuid[], %(tenant_id)s::text[], %(message_id)s::uuid[], %(kind)s::int2[],
             %(follows_final)s::bool[], %(url)s::text[], %(status)s::text[], %(occurred_at)s::timestamptz[],
             %(error)s::jsonb[], %(segments)s::int2[], %(sent_as)s::text[])
-     AS v(id, tenant_id, message_id, kind, follows_final, url, status, occurred_at, error, segments, sent_as)
-JOIN messaging_queue l ON l.kind = 1 AND l.key = v.tenant_id
+     AS given(id, tenant_id, message_id, kind, follows_final, url, status, occurred_at, error, segments, sent_as)
+JOIN messaging_queue queue ON queue.kind = {QueueKind.CALLBACKS} AND queue.key = given.tenant_id
 ON CONFLICT (message_id, kind, generation) DO NOTHING
-""".replace(
-    "/* known */", destinations.KNOWN.format(queue="l.id", kind=int(DestinationKind.CALLBACK), url="v.url")
+""",
+    known_destination=destinations.KNOWN.format(
+        queue="queue.id", kind="{DestinationKind.CALLBACK}", url="given.url"
+    ),
 )
 
 
@@ -198,9 +263,9 @@ def lock(ids: set[UUID]) -> dict[UUID, LockedMessage]:
             queue_id=row.queue_id,
             send_from=row.send_from,
         )
-        for row in fetch(LOCK_MESSAGES, {"ids": list(ids)})
+        for row in fetch(LOCK_MESSAGES, {"ids": list(ids)}, row=StoredMessage)
     }
-    for row in fetch(READ_ATTEMPTS, {"ids": list(messages)}):
+    for row in fetch(READ_ATTEMPTS, {"ids": list(messages)}, row=StoredAttempt):
         outcome = Outcome(row.outcome) if row.outcome else None
         status = Status(row.status) if row.status else None
         attempt = LockedAttempt(
@@ -211,7 +276,7 @@ def lock(ids: set[UUID]) -> dict[UUID, LockedMessage]:
 
 
 def write_messages(changed: Sequence[LockedMessage]) -> None:
-    """Writes back what evidence moved."""
+    """Writes back the messages that evidence changed."""
     columns = {
         "id": [message.row.id for message in changed],
         "state": [int(message.state) for message in changed],
@@ -227,18 +292,18 @@ def write_messages(changed: Sequence[LockedMessage]) -> None:
     change(WRITE_MESSAGES, columns)
 
 
-def write_words(reported: Sequence[LockedAttempt]) -> None:
+def write_statuses(reported: Sequence[LockedAttempt]) -> None:
     """Writes what reports said about attempts."""
     columns = {
         "id": [attempt.id for attempt in reported],
         "status": [attempt.status for attempt in reported],
         "segments": [attempt.segments for attempt in reported],
     }
-    change(WRITE_WORDS, columns)
+    change(WRITE_STATUSES, columns)
 
 
 def write_answers(answers: Sequence[tuple[UUID, SendResult]]) -> None:
-    """Writes what vendors answered; reports that waited for a vendor id are due."""
+    """Writes what vendors answered. Reports that waited for a vendor id are due at once."""
     results = [result for _, result in answers]
     ids = [attempt_id for attempt_id, _ in answers]
     change(

@@ -1,4 +1,4 @@
-"""Evidence enters rows here and nowhere else: lock the messages, ask states.py, write what changed, owe events.
+"""Evidence changes messages here and nowhere else: lock them, ask states.py, write what changed, add events.
 
 Callers hold a transaction. All times are the database's.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -59,13 +59,33 @@ Evidence = AnswerEvidence | ReportEvidence | Decision
 
 
 @dataclass(frozen=True, slots=True)
-class _Wording:
-    """The words that go with a verdict."""
+class _Batch:
+    """What the evidence that is weighed together adds up to, or reads once."""
+
+    new_events: list[NewEvent] = field(default_factory=list)
+    tables: failover.Tables = field(default_factory=dict)  # the tenants' accounts and routes
+
+    def add_event(
+        self,
+        message: LockedMessage,
+        kind: EventKind,
+        status: str,
+        occurred_at: datetime,
+        error: dict[str, str] | None = None,
+        *,
+        follows_final: bool = False,
+    ) -> None:
+        self.new_events.append(NewEvent(message, kind, status, occurred_at, error, follows_final))
+
+
+@dataclass(frozen=True, slots=True)
+class _VendorFacts:
+    """What the events about a transition repeat of the vendor's answer or report."""
 
     text: str
     vendor_code: str
     occurred_at: datetime
-    follows_final: bool
+    follows_final: bool  # the message was final before: then that final was a decision of our own
 
 
 def apply(evidence: Sequence[Evidence]) -> list[Effect]:
@@ -76,66 +96,64 @@ def apply(evidence: Sequence[Evidence]) -> list[Effect]:
     if not evidence:
         return []
     messages = locking.lock({item.message_id for item in evidence})
-    new_events: list[NewEvent] = []
+    batch = _Batch()
     effects = []
-    tables: failover.Tables = {}
     for item in evidence:
         message = messages.get(item.message_id)
-        effects.append(_weigh(message, item, new_events, tables) if message else Effect.STORED)
-    _write(evidence, messages.values(), new_events)
-    _tell_opt_outs(messages.values())
+        effects.append(_weigh(message, item, batch) if message else Effect.STORED)
+    _write(evidence, messages.values(), batch)
+    _add_opt_outs(messages.values())
     return effects
 
 
-def _weigh(
-    message: LockedMessage, item: Evidence, new_events: list[NewEvent], tables: failover.Tables
-) -> Effect:
+def _weigh(message: LockedMessage, item: Evidence, batch: _Batch) -> Effect:
     if isinstance(item, Decision):
-        return _decide(message, item, new_events)
+        return _weigh_decision(message, item, batch)
     attempt = message.attempts.get(item.attempt_id)
     if attempt is None:
         return Effect.STORED
-    situation = states.Situation(
-        message.state, message.error_code, attempt is message.last, attempt.outcome, attempt.status
-    )
-    follows = message.state.is_final  # then the final before was of our own making
     if isinstance(item, AnswerEvidence):
-        other = None
-        if states.blames_route(situation, item.result):
-            other = failover.after_refusal(message, attempt, item.result.outcome, tables)
-        transition = states.on_answer(
-            situation, item.result, may_fall_back=message.may_fall_back, may_move=other is not None
-        )
-        if states.replaces(attempt.outcome, item.result.outcome):
-            attempt.outcome, attempt.code, attempt.answer = item.result.outcome, item.result.code, item.result
-        attempt.segments = small(item.result.segments) or attempt.segments
-        _move(message, transition, new_events, retry_after=item.result.retry_after, other=other)
-        wording = _Wording(item.result.text, item.result.vendor_code, message.row.now, follows)
-        _announce(message, transition, new_events, attempt, wording)
-        return transition.effect
-    transition = states.on_report(situation, item.report, may_fall_back=message.may_fall_back)
-    if transition.effect is not Effect.CONTRADICTION and item.report.status is not Status.UNKNOWN:
-        attempt.status = _better(attempt.status, item.report.status)
-    attempt.segments = small(item.report.segments) or attempt.segments
-    attempt.send_as = item.report.sent_as or attempt.send_as
-    _move(message, transition, new_events, retry_after=None)
-    occurred_at = item.report.occurred_at or item.received_at or message.row.now
-    _announce(
-        message,
-        transition,
-        new_events,
-        attempt,
-        _Wording(item.report.text, item.report.vendor_code, occurred_at, follows),
+        return _weigh_answer(message, attempt, item.result, batch)
+    return _weigh_report(message, attempt, item, batch)
+
+
+def _weigh_answer(
+    message: LockedMessage, attempt: LockedAttempt, result: SendResult, batch: _Batch
+) -> Effect:
+    situation = _situation(message, attempt)
+    facts = _VendorFacts(result.text, result.vendor_code, message.row.now, message.state.is_final)
+    other = None
+    if states.blames_route(situation, result):
+        other = failover.after_refusal(message, attempt, result.outcome, batch.tables)
+    transition = states.on_answer(
+        situation, result, may_fall_back=message.may_fall_back, may_move=other is not None
     )
+    if states.replaces(attempt.outcome, result.outcome):
+        attempt.outcome, attempt.code, attempt.answer = result.outcome, result.code, result
+    attempt.segments = small(result.segments) or attempt.segments
+    _move(message, transition, batch, retry_after=result.retry_after, other=other)
+    _add_events(message, attempt, transition, facts, batch)
     return transition.effect
 
 
-def _better(known: Status | None, wording: Status) -> Status:
-    return wording if known is None or not known.is_final else known
+def _weigh_report(
+    message: LockedMessage, attempt: LockedAttempt, item: ReportEvidence, batch: _Batch
+) -> Effect:
+    report = item.report
+    occurred_at = report.occurred_at or item.received_at or message.row.now
+    facts = _VendorFacts(report.text, report.vendor_code, occurred_at, message.state.is_final)
+    transition = states.on_report(_situation(message, attempt), report, may_fall_back=message.may_fall_back)
+    if transition.effect is not Effect.CONTRADICTION and report.status is not Status.UNKNOWN:
+        attempt.status = _better(attempt.status, report.status)
+    attempt.segments = small(report.segments) or attempt.segments
+    attempt.send_as = report.sent_as or attempt.send_as
+    _move(message, transition, batch, retry_after=None)
+    _add_events(message, attempt, transition, facts, batch)
+    return transition.effect
 
 
-def _decide(message: LockedMessage, decision: Decision, new_events: list[NewEvent]) -> Effect:
-    """Our own decision never overrides a final, nor what became of a doubt meanwhile."""
+def _weigh_decision(message: LockedMessage, decision: Decision, batch: _Batch) -> Effect:
+    """Our own decision never overrides a final, nor what became of an unknown outcome meanwhile."""
     if message.state.is_final:
         return Effect.STORED
     if decision.state is MessageState.CANCELLED and not message.may_be_withdrawn:
@@ -143,101 +161,94 @@ def _decide(message: LockedMessage, decision: Decision, new_events: list[NewEven
     is_undecided = message.state in (MessageState.SENDING, MessageState.UNKNOWN_OUTCOME)
     if decision.about and not (is_undecided and message.last and message.last.id == decision.about):
         return Effect.SUPERSEDED
+    message.become(decision.state, decision.code)
     if not decision.state.is_final:
-        message.changed, message.state, message.error_code = True, decision.state, decision.code
         message.due_at = message.row.now
         return Effect.APPLIED
-    _end(message, decision.state, decision.code)
     if decision.state is MessageState.REFUSED:
         return Effect.APPLIED  # the caller heard it while waiting
     if decision.state is not MessageState.UNCONFIRMED or message.row.fail_unconfirmed:
-        new_events.append(
-            NewEvent(
-                message, EventKind.FINAL, "failed", message.row.now, _error(decision.code, decision.text)
-            )
-        )
+        error = _error(decision.code, decision.text)
+        batch.add_event(message, EventKind.FINAL, "failed", message.row.now, error)
     return Effect.APPLIED
+
+
+def _situation(message: LockedMessage, attempt: LockedAttempt) -> states.Situation:
+    is_last = attempt is message.last
+    return states.Situation(message.state, message.error_code, is_last, attempt.outcome, attempt.status)
+
+
+def _better(known: Status | None, reported: Status) -> Status:
+    return reported if known is None or not known.is_final else known
 
 
 def _move(
     message: LockedMessage,
     transition: states.Transition,
-    new_events: list[NewEvent],
+    batch: _Batch,
     *,
     retry_after: float | None,
     other: Choice | None = None,
 ) -> None:
-    """Writes the verdict into the locked row's working copy."""
+    """Changes the message as the transition says, and when it is due. `other`: the way that it moves to."""
     if transition.state is None:
         return
-    now: datetime = message.row.now
-    if transition.state.is_final:
-        _end(message, transition.state, transition.error_code)
-        return
-    message.changed, message.state, message.error_code = (
-        True,
-        transition.state,
-        clip(transition.error_code, 60),
-    )
+    now = message.row.now
+    message.become(transition.state, transition.error_code)
     if transition.fallback:
         message.send_as, message.due_at = Channel.SMS, now
         message.segments = segments.count(message.row.fallback_text).parts
     elif transition.moves and other:
-        message.account_id, message.queue_id, message.due_at = (
-            other.way.account_id,
-            other.way.queue_id,
-            now,
-        )
+        message.account_id, message.queue_id = other.way.account_id, other.way.queue_id
         message.send_from = "" if other.sender == message.row.sender else other.sender
+        message.due_at = now
     elif transition.retry:
-        _retry(message, new_events, retry_after)
+        _retry(message, batch, retry_after)
     elif transition.state is MessageState.UNKNOWN_OUTCOME:
         message.due_at = now + timedelta(seconds=settings.UNKNOWN_OUTCOME_WAIT)
     elif transition.state is MessageState.SENT:
         message.due_at = now + message.row.report_deadline
 
 
-def _end(message: LockedMessage, state: MessageState, code: str) -> None:
-    message.changed, message.state, message.error_code = True, state, clip(code, 60)
-    message.final_at = message.due_at = message.row.now
+def _retry(message: LockedMessage, batch: _Batch, retry_after: float | None) -> None:
+    """Due after a delay, or ended: a retry after the validity is not worth sending.
 
-
-def _retry(message: LockedMessage, new_events: list[NewEvent], retry_after: float | None) -> None:
-    """Due by backoff, or over: a retry after the validity is not worth sending. What never arrived goes at once."""
+    A message that never arrived at the vendor is sent again at once.
+    """
     message.due_at = message.row.now
     if message.error_code != states.PROVED_ABSENT:
         delay = backoff.send_delay(message.refusals, retry_after=retry_after, rand=random.random)
         message.due_at += timedelta(seconds=delay)
     if message.row.attempts >= backoff.SEND_ATTEMPTS_MAX:
         text = f"given up after {message.row.attempts} attempts"
-        _decide(message, Decision(message.row.id, MessageState.FAILED, states.GAVE_UP, text), new_events)
+        _weigh_decision(message, Decision(message.row.id, MessageState.FAILED, states.GAVE_UP, text), batch)
     elif message.due_at >= message.row.expires_at:
         text = f"not sent within its validity; the last attempt: {message.error_code}"
-        _decide(
-            message, Decision(message.row.id, MessageState.EXPIRED, states.EXPIRED_HERE, text), new_events
+        _weigh_decision(
+            message, Decision(message.row.id, MessageState.EXPIRED, states.EXPIRED_HERE, text), batch
         )
 
 
-def _announce(
+def _add_events(
     message: LockedMessage,
-    transition: states.Transition,
-    new_events: list[NewEvent],
     attempt: LockedAttempt,
-    wording: _Wording,
+    transition: states.Transition,
+    facts: _VendorFacts,
+    batch: _Batch,
 ) -> None:
-    """Owes Bloomreach what the verdict changed (contract 5)."""
+    """The events that tell Bloomreach of the transition (contract 5)."""
     if transition.state is MessageState.SENT and message.row.report_sent:
-        new_events.append(NewEvent(message, EventKind.SENT, "sent", wording.occurred_at))
+        batch.add_event(message, EventKind.SENT, "sent", facts.occurred_at)
     if transition.state is None or not transition.state.is_final:
         return
     message.segments = attempt.segments or message.segments
     message.send_as = attempt.send_as  # a picture may arrive after all, while its fallback waits
     error = None
     if transition.state is not MessageState.DELIVERED:
-        error = _error(message.error_code, wording.text, wording.vendor_code)
+        error = _error(message.error_code, facts.text, facts.vendor_code)
     status = "delivered" if error is None else "failed"
-    new_events.append(
-        NewEvent(message, EventKind.FINAL, status, wording.occurred_at, error, wording.follows_final)
+    batch.add_event(
+        message, EventKind.FINAL, status, facts.occurred_at, error, follows_final=facts.follows_final
     )
 
 
@@ -249,11 +260,7 @@ def _error(code: str, text: str, vendor_code: str = "") -> dict[str, str]:
     }
 
 
-def _write(
-    evidence: Sequence[Evidence],
-    messages: Iterable[LockedMessage],
-    new_events: list[NewEvent],
-) -> None:
+def _write(evidence: Sequence[Evidence], messages: Iterable[LockedMessage], batch: _Batch) -> None:
     changed = [message for message in messages if message.changed]
     if changed:
         locking.write_messages(changed)
@@ -261,14 +268,15 @@ def _write(
     answers = [(attempt.id, attempt.answer) for attempt in attempts if attempt.answer]
     if answers:
         locking.write_answers(answers)
-    words = {item.attempt_id for item in evidence if isinstance(item, ReportEvidence)}
-    known = [attempt for attempt in attempts if attempt.id in words]
-    if known:
-        locking.write_words(known)
-    locking.add_events([item for item in new_events if item.message.row.callback_url])
+    reported_ids = {item.attempt_id for item in evidence if isinstance(item, ReportEvidence)}
+    reported = [attempt for attempt in attempts if attempt.id in reported_ids]
+    if reported:
+        locking.write_statuses(reported)
+    locking.add_events([event for event in batch.new_events if event.message.row.callback_url])
 
 
-def _tell_opt_outs(messages: Iterable[LockedMessage]) -> None:
+def _add_opt_outs(messages: Iterable[LockedMessage]) -> None:
+    """An inbound STOP for each message that ended because its recipient had opted out."""
     ended = [message for message in messages if message.changed and message.state.is_final]
     if opted_out := [message.row.id for message in ended if message.error_code == states.OPTED_OUT]:
         inbound.opted_out(opted_out)

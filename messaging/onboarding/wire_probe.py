@@ -11,7 +11,6 @@ import itertools
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -167,7 +166,8 @@ def _try(tenant: Tenant, about: Subject, candidate: CandidateShape, *, deadline:
         destination_id=0,
         tenant=signer,
         url=about.url,
-        events=(SimpleNamespace(inbound_id=about.event["event_id"] if about.is_inbound else None),),
+        is_inbound=about.is_inbound,
+        events=(),
         body=wire_profile.enclose([written], profile.inbound if about.is_inbound else profile.outbound),
     )
     secret = tenant.callback_secret_previous if candidate.is_previous else tenant.callback_secret

@@ -13,13 +13,13 @@ from django.utils.dateparse import parse_datetime
 from accounts.models import Tenant
 from messaging.models import ProviderAccount
 from messaging.models.replay import ReplayKind
-from messaging.models.statement import fetch
+from messaging.models.sql import column
 from messaging.rules.values import MessageState
 
 IDS_MAX: Final = 10_000
 PARKED: Final = "parked"
 STATUSES: Final[Mapping[ReplayKind, tuple[str, ...]]] = {
-    ReplayKind.EVENTS: ("dead", "acked"),
+    ReplayKind.EVENTS: ("undeliverable", "acked"),
     ReplayKind.MESSAGES: tuple(
         state.name.lower() for state in MessageState if state.is_final and state is not MessageState.REFUSED
     ),
@@ -35,7 +35,7 @@ class ReplayError(ValueError):
 class ReplayFilter:
     """What an operator asks for; everything that is set must hold. Times are aware, `since` <= t < `until`.
 
-    `status`: one of STATUSES. `ids`: events, messages or raw vendor calls; messages for corrections.
+    `status`: one of STATUSES. `ids`: events, messages or stored vendor calls; messages for corrections.
     """
 
     tenant: str = ""  # slug
@@ -107,8 +107,8 @@ def select(
 
 def until_now(selection: Selection) -> Selection:
     """The same, without rows that come after this moment of the database: copies are not copied in turn."""
-    [row] = fetch("SELECT clock_timestamp() AS now")
-    until = min(selection.filter.until or row.now, row.now)
+    [now] = column("SELECT clock_timestamp()", of=datetime)
+    until = min(selection.filter.until or now, now)
     return replace(selection, filter=replace(selection.filter, until=until))
 
 

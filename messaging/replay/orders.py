@@ -14,7 +14,7 @@ from typing import Final
 from django.db import transaction
 
 from messaging.models import Replay
-from messaging.models.statement import change, fetch
+from messaging.models.sql import change, column
 from messaging.replay import criteria, statements, work
 from messaging.replay.criteria import STATUSES, ReplayError, ReplayFilter, Selection
 from messaging.replay.statements import WHY, Key
@@ -103,6 +103,7 @@ def create(
     )
 
 
+# One that has ended is left alone.
 STOP = """
 UPDATE messaging_replay SET state = 'stopped', finished_at = clock_timestamp()
 WHERE id = %(id)s AND state = 'running'
@@ -118,11 +119,13 @@ def stop(replay: Replay) -> bool:
 
 WAITING = "SELECT 1 FROM messaging_replay WHERE state = 'running' AND due_at <= clock_timestamp() LIMIT 1"
 
+# The one that has waited longest, unless another pump holds it.
 TAKE = """
 SELECT id FROM messaging_replay
 WHERE state = 'running' AND due_at <= clock_timestamp() ORDER BY due_at, id LIMIT 1 FOR UPDATE SKIP LOCKED
 """
 
+# The cursor and the counts after a page; `over`: it was the last one.
 MOVE_ON = """
 UPDATE messaging_replay SET cursor = %(cursor)s, done = done + %(done)s, skipped = skipped + %(skipped)s,
        due_at = clock_timestamp() + make_interval(secs => %(wait)s),
@@ -137,11 +140,11 @@ def advance(*, limit: int = PAGE) -> int:
 
     Several at once are harmless: each takes a replay that nobody holds.
     """
-    if not fetch(WAITING):
+    if not column(WAITING, of=int):
         return 0
     with transaction.atomic():
-        rows = fetch(TAKE)
-        return _carry_out(Replay.objects.get(pk=rows[0].id), limit) if rows else 0
+        taken = column(TAKE, of=int)
+        return _carry_out(Replay.objects.get(pk=taken[0]), limit) if taken else 0
 
 
 def _carry_out(replay: Replay, limit: int) -> int:

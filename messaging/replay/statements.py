@@ -8,15 +8,13 @@ from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from psycopg import sql
-
 from messaging.models.replay import ReplayKind
-from messaging.models.statement import fetch
+from messaging.models.sql import Params, fetch, sql
 from messaging.replay.criteria import PARKED, Selection
 from messaging.rules.values import EventState, MessageState
 
 CLOCKS_APART: Final = timedelta(days=1)  # more than any two machines of ours ever are
-Key = UUID | int  # of an event, a message, a raw vendor call, or (corrections) a report
+Key = UUID | int  # of an event, a message, a stored vendor call, or (corrections) a report
 
 WHY: Final[Mapping[str, str]] = {
     "pending": "still being tried",
@@ -67,116 +65,127 @@ class _Source:
         }
 
 
+# An event is done again unless it is still being tried, or was acknowledged and that was not asked for.
 CALLBACKS = _Source(
     """
-    SELECT e.id AS key, false AS risky,
-           CASE WHEN e.state IN (0, 1) THEN 'pending'
-                WHEN e.state = 2 AND NOT %(acked)s THEN 'acked' ELSE '' END AS why
-    FROM messaging_event e
-    LEFT JOIN messaging_message m ON m.id = e.message_id
-    LEFT JOIN messaging_inboundmessage i ON i.id = e.inbound_id
+    SELECT event.id AS key, false AS risky,
+           CASE WHEN event.state IN {EventState.DUE, LEASED} THEN 'pending'
+                WHEN event.state = {EventState.ACKED} AND NOT %(acked)s THEN 'acked' ELSE '' END AS why
+    FROM messaging_event event
+    LEFT JOIN messaging_message message ON message.id = event.message_id
+    LEFT JOIN messaging_inboundmessage inbound ON inbound.id = event.inbound_id
     WHERE {where}
     """,
-    key="e.id",
-    ids="e.id",
-    at="e.created_at",
-    tenant="coalesce(m.tenant_id, i.tenant_id)",
-    account="coalesce(m.account_id, i.account_id)",
-    state="e.state",
+    key="event.id",
+    ids="event.id",
+    at="event.created_at",
+    tenant="coalesce(message.tenant_id, inbound.tenant_id)",
+    account="coalesce(message.account_id, inbound.account_id)",
+    state="event.state",
 )
 
 # The account that a copy goes through: its own while that serves the channel, else the first with the sender.
 WAY = """
-    SELECT s.id, s.queue_id, s.validity FROM messaging_provideraccount s
-    WHERE s.tenant_id = m.tenant_id AND s.is_active AND m.channel = ANY(s.channels)
-      AND (s.id = m.account_id OR s.senders = '{}' AND s.sender_map = '{}' OR m.sender = ANY(s.senders))
-    ORDER BY s.id <> m.account_id, s.position, s.id LIMIT 1
+    SELECT account.id, account.queue_id, account.validity FROM messaging_provideraccount account
+    WHERE account.tenant_id = message.tenant_id AND account.is_active AND message.channel = ANY(account.channels)
+      AND (account.id = message.account_id OR account.senders = '{}' AND account.sender_map = '{}'
+           OR message.sender = ANY(account.senders))
+    ORDER BY account.id <> message.account_id, account.position, account.id LIMIT 1
 """
 
 # `line`: the message and those that it is a copy of. Harmless attempts: surely not taken, nothing reported;
 # or taken in one part, which the carrier rejected. Anything else may have reached the handset.
 MESSAGES = _Source(
     """
-    SELECT m.id AS key, risk.risky, CASE
-        WHEN m.is_test THEN 'test'
-        WHEN m.state < 10 THEN 'in_progress'
-        WHEN m.error_code = 'opted_out'
-          OR EXISTS (SELECT FROM messaging_attempt a WHERE a.message_id = m.id AND a.code = 'opted_out')
+    SELECT message.id AS key, risk.risky, CASE
+        WHEN message.is_test THEN 'test'
+        WHEN {message_is_open} THEN 'in_progress'
+        WHEN message.error_code = 'opted_out'
+          OR EXISTS (SELECT FROM messaging_attempt attempt
+                     WHERE attempt.message_id = message.id AND attempt.code = 'opted_out')
         THEN 'opted_out'
-        WHEN EXISTS (SELECT FROM messaging_message x WHERE x.replay_of = m.id) THEN 'resent'
-        WHEN m.state = 10 AND NOT (%(may_duplicate)s AND %(delivered)s) THEN 'delivered'
-        WHEN t.status = 'suspended' THEN 'suspended'
+        WHEN EXISTS (SELECT FROM messaging_message copy WHERE copy.replay_of = message.id) THEN 'resent'
+        WHEN message.state = {MessageState.DELIVERED} AND NOT (%(may_duplicate)s AND %(delivered)s) THEN 'delivered'
+        WHEN tenant.status = 'suspended' THEN 'suspended'
         WHEN way.id IS NULL THEN 'no_account'
-        WHEN c.message_id IS NULL THEN 'no_content'
+        WHEN content.message_id IS NULL THEN 'no_content'
         WHEN risk.risky AND NOT %(may_duplicate)s THEN 'may_have_been_sent'
         ELSE '' END AS why
-    FROM messaging_message m
-    JOIN accounts_tenant t ON t.id = m.tenant_id
-    LEFT JOIN messaging_content c ON c.message_id = m.id AND c.created_at = m.created_at
+    FROM messaging_message message
+    JOIN accounts_tenant tenant ON tenant.id = message.tenant_id
+    LEFT JOIN messaging_content content
+      ON content.message_id = message.id AND content.created_at = message.created_at
     LEFT JOIN LATERAL ({way}) way ON true
     CROSS JOIN LATERAL (
         WITH RECURSIVE line(id, replay_of) AS (
-            SELECT m.id, m.replay_of
-            UNION ALL SELECT o.id, o.replay_of FROM line JOIN messaging_message o ON o.id = line.replay_of)
-        SELECT m.state = 10 OR EXISTS (
-            SELECT FROM line JOIN messaging_attempt a ON a.message_id = line.id WHERE NOT (
-                coalesce(a.outcome, 'unknown') IN ('temporary', 'permanent', 'configuration', 'not_dialled')
-                  AND a.status IS NULL
-                OR coalesce(a.status, '') = 'rejected' AND a.parts = 1 AND NOT EXISTS (
-                    SELECT FROM messaging_deliveryreport r WHERE r.attempt_id = a.id AND r.status = 'delivered'))
+            SELECT message.id, message.replay_of
+            UNION ALL SELECT original.id, original.replay_of
+            FROM line JOIN messaging_message original ON original.id = line.replay_of)
+        SELECT message.state = {MessageState.DELIVERED} OR EXISTS (
+            SELECT FROM line JOIN messaging_attempt attempt ON attempt.message_id = line.id WHERE NOT (
+                coalesce(attempt.outcome, {Outcome.UNKNOWN})
+                    IN {Outcome.TEMPORARY, PERMANENT, CONFIGURATION, NOT_DIALLED}
+                  AND attempt.status IS NULL
+                OR coalesce(attempt.status, '') = {Status.REJECTED} AND attempt.parts = 1 AND NOT EXISTS (
+                    SELECT FROM messaging_deliveryreport report
+                    WHERE report.attempt_id = attempt.id AND report.status = {Status.DELIVERED}))
         ) AS risky) risk
     WHERE {where}
     """,
-    key="m.id",
-    ids="m.id",
-    at="m.created_at",
-    tenant="m.tenant_id",
-    account="m.account_id",
-    state="m.state",
+    key="message.id",
+    ids="message.id",
+    at="message.created_at",
+    tenant="message.tenant_id",
+    account="message.account_id",
+    state="message.state",
 )
 
+# A vendor's call can be read again while its account is there, and unless it waits to be read anyway.
 REPORTS = _Source(
     """
-    SELECT r.id AS key, false AS risky, CASE
-        WHEN n.id IS NULL THEN 'account_gone'
-        WHEN i.exchange_id IS NOT NULL AND i.parked_at IS NULL THEN 'waiting' ELSE '' END AS why
-    FROM messaging_exchange r
-    LEFT JOIN messaging_provideraccount n ON n.id = r.account_id
-    LEFT JOIN messaging_inbox i ON i.exchange_id = r.id
-    WHERE r.kind = 'hook' AND {where}
+    SELECT exchange.id AS key, false AS risky, CASE
+        WHEN account.id IS NULL THEN 'account_gone'
+        WHEN inbox.exchange_id IS NOT NULL AND inbox.parked_at IS NULL THEN 'waiting' ELSE '' END AS why
+    FROM messaging_exchange exchange
+    LEFT JOIN messaging_provideraccount account ON account.id = exchange.account_id
+    LEFT JOIN messaging_inbox inbox ON inbox.exchange_id = exchange.id
+    WHERE exchange.kind = {ExchangeKind.HOOK} AND {where}
     """,
-    key="r.id",
-    ids="r.id",
-    at="r.at",
-    tenant="n.tenant_id",
-    account="r.account_id",
+    key="exchange.id",
+    ids="exchange.id",
+    at="exchange.at",
+    tenant="account.tenant_id",
+    account="exchange.account_id",
 )
 
-# The last word of a message's vendor on a part counts; one that says what Bloomreach heard last is no news.
+# The latest final report on a part decides; one that says what Bloomreach heard last is no news.
 CORRECTIONS = _Source(
     """
-    SELECT r.id AS key, false AS risky, CASE
-        WHEN EXISTS (SELECT FROM messaging_deliveryreport l JOIN messaging_attempt b ON b.id = l.attempt_id
-                     WHERE b.message_id = a.message_id AND l.part = r.part
-                       AND l.status IN ('delivered', 'undelivered', 'expired', 'rejected')
-                       AND l.effect IN ('applied', 'stored', 'contradiction')
-                       AND (coalesce(l.occurred_at, l.received_at), l.id)
-                         > (coalesce(r.occurred_at, r.received_at), r.id)) THEN 'outdated'
+    SELECT report.id AS key, false AS risky, CASE
+        WHEN EXISTS (
+            SELECT FROM messaging_deliveryreport later JOIN messaging_attempt other ON other.id = later.attempt_id
+            WHERE other.message_id = attempt.message_id AND later.part = report.part
+              AND later.status IN {Status.DELIVERED, UNDELIVERED, EXPIRED, REJECTED}
+              AND later.effect IN {Effect.APPLIED, STORED, CONTRADICTION}
+              AND (coalesce(later.occurred_at, later.received_at), later.id)
+                > (coalesce(report.occurred_at, report.received_at), report.id)) THEN 'outdated'
         WHEN told.status IS NULL THEN 'not_told'
-        WHEN (told.status = 'delivered') = (r.status = 'delivered') THEN 'already_told'
+        WHEN (told.status = 'delivered') = (report.status = {Status.DELIVERED}) THEN 'already_told'
         ELSE '' END AS why
-    FROM messaging_deliveryreport r
-    JOIN messaging_attempt a ON a.id = r.attempt_id
-    JOIN messaging_message m ON m.id = a.message_id
-    LEFT JOIN LATERAL (SELECT e.status FROM messaging_event e WHERE e.message_id = m.id AND e.kind IN (1, 2)
-                       ORDER BY e.kind DESC, e.generation DESC LIMIT 1) told ON true
-    WHERE r.effect = 'contradiction' AND {where}
+    FROM messaging_deliveryreport report
+    JOIN messaging_attempt attempt ON attempt.id = report.attempt_id
+    JOIN messaging_message message ON message.id = attempt.message_id
+    LEFT JOIN LATERAL (
+        SELECT event.status FROM messaging_event event
+        WHERE event.message_id = message.id AND event.kind IN {EventKind.FINAL, CORRECTION}
+        ORDER BY event.kind DESC, event.generation DESC LIMIT 1) told ON true
+    WHERE report.effect = {Effect.CONTRADICTION} AND {where}
     """,
-    key="r.id",
-    ids="m.id",
-    at="r.received_at",
-    tenant="m.tenant_id",
-    account="m.account_id",
+    key="report.id",
+    ids="message.id",
+    at="report.received_at",
+    tenant="message.tenant_id",
+    account="message.account_id",
 )
 
 _SOURCES = {
@@ -186,34 +195,54 @@ _SOURCES = {
 }
 
 
-COUNT = "SELECT why, risky, count(*) AS n FROM ({rows}) q GROUP BY why, risky"
-SAMPLE = "SELECT key FROM ({rows}) q WHERE why = '' ORDER BY key LIMIT %(limit)s"
-PAGE = "SELECT key FROM ({rows}) q ORDER BY key LIMIT %(limit)s"
-WILLING = "SELECT key FROM ({rows}) q WHERE why = '' ORDER BY key"
+COUNT = "SELECT why, risky, count(*) AS n FROM ({rows}) found GROUP BY why, risky"
+SAMPLE = "SELECT key FROM ({rows}) found WHERE why = '' ORDER BY key LIMIT %(limit)s"
+PAGE = "SELECT key FROM ({rows}) found ORDER BY key LIMIT %(limit)s"
+WILLING = "SELECT key FROM ({rows}) found WHERE why = '' ORDER BY key"
 
 
-def count(selection: Selection) -> list[Any]:
-    """How many rows match, by `why` ('' = would be done) and `risky`, as `n`."""
-    return _ask(COUNT, selection)
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How many rows match that are alike in what happens to them."""
+
+    why: str  # a key of WHY; '': they would be done
+    risky: bool
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """One row that matches."""
+
+    key: Key
+
+
+def count(selection: Selection) -> list[Count]:
+    """How many rows match, by `why` and `risky`."""
+    return fetch(*_asked(COUNT, selection), row=Count)
 
 
 def sample(selection: Selection, *, limit: int) -> list[Key]:
     """The first rows that would be done."""
-    return [row.key for row in _ask(SAMPLE, selection, limit=limit)]
+    return _keys(SAMPLE, selection, limit=limit)
 
 
 def page(selection: Selection, *, after: str, limit: int) -> list[Key]:
     """The next rows after a cursor ('' = from the beginning), whether they would be done or not."""
-    return [row.key for row in _ask(PAGE, selection, after=_cursor(selection, after), limit=limit)]
+    return _keys(PAGE, selection, after=_cursor(selection, after), limit=limit)
 
 
 def willing(selection: Selection, keys: list[Key]) -> list[Key]:
     """Those of `keys` that match at this moment and would be done, in order."""
-    return [row.key for row in _ask(WILLING, selection, keys=keys)]
+    return _keys(WILLING, selection, keys=keys)
 
 
-def _ask(question: str, selection: Selection, **more: Any) -> list[Any]:
-    """The text is made of constants only; whatever an operator wrote is a parameter."""
+def _keys(question: str, selection: Selection, **more: Any) -> list[Key]:
+    return [found.key for found in fetch(*_asked(question, selection, **more), row=_Found)]
+
+
+def _asked(question: str, selection: Selection, **more: Any) -> tuple[str, Params]:
+    """The statement and its parameters. Its text is made of constants; what an operator wrote is a parameter."""
     source = CORRECTIONS if selection.corrections else _SOURCES[selection.kind]
     asked = selection.filter
     params: dict[str, Any] = {
@@ -228,13 +257,12 @@ def _ask(question: str, selection: Selection, **more: Any) -> list[Any]:
     }
     chosen = [source.conditions[name] for name, value in params.items() if value is not None]
     where = " AND ".join([*filter(None, chosen), _unless_asked(selection)])
-    rows = sql.SQL(source.query).format(where=sql.SQL(where), way=sql.SQL(WAY))
     flags = {
         "acked": asked.status == "acked",
         "delivered": asked.status == "delivered",
         "may_duplicate": selection.may_duplicate,
     }
-    return fetch(sql.SQL(question).format(rows=rows).as_string(), params | flags)
+    return sql(question, rows=source.query, where=where, way=WAY), params | flags
 
 
 def _cursor(selection: Selection, after: str) -> Key | None:
@@ -255,12 +283,13 @@ def _state(selection: Selection) -> int | None:
 def _unless_asked(selection: Selection) -> str:
     """What is meant when neither a status nor ids are given: what went wrong for good."""
     if selection.filter.status == PARKED:
-        return "i.parked_at IS NOT NULL"
+        return "inbox.parked_at IS NOT NULL"
     if selection.filter.status or selection.filter.ids:
         return "true"
     return {
-        ReplayKind.EVENTS: "e.state = 3",
-        ReplayKind.MESSAGES: "m.state BETWEEN 11 AND 16 AND NOT m.is_test",
+        ReplayKind.EVENTS: "event.state = {EventState.UNDELIVERABLE}",
+        ReplayKind.MESSAGES: "message.state BETWEEN {MessageState.UNDELIVERED} AND {MessageState.CANCELLED}"
+        " AND NOT message.is_test",
         ReplayKind.REPORTS: "true",
     }[selection.kind]
 

@@ -6,23 +6,23 @@ from dataclasses import dataclass, field
 
 from accounts.remembered import Remembered
 from messaging.models import ProviderAccount
-from messaging.models.statement import change
+from messaging.models.sql import change, sql
 from messaging.reports import stored_calls
 from messaging.rules.ids import uuid7
-from messaging.rules.values import ExchangeKind
 from messaging.watch import counters
 from vendors import registry
 from vendors.base import Adapter, BadSignature
 from vendors.values import Credentials, HookReply, HookRequest
 
-STORE = """
-WITH r AS (
+# The call goes into the exchanges and, to be read, into the inbox.
+STORE = sql("""
+WITH stored AS (
   INSERT INTO messaging_exchange (id, at, kind, account_id, call)
-  VALUES (%(id)s, clock_timestamp(), %(kind)s, %(account_id)s, %(call)s)
+  VALUES (%(id)s, clock_timestamp(), {ExchangeKind.HOOK}, %(account_id)s, %(call)s)
   RETURNING id, at)
 INSERT INTO messaging_inbox (exchange_id, exchange_at, account_id, due_at)
-SELECT r.id, r.at, %(account_id)s, r.at FROM r
-"""
+SELECT stored.id, stored.at, %(account_id)s, stored.at FROM stored
+""")
 
 
 class UnknownHook(LookupError):
@@ -35,7 +35,7 @@ class Receiver:
 
     account_id: int
     adapter: Adapter
-    account: Credentials = field(repr=False)
+    credentials: Credentials = field(repr=False)
 
 
 _receivers: Remembered[tuple[str, str], Receiver | None] = Remembered()
@@ -53,20 +53,12 @@ def receiver(*, vendor: str, public_id: str) -> Receiver:
 def store(*, receiver: Receiver, hook: HookRequest) -> HookReply:
     """Keeps the call for the inbox; what the vendor wants to hear. Raises BadSignature, SealError, django.db errors."""
     try:
-        receiver.adapter.verify(hook, receiver.account)
+        receiver.adapter.verify(hook, receiver.credentials)
     except BadSignature:
         counters.hooks_refused.labels(reason="signature").inc()
         raise
-    change(
-        STORE,
-        {
-            "id": uuid7(),
-            "kind": ExchangeKind.HOOK.value,
-            "account_id": receiver.account_id,
-            "call": stored_calls.sealed(hook),
-        },
-    )
-    return receiver.adapter.hook_reply(receiver.account)
+    change(STORE, {"id": uuid7(), "account_id": receiver.account_id, "call": stored_calls.sealed(hook)})
+    return receiver.adapter.hook_reply(receiver.credentials)
 
 
 def forget_receivers() -> None:

@@ -10,13 +10,15 @@ import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from django.db import DataError, IntegrityError, transaction
 
 from messaging.evidence import inbound, locking
 from messaging.models import ProviderAccount
-from messaging.models.statement import change, fetch
+from messaging.models.sql import Params, change, fetch, sql
 from messaging.reports import stored_calls
 from messaging.watch import counters, seldom
 from outbound.redaction import words
@@ -30,16 +32,17 @@ log.addFilter(seldom.once_a_minute)
 
 BATCH = 200
 REFUSED = (DataError, IntegrityError, ValueError)  # by the database, or by its driver: half a surrogate pair
-SMALLINT = 32767
 
 
+# The oldest calls that are due. SKIP LOCKED: several pumps read at once, each its own calls.
 TAKE_CALLS = """
-SELECT i.exchange_id, i.exchange_at, i.account_id, n.vendor, n.tenant_id, w.request, w.call
-FROM messaging_inbox i
-JOIN messaging_provideraccount n ON n.id = i.account_id
-JOIN messaging_exchange w ON w.id = i.exchange_id AND w.at = i.exchange_at
-WHERE i.parked_at IS NULL AND i.due_at <= clock_timestamp()
-ORDER BY i.due_at LIMIT %(limit)s FOR UPDATE OF i SKIP LOCKED
+SELECT inbox.exchange_id, inbox.exchange_at, inbox.account_id, account.vendor, account.tenant_id, exchange.request,
+       exchange.call
+FROM messaging_inbox inbox
+JOIN messaging_provideraccount account ON account.id = inbox.account_id
+JOIN messaging_exchange exchange ON exchange.id = inbox.exchange_id AND exchange.at = inbox.exchange_at
+WHERE inbox.parked_at IS NULL AND inbox.due_at <= clock_timestamp()
+ORDER BY inbox.due_at LIMIT %(limit)s FOR UPDATE OF inbox SKIP LOCKED
 """
 DONE = "DELETE FROM messaging_inbox WHERE exchange_id = ANY(%(ids)s)"
 PARK = """
@@ -48,29 +51,50 @@ WHERE exchange_id = %(id)s
 """
 
 # The digest recognises what a vendor says twice: same ids, status, error, part and (where it is told) time.
-STORE = """
+STORE = sql("""
 INSERT INTO messaging_deliveryreport (exchange_id, exchange_at, account_id, vendor_id, reference, status, vendor_status,
     part, parts, code, vendor_code, text, segments, mms_unsupported, sent_as, occurred_at, digest, received_at,
     effect, due_at)
-SELECT v.*, v.exchange_at, 'unmatched', clock_timestamp()
+SELECT given.*, given.exchange_at, {Effect.UNMATCHED}, clock_timestamp()
 FROM unnest(%(exchange_id)s::uuid[], %(exchange_at)s::timestamptz[], %(account_id)s::int8[], %(vendor_id)s::text[],
     %(reference)s::text[], %(status)s::text[], %(vendor_status)s::text[], %(part)s::int2[], %(parts)s::int2[],
     %(code)s::text[], %(vendor_code)s::text[], %(text)s::text[], %(segments)s::int2[], %(mms_unsupported)s::bool[],
     %(sent_as)s::text[], %(occurred_at)s::timestamptz[], %(digest)s::bytea[])
-  AS v(exchange_id, exchange_at, account_id, vendor_id, reference, status, vendor_status, part, parts, code,
-       vendor_code, text, segments, mms_unsupported, sent_as, occurred_at, digest)
+  AS given(exchange_id, exchange_at, account_id, vendor_id, reference, status, vendor_status, part, parts, code,
+           vendor_code, text, segments, mms_unsupported, sent_as, occurred_at, digest)
 ON CONFLICT (account_id, digest) DO NOTHING
-"""
+""")
 
 
-_Told = tuple[Any, Report] | inbound.Received  # each with its inbox row
+@dataclass(frozen=True, slots=True)
+class WaitingCall:
+    """A vendor's call in the inbox, as it was stored, with the account that it came for."""
+
+    exchange_id: UUID
+    exchange_at: datetime
+    account_id: int
+    vendor: str
+    tenant_id: int
+    request: str = field(repr=False)
+    call: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedReport:
+    """A delivery report, with the call that told it."""
+
+    row: WaitingCall
+    report: Report
+
+
+_Told = ReceivedReport | inbound.Received
 
 
 @dataclass(slots=True)
 class _Call:
     """A stored call, read: what it tells, and why some of it could not be read or stored."""
 
-    row: Any
+    row: WaitingCall
     told: list[_Told] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
 
@@ -107,12 +131,12 @@ def _read_one() -> int:
 
 
 def _take(limit: int) -> list[_Call]:
-    rows = fetch(TAKE_CALLS, {"limit": limit})
+    rows = fetch(TAKE_CALLS, {"limit": limit}, row=WaitingCall)
     accounts = ProviderAccount.objects.in_bulk({row.account_id for row in rows})
     return [_read(row, accounts[row.account_id].credentials_without_secrets()) for row in rows]
 
 
-def _read(row: Any, credentials: Credentials) -> _Call:
+def _read(row: WaitingCall, credentials: Credentials) -> _Call:
     call = _Call(row)
     try:
         adapter, hook = registry.adapter(row.vendor), stored_calls.opened(row.call, request=row.request)
@@ -125,7 +149,7 @@ def _read(row: Any, credentials: Credentials) -> _Call:
         log.exception("vendor call could not be read", extra=_about(row))
         call.faults.append(entries.why(error))
         return call
-    _tell_guesses(row, legible.guessed, said)
+    _log_guesses(row, legible.guessed, said)
     digest = stored_calls.digest(hook)
     for place, one in enumerate(said):
         if isinstance(one, Unreadable) and not isinstance(one.error, BadPayload):
@@ -133,13 +157,19 @@ def _read(row: Any, credentials: Credentials) -> _Call:
         if wrong := _wrong(one):
             call.faults.append(wrong)
         elif isinstance(one, Inbound):
-            call.told.append(inbound.Received(row, place, digest, one))
+            call.told.append(_received(row, place, digest, one))
         elif isinstance(one, Report):
-            call.told.append((row, one))
+            call.told.append(ReceivedReport(row, one))
     return call
 
 
-def _tell_guesses(row: Any, fields: Sequence[str], said: Sequence[Said]) -> None:
+def _received(row: WaitingCall, place: int, digest: bytes, message: Inbound) -> inbound.Received:
+    return inbound.Received(
+        row.tenant_id, row.account_id, row.exchange_id, row.exchange_at, place, digest, message
+    )
+
+
+def _log_guesses(row: WaitingCall, fields: Sequence[str], said: Sequence[Said]) -> None:
     """An alarm for characters in no charset that was stated: what was read may be garbled, what came is kept."""
     guessed = [*fields, *("text" for one in said if isinstance(one, Inbound) and one.guessed)]
     if guessed:
@@ -150,7 +180,7 @@ def _tell_guesses(row: Any, fields: Sequence[str], said: Sequence[Said]) -> None
         )
 
 
-def _about(row: Any, **told: Any) -> dict[str, Any]:
+def _about(row: WaitingCall, **told: Any) -> dict[str, Any]:
     return {"cause": row.account_id, "vendor": row.vendor, **told}
 
 
@@ -162,7 +192,7 @@ def _wrong(one: Said) -> str:
 
 
 def _store(told: Sequence[_Told], calls: Sequence[_Call]) -> None:
-    _store_reports([one for one in told if isinstance(one, tuple)])
+    _store_reports([one for one in told if isinstance(one, ReceivedReport)])
     messages = [one for one in told if isinstance(one, inbound.Received)]
     inbound.store(messages, reading=[call.row.exchange_id for call in calls])
 
@@ -178,44 +208,46 @@ def _finish(calls: Sequence[_Call]) -> None:
             _park(call.row, share + "; ".join(dict.fromkeys(call.faults)))
 
 
-def _park(row: Any, why: str) -> None:
+def _park(row: WaitingCall, why: str) -> None:
     counters.parked.labels(vendor=row.vendor).inc()
     log.error("vendor call parked", extra=_about(row, exchange=str(row.exchange_id), why=why))
     change(PARK, {"id": row.exchange_id, "why": why[:300]})
 
 
-def _store_reports(reports: Sequence[tuple[Any, Report]]) -> None:
-    if not reports:
+def _store_reports(received: Sequence[ReceivedReport]) -> None:
+    if not received:
         return
-    for row, report in reports:
-        if report.status is Status.UNKNOWN:
-            word = locking.clip(report.vendor_status, 40)
-            counters.drift(vendor=row.vendor, word=word)
-            log.warning("unknown status word", extra=_about(row, word=word))
+    for one in received:
+        if one.report.status is Status.UNKNOWN:
+            word = locking.clip(one.report.vendor_status, 40)
+            counters.drift(vendor=one.row.vendor, word=word)
+            log.warning("unknown status word", extra=_about(one.row, word=word))
     change(
         STORE,
         {
-            "exchange_id": [row.exchange_id for row, _ in reports],
-            "exchange_at": [row.exchange_at for row, _ in reports],
-            "account_id": [row.account_id for row, _ in reports],
-            "digest": [_digest(report) for _, report in reports],
-            **_columns([report for _, report in reports]),
+            "exchange_id": [one.row.exchange_id for one in received],
+            "exchange_at": [one.row.exchange_at for one in received],
+            "account_id": [one.row.account_id for one in received],
+            "digest": [_digest(one.report) for one in received],
+            **_columns([one.report for one in received]),
         },
     )
 
 
-def _columns(reports: Sequence[Report]) -> dict[str, list[Any]]:
+def _columns(reports: Sequence[Report]) -> Params:
     return {
         "vendor_id": [locking.clip(report.vendor_id, 120) for report in reports],
         "reference": [locking.clip(report.reference, 60) for report in reports],
         "status": [str(report.status) for report in reports],
         "vendor_status": [locking.clip(report.vendor_status, 60) for report in reports],
-        "part": [min(max(report.part, 1), SMALLINT) for report in reports],
-        "parts": [min(report.parts, SMALLINT) if report.parts else None for report in reports],
+        "part": [min(max(report.part, 1), locking.SMALLINT) for report in reports],
+        "parts": [min(report.parts, locking.SMALLINT) if report.parts else None for report in reports],
         "code": [locking.clip(report.code, 60) for report in reports],
         "vendor_code": [locking.clip(report.vendor_code, 60) for report in reports],
         "text": [locking.clip(words(report.text), 300) for report in reports],
-        "segments": [min(report.segments, SMALLINT) if report.segments else None for report in reports],
+        "segments": [
+            min(report.segments, locking.SMALLINT) if report.segments else None for report in reports
+        ],
         "mms_unsupported": [report.mms_unsupported for report in reports],
         "sent_as": [str(report.sent_as or "") for report in reports],
         "occurred_at": [report.occurred_at for report in reports],

@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 
 from accounts.models import DEFAULT_CALLBACK_HOSTS, ApiToken, Tenant
-from messaging.callbacks.posting import BODY_CAP
+from messaging.callbacks.body import BODY_CAP
 from messaging.contract import wire, wire_profile
 from messaging.contract.envelope import envelope
 from messaging.models.event import BATCH_CAP

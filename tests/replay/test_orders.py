@@ -110,7 +110,7 @@ def make_report(message: Message, status: Status, **overrides: Any) -> DeliveryR
         pytest.param("messages", ReplayFilter(account="x"), {}, "Unknown provider account", id="account"),
         pytest.param("messages", ReplayFilter(status="dead"), {}, "Unknown status 'dead'", id="status"),
         pytest.param("messages", ReplayFilter(status="sent"), {}, "Unknown status 'sent'", id="open status"),
-        pytest.param("events", ReplayFilter(status="due"), {}, "choose dead, acked", id="event status"),
+        pytest.param("events", ReplayFilter(status="due"), {}, "choose undeliverable, acked", id="event status"),
         pytest.param("messages", ReplayFilter(since=datetime(2026, 1, 1)), {}, "time zone", id="naive"),
         pytest.param(
             "messages",
@@ -235,6 +235,19 @@ def test_acknowledged_events_are_told_again_when_asked_for() -> None:
     assert counts(carry_out("events", ReplayFilter(status="acked"))) == (1, 1, 0)
     armed = Event.objects.get()
     assert (armed.pk, armed.state, armed.acked_at, armed.tries) == (event.pk, EventState.DUE, None, 0)
+
+
+def test_undeliverable_events_can_be_named() -> None:
+    event = make_undeliverable()
+    factories.make_event(state=EventState.ACKED, acked_at=datetime.now(UTC))
+    assert orders.preview(kind="events", filter=ReplayFilter(status="undeliverable")).sample == (event.pk,)
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"), [(kind, status) for kind, offered in orders.STATUSES.items() for status in offered]
+)
+def test_every_status_that_is_offered_can_be_asked_for(kind: str, status: str) -> None:
+    assert orders.preview(kind=kind, filter=ReplayFilter(status=status)).total == 0
 
 
 @pytest.mark.parametrize("state", [EventState.DUE, EventState.LEASED])
