@@ -77,83 +77,18 @@ class WaitingAttempt:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One sent message without a report. `call` None: there is nothing to ask, or nothing to ask about."""
+    """One sent message without a report, and the call that asks for it."""
 
     row: WaitingAttempt
-    call: Call[Report | None] | None = None
+    call: Call[Report | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Polled:
     """A question and what came back."""
 
-    question: Question
+    row: WaitingAttempt
     heard: Heard[Report | None]
-
-
-def ask_now(account: ProviderAccount, *, older_than: timedelta) -> int:
-    """Makes every sent message of the account that has no report due for a question. Returns how many."""
-    return change(ASK_NOW, {"account": account.pk, "older_than": older_than})
-
-
-def claim(*, free: int) -> list[Question]:
-    """Takes up to `free` attempts that should be asked about now."""
-    rows = fetch(CLAIM, {"free": free, "row_lease": settings.ROW_LEASE}, row=WaitingAttempt)
-    accounts = ProviderAccount.objects.in_bulk({row.account_id for row in rows})
-    return [_question(row, accounts[row.account_id]) for row in rows]
-
-
-def _question(row: WaitingAttempt, account: ProviderAccount) -> Question:
-    if not row.waits:
-        return Question(row)
-    try:
-        return Question(row, Conversation.open(account).poll(row.sent, row.attempt_id))
-    except CannotOpen:
-        log.error("a report cannot be asked for", extra={"vendor": account.vendor})
-    except CannotBuild:
-        pass  # an adapter's bug, logged there, must not keep the others from being asked about
-    return Question(row)
-
-
-def give_up(questions: Sequence[Question]) -> None:
-    """Those that need no answer are asked about no more; those whose call is not over yet, later."""
-    _plan([(one.row.attempt_id, _wait(one.row) if one.row.may_wait else None) for one in questions])
-
-
-def dial(question: Question, *, deadline: float) -> Polled:
-    """Asks the vendor. Touches no database."""
-    assert question.call is not None
-    return Polled(question, question.call.dial(deadline=deadline))
-
-
-def record(asked: Sequence[Polled]) -> int:
-    """Writes what the vendors said; a message that is still on its way is asked about again, later.
-
-    Returns how many reports were final.
-    """
-    reports: list[weighing.ReportEvidence] = []
-    plans: list[tuple[UUID, float | None]] = []
-    for one in asked:
-        row, report = one.question.row, one.heard.result
-        if report is not None:
-            reports.append(weighing.ReportEvidence(row.message_id, row.attempt_id, report, None))
-        is_final = report is not None and report.status.is_final
-        plans.append((row.attempt_id, None if is_final else _wait(row)))
-    with transaction.atomic():
-        exchanges.store([one.heard.exchange for one in asked])
-        weighing.apply(reports)
-        _plan(plans)
-    return sum(wait is None for _, wait in plans)
-
-
-def _wait(row: WaitingAttempt) -> float:
-    """As long again as it has waited already."""
-    return min(max(row.age, settings.LOOKUP_GAP), LONGEST)
-
-
-def _plan(plans: Sequence[tuple[UUID, float | None]]) -> None:
-    if plans:
-        change(NEXT, {"id": [id_ for id_, _ in plans], "wait": [wait for _, wait in plans]})
 
 
 class Polling:
@@ -168,19 +103,61 @@ class Polling:
         self.final = 0  # reports that were final, so far
 
     def claim(self, free: int) -> list[Question]:
-        """Takes up to `free` of them; what there is nothing to ask about is planned anew at once."""
-        questions = claim(free=free)
-        self.claimed += len(questions)
-        give_up([question for question in questions if question.call is None])
-        return [question for question in questions if question.call is not None]
+        """Those about which nobody can be asked are asked about no more; if their call is not over yet, later."""
+        rows = fetch(CLAIM, {"free": free, "row_lease": settings.ROW_LEASE}, row=WaitingAttempt)
+        accounts = ProviderAccount.objects.in_bulk({row.account_id for row in rows})
+        calls = [(row, _call(row, accounts[row.account_id])) for row in rows]
+        _plan([(row.attempt_id, _wait(row) if row.may_wait else None) for row, call in calls if call is None])
+        self.claimed += len(rows)
+        return [Question(row, call) for row, call in calls if call is not None]
 
     def dial(self, item: Question, *, deadline: float) -> Polled:
         """Asks the vendor."""
-        return dial(item, deadline=deadline)
+        return Polled(item.row, item.call.dial(deadline=deadline))
 
     def record(self, finished: Sequence[Polled]) -> None:
-        """Writes what the vendors said."""
-        self.final += record(finished)
+        """A message that is still on its way is asked about again, later."""
+        reports: list[weighing.ReportEvidence] = []
+        plans: list[tuple[UUID, float | None]] = []
+        for one in finished:
+            row, report = one.row, one.heard.result
+            if report is not None:
+                reports.append(weighing.ReportEvidence(row.message_id, row.attempt_id, report, None))
+            is_final = report is not None and report.status.is_final
+            plans.append((row.attempt_id, None if is_final else _wait(row)))
+        with transaction.atomic():
+            exchanges.store([one.heard.exchange for one in finished])
+            weighing.apply(reports)
+            _plan(plans)
+        self.final += sum(wait is None for _, wait in plans)
 
     def give_back(self) -> None:
         """Nothing to do: the poll time that the claim moved on comes by itself."""
+
+
+def ask_now(account: ProviderAccount, *, older_than: timedelta) -> int:
+    """Makes every sent message of the account that has no report due for a question. Returns how many."""
+    return change(ASK_NOW, {"account": account.pk, "older_than": older_than})
+
+
+def _call(row: WaitingAttempt, account: ProviderAccount) -> Call[Report | None] | None:
+    """None: there is nothing to ask about, or nobody can be asked."""
+    if not row.waits:
+        return None
+    try:
+        return Conversation.open(account).poll(row.sent, row.attempt_id)
+    except CannotOpen:
+        log.error("a report cannot be asked for", extra={"vendor": account.vendor})
+    except CannotBuild:
+        pass  # an adapter's bug, logged already, must not keep the others from being asked about
+    return None
+
+
+def _wait(row: WaitingAttempt) -> float:
+    """As long again as it has waited already."""
+    return min(max(row.age, settings.LOOKUP_GAP), LONGEST)
+
+
+def _plan(plans: Sequence[tuple[UUID, float | None]]) -> None:
+    if plans:
+        change(NEXT, {"id": [id_ for id_, _ in plans], "wait": [wait for _, wait in plans]})

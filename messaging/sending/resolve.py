@@ -92,20 +92,14 @@ class UnknownRow:
 
 @dataclass(frozen=True, slots=True)
 class UnknownOutcome:
-    """One message of unknown outcome, and what can be done about it: ask, send again, or neither."""
+    """One message of unknown outcome, and what can be done about it."""
 
     row: UnknownRow
     account: ProviderAccount
-    question: Call[Found] | None = None
-    resend: Call[tuple[SendResult, ...]] | None = None  # the stored bytes themselves, not a question
+    # A question, or the stored bytes themselves; None: there is nothing to dial.
+    call: Call[Found] | Call[tuple[SendResult, ...]] | None = None
     blocked: bool = False  # cannot be asked now, but once an operator has repaired something
     undialled: bool = False  # no byte was sent, so its outcome is known
-
-    @property
-    def request(self) -> HttpRequest | None:
-        """None: there is nothing to dial."""
-        call = self.question or self.resend
-        return call.request if call else None
 
     @property
     def deadline_in(self) -> float:
@@ -114,12 +108,57 @@ class UnknownOutcome:
 
 
 @dataclass(frozen=True, slots=True)
-class LookedUp:
-    """An unknown outcome, and what came back: an answer to the question, or to the bytes that were sent again."""
+class Asked:
+    """An unknown outcome, and the answer to the question, or to the bytes that were sent again."""
 
     unknown: UnknownOutcome
-    found: Heard[Found] | None = None
-    resent: Heard[tuple[SendResult, ...]] | None = None
+    heard: Heard[Found] | Heard[tuple[SendResult, ...]]
+
+
+class Resolving:
+    """Unknown outcomes that should be asked about, for a pump (dialling/work.py)."""
+
+    due: ClassVar[DueName] = "unknowns"
+    pool: ClassVar[PoolName] = "vendors"
+    singly: ClassVar[bool] = False
+
+    def claim(self, free: int) -> list[UnknownOutcome]:
+        """What cannot be asked about follows the policy at once."""
+        unknowns = claim(free=free)
+        follow_policy([unknown for unknown in unknowns if unknown.call is None])
+        return [unknown for unknown in unknowns if unknown.call is not None]
+
+    def dial(self, item: UnknownOutcome, *, deadline: float) -> Asked:
+        """Asks the vendor, or sends the stored bytes again."""
+        assert item.call is not None
+        return Asked(item, item.call.dial(deadline=deadline))
+
+    def record(self, finished: Sequence[Asked]) -> None:
+        """What is still unknown is put off, or over."""
+        told: list[weighing.Evidence] = []
+        absent: list[UUID] = []
+        again: list[tuple[UUID, float]] = []
+        for one in finished:
+            row, result = one.unknown.row, one.heard.result
+            if isinstance(result, Found):
+                told += _found(one.unknown, result)
+                again.append((row.message_id, settings.LOOKUP_GAP))
+            else:
+                told += _sent_again(one.unknown, result)
+                again.append((row.message_id, settings.UNKNOWN_OUTCOME_WAIT))
+            if isinstance(result, Found) and result.presence is Presence.ABSENT:
+                absent.append(row.attempt_id)
+            elif one.unknown.deadline_in <= 0:  # has no effect where the answer just told the outcome
+                told.append(_decision(one.unknown))
+        with transaction.atomic():
+            exchanges.store([one.heard.exchange for one in finished])
+            if absent:
+                change(COUNT_ABSENCE, {"ids": absent})
+            weighing.apply(told)
+            _put_off(again)
+
+    def give_back(self) -> None:
+        """Nothing to do: the due time that the claim moved on comes by itself."""
 
 
 def claim(*, free: int) -> list[UnknownOutcome]:
@@ -158,8 +197,7 @@ def _open_unknown(row: UnknownRow, talk: Conversation, stored: HttpRequest | Non
     asked = row.absences >= ABSENCES or (may_resend and row.age > ASK_FIRST * settings.LOOKUP_GAP)
     question = None if asked else talk.look_up(row.sent, row.attempt_id)
     if question is None and may_resend and stored:
-        resend = talk.send_again(stored, [row.outgoing], [row.attempt_id])
-        return UnknownOutcome(row, talk.account, resend=resend)
+        return UnknownOutcome(row, talk.account, talk.send_again(stored, [row.outgoing], [row.attempt_id]))
     return UnknownOutcome(row, talk.account, question)
 
 
@@ -170,14 +208,6 @@ def _stored_nothing(row: UnknownRow, account: ProviderAccount) -> bool:
     """
     lost = row.dialled is None and row.code == states.WORKER_LOST and not row.frozen
     return lost and account.updated_at < row.sent_at
-
-
-def dial(unknown: UnknownOutcome, *, deadline: float) -> LookedUp:
-    """Asks the vendor, or sends the stored bytes again. Touches no database."""
-    if unknown.question is not None:
-        return LookedUp(unknown, found=unknown.question.dial(deadline=deadline))
-    assert unknown.resend is not None
-    return LookedUp(unknown, resent=unknown.resend.dial(deadline=deadline))
 
 
 def follow_policy(unknowns: Sequence[UnknownOutcome]) -> None:
@@ -230,37 +260,12 @@ def _decision(unknown: UnknownOutcome) -> weighing.Decision:
     )
 
 
-def record(asked: Sequence[LookedUp]) -> None:
-    """Writes what the vendors answered, in one transaction; what is still unknown is put off, or over."""
-    told: list[weighing.Evidence] = []
-    absent: list[UUID] = []
-    for one in asked:
-        found = one.found.result if one.found else None
-        told += _found(one.unknown, found) if found else _resent(one)
-        if found and found.presence is Presence.ABSENT:
-            absent.append(one.unknown.row.attempt_id)
-        elif one.unknown.deadline_in <= 0:  # has no effect where the answer just told the outcome
-            told.append(_decision(one.unknown))
-    with transaction.atomic():
-        exchanges.store([heard.exchange for one in asked if (heard := one.found or one.resent)])
-        if absent:
-            change(COUNT_ABSENCE, {"ids": absent})
-        weighing.apply(told)
-        _put_off([(one.unknown.row.message_id, _next_look(one)) for one in asked])
-
-
-def _next_look(one: LookedUp) -> float:
-    return settings.UNKNOWN_OUTCOME_WAIT if one.resent else settings.LOOKUP_GAP
-
-
-def _resent(one: LookedUp) -> list[weighing.Evidence]:
+def _sent_again(unknown: UnknownOutcome, results: Sequence[SendResult]) -> list[weighing.Evidence]:
     """Not taken, this time, says nothing about the first time, unless it is refused for good."""
-    assert one.resent is not None
-    (result,) = one.resent.result
+    (result,) = results
     if result.outcome not in (Outcome.TAKEN, Outcome.PERMANENT):
         result = replace(result, outcome=Outcome.UNKNOWN)
-    row = one.unknown.row
-    return [weighing.AnswerEvidence(row.message_id, row.attempt_id, result)]
+    return [weighing.AnswerEvidence(unknown.row.message_id, unknown.row.attempt_id, result)]
 
 
 def _found(unknown: UnknownOutcome, found: Found) -> list[weighing.Evidence]:
@@ -279,35 +284,10 @@ def _found(unknown: UnknownOutcome, found: Found) -> list[weighing.Evidence]:
 
 
 def _absence_is_proof(unknown: UnknownOutcome) -> bool:
-    assert unknown.question is not None
-    return unknown.question.conversation.adapter.absence_is_proof
+    assert unknown.call is not None
+    return unknown.call.conversation.adapter.absence_is_proof
 
 
 def _put_off(waits: Sequence[tuple[UUID, float]]) -> None:
     if waits:
         change(WAIT, {"id": [id_ for id_, _ in waits], "wait": [wait for _, wait in waits]})
-
-
-class Resolving:
-    """Unknown outcomes that should be asked about, for a pump (dialling/work.py)."""
-
-    due: ClassVar[DueName] = "unknowns"
-    pool: ClassVar[PoolName] = "vendors"
-    singly: ClassVar[bool] = False
-
-    def claim(self, free: int) -> list[UnknownOutcome]:
-        """Takes up to `free` of them; what cannot be asked about follows the policy at once."""
-        unknowns = claim(free=free)
-        follow_policy([unknown for unknown in unknowns if unknown.request is None])
-        return [unknown for unknown in unknowns if unknown.request is not None]
-
-    def dial(self, item: UnknownOutcome, *, deadline: float) -> LookedUp:
-        """Asks, or sends the stored bytes again."""
-        return dial(item, deadline=deadline)
-
-    def record(self, finished: Sequence[LookedUp]) -> None:
-        """Writes what the vendors answered."""
-        record(finished)
-
-    def give_back(self) -> None:
-        """Nothing to do: the due time that the claim moved on comes by itself."""

@@ -78,8 +78,9 @@ class Due:
     polls: bool
     replays: bool
 
-    def __bool__(self) -> bool:
-        """Whether there is anything to do."""
+    @property
+    def anything(self) -> bool:
+        """Whether there is something to do at all."""
         return any(astuple(self))
 
 

@@ -127,8 +127,8 @@ def test_a_vendor_that_cannot_be_asked_is_not(vendor: Vendor) -> None:
 def test_two_pumps_ask_once(vendor: Vendor) -> None:
     message = sent(vendor)
     due(message)
-    assert len(polling.claim(free=10)) == 1
-    assert polling.claim(free=10) == []
+    assert len(polling.Polling().claim(10)) == 1
+    assert polling.Polling().claim(10) == []
 
 
 def test_an_adapters_bug_leaves_it_for_later(vendor: Vendor, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -535,10 +535,10 @@ def test_a_late_answer_while_we_look_up_is_not_overridden(vendor: Vendor) -> Non
     age(message, 3 * DAY)
     (unknown,) = resolve.claim(free=10)
     vendor.will(500)
-    asked = resolve.dial(unknown, deadline=2.0)
+    asked = resolve.Resolving().dial(unknown, deadline=2.0)
     change("UPDATE messaging_message SET state = 4, due_at = clock_timestamp() + interval '1 hour'")
     Attempt.objects.update(outcome=Outcome.TAKEN)
-    resolve.record([asked])
+    resolve.Resolving().record([asked])
     assert fresh(message).standing is S.SENT
     assert seconds_until_due(message) > 3000
 

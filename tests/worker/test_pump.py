@@ -119,11 +119,11 @@ def test_what_is_in_flight_is_left_alone(bloomreach: Listener, carrier: Listener
 
 
 def test_peek_says_what_is_due(bloomreach: Listener) -> None:
-    assert not pump.peek()
+    assert not pump.peek().anything
     event = factories.make_event(url=bloomreach.url())
     assert [name for name, due in asdict(pump.peek()).items() if due] == ["events"]
     event.queue.__class__.objects.update(paused_at=timezone.now())
-    assert not pump.peek()
+    assert not pump.peek().anything
     message = factories.make_message(state=MessageState.UNKNOWN_OUTCOME)
     assert [name for name, due in asdict(pump.peek()).items() if due] == ["unknowns"]
     Message.objects.filter(pk=message.pk).update(state=MessageState.RETRYING)
