@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from uuid import UUID, uuid4
+from functools import partial
+from uuid import UUID
 
 from django.db import transaction
 
-from messaging.dialling import exchanges
+from messaging.dialling import exchanges, work
 from messaging.evidence import weighing
 from messaging.rules.values import Effect, MessageState
 from messaging.sending import claims, dispatch
@@ -28,24 +30,34 @@ class InlineAnswer:
 
 def send(message_id: UUID, *, deadline: float) -> InlineAnswer:
     """Claims, calls and records one accepted message. `deadline` in seconds; an unknown outcome is not a refusal."""
-    claimed = claims.claim_one(message_id, lease=uuid4())
-    if not claimed:  # a pump was quicker: it is on its way like any other message
-        return InlineAnswer(MessageState.ACCEPTED)
-    try:
-        (call,) = dispatch.prepare(claimed)
-    except Exception:  # nothing was dialled: a pump may try
-        claims.hand_back(claimed)
-        raise
-    dialled = dispatch.dial(call, deadline=deadline)
-    result = dialled.results[0]
-    if result.outcome not in REFUSALS:
-        dispatch.record([dialled])
-        state = MessageState.SENT if result.outcome is Outcome.TAKEN else MessageState.UNKNOWN_OUTCOME
-        return InlineAnswer(state)
-    if not _refuse(dialled, result):  # taken back meanwhile, or reported on: it is on its way
-        return InlineAnswer(MessageState.ACCEPTED)
-    retry = result.outcome is not Outcome.PERMANENT
-    return InlineAnswer(MessageState.REFUSED, result.code, result.text, retry)
+    sending = InlineSending(message_id)
+    work.run_once(sending, free=1, deadline=deadline)
+    return sending.answer
+
+
+class InlineSending(dispatch.Sending):
+    """The sending of one test message: a refusal ends it, since its caller hears it."""
+
+    def __init__(self, message_id: UUID) -> None:
+        super().__init__(take=partial(_take, message_id))
+        # Until it is recorded, and where a pump was quicker, it is on its way like any other message.
+        self.answer = InlineAnswer(MessageState.ACCEPTED)
+
+    def record(self, finished: Sequence[dispatch.Dialled]) -> None:
+        """Writes what the call said, and keeps what the caller should hear."""
+        (dialled,) = finished
+        result = dialled.results[0]
+        if result.outcome not in REFUSALS:
+            super().record(finished)
+            taken = result.outcome is Outcome.TAKEN
+            self.answer = InlineAnswer(MessageState.SENT if taken else MessageState.UNKNOWN_OUTCOME)
+        elif _refuse(dialled, result):  # else it was taken back meanwhile, or reported on
+            retry = result.outcome is not Outcome.PERMANENT
+            self.answer = InlineAnswer(MessageState.REFUSED, result.code, result.text, retry)
+
+
+def _take(message_id: UUID, *, free: int, lease: UUID) -> list[claims.Claimed]:
+    return claims.claim_one(message_id, lease=lease)
 
 
 def _refuse(dialled: dispatch.Dialled, result: SendResult) -> bool:

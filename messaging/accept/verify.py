@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from django.db.models.functions import Now
 
 from accounts.authentication import Principal
-from accounts.crypto import SealError
 from messaging.accept.intake import NoAccount
 from messaging.models import ProviderAccount
-from messaging.sending import calls
-from outbound.values import CallFailure
-from vendors import registry
-from vendors.registry import UnknownVendor
+from messaging.sending.conversation import CannotBuild, CannotOpen, Conversation
 from vendors.values import Channel, CredentialCheck
-
-logger = logging.getLogger(__name__)
 
 CHECK_SECONDS = 2.0  # what the vendor gets to answer
 CHECK_IS_FRESH = timedelta(seconds=60)
@@ -38,7 +31,7 @@ class Verified:
 
 
 def verify(*, principal: Principal, channel: Channel) -> Verified:
-    """Checks the way from a token to the vendor. Raises NoConnection, CredentialsRefused, django.db errors."""
+    """Checks the way from a token to the vendor. Raises NoAccount, CredentialsRefused, django.db errors."""
     serving = ProviderAccount.objects.serving(principal.tenant.id, channel).select_related("tenant")
     account = serving.first()
     if account is None:
@@ -67,37 +60,20 @@ def ask(account: ProviderAccount) -> CredentialCheck:
 
     Where the account's settings silence reports or replies, the answer says so: a yes alone would hide it.
     """
-    check = _ask(account)
-    caution = "" if check.ok is False else _caution(account)
+    try:
+        talk = Conversation.open(account)
+    except CannotOpen as error:
+        return CredentialCheck(False, str(error))
+    check = _ask(talk)
+    caution = "" if check.ok is False else talk.caution()
     return replace(check, text=f"{check.text}. But {caution}") if caution else check
 
 
-def _caution(account: ProviderAccount) -> str:
+def _ask(talk: Conversation) -> CredentialCheck:
     try:
-        return registry.adapter(account.vendor).caution(account.credentials())
-    except (SealError, UnknownVendor):
-        return ""  # the check itself has said so
-
-
-def _ask(account: ProviderAccount) -> CredentialCheck:
-    try:
-        adapter = registry.adapter(account.vendor)
-        credentials = account.credentials()
-        request = adapter.credential_check(credentials)
-    except (SealError, UnknownVendor) as error:
-        return CredentialCheck(False, str(error))
-    except Exception as error:  # an adapter's bug, or settings it cannot work with
-        logger.exception("credential check could not be built", extra={"vendor": account.vendor})
-        return CredentialCheck(None, f"the credential check could not be built ({type(error).__name__})")
-    if request is None:
-        return CredentialCheck(None, f"{adapter.label} cannot be asked about credentials")
-    answer = calls.call(adapter, credentials, request, deadline=CHECK_SECONDS)
-    if isinstance(answer, CallFailure):
-        return CredentialCheck(None, f"{adapter.label} could not be reached just now: {answer.text}")
-    try:
-        return adapter.parse_credential_check(answer, credentials)
-    except Exception:  # an adapter's bug
-        logger.exception("credential check could not be read", extra={"vendor": account.vendor})
-        return CredentialCheck(
-            None, f"{adapter.label} answered HTTP {answer.status}, which could not be read"
-        )
+        call = talk.check()
+    except CannotBuild as error:
+        return CredentialCheck(None, f"the credential check could not be built ({error})")
+    if call is None:
+        return CredentialCheck(None, f"{talk.adapter.label} cannot be asked about credentials")
+    return call.dial(deadline=CHECK_SECONDS).result

@@ -1,40 +1,38 @@
-"""Call and record: claimed messages on their way to the vendors (architecture "Claim, call, record")."""
+"""Claimed messages on their way to the vendors: build, dial, record (architecture "Claim, call, record")."""
 
 from __future__ import annotations
 
 import json
-import logging
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from uuid import UUID
+from dataclasses import dataclass, replace
+from typing import ClassVar, Protocol
+from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.db import transaction
 
-from accounts.crypto import SealError, seal
+from accounts.crypto import seal
 from messaging.dialling import exchanges
+from messaging.dialling.work import DueName, PoolName
 from messaging.evidence import weighing
 from messaging.models import ProviderAccount
-from messaging.models.statement import fetch
+from messaging.models.sql import column
 from messaging.queues import circuit
-from messaging.rules.values import ExchangeKind
-from messaging.sending import answers, calls, claims
+from messaging.sending import claims
 from messaging.sending.claims import Claimed
-from outbound.values import CallFailure, HttpRequest, HttpResponse
-from vendors import registry
-from vendors.base import Adapter
+from messaging.sending.conversation import Call, CannotBuild, CannotOpen, Conversation
+from outbound.values import HttpRequest
 from vendors.limits import Payload, objection
-from vendors.values import Channel, Credentials, Outcome, SendResult
-
-log = logging.getLogger(__name__)
+from vendors.values import Channel, Outcome, SendResult
 
 # The condition stands on the attempt itself: a sweep that takes the message back ends the attempt, and who waited for
 # that lock sees it. So an attempt is either dialled or handed back, never both.
 ABOUT_TO_DIAL = """
-UPDATE messaging_attempt a SET dialled = true, frozen = v.frozen
-FROM unnest(%(id)s::uuid[], %(frozen)s::text[]) AS v(id, frozen) WHERE a.id = v.id AND a.outcome IS NULL RETURNING a.id
+UPDATE messaging_attempt attempt SET dialled = true, frozen = given.frozen
+FROM unnest(%(id)s::uuid[], %(frozen)s::text[]) AS given(id, frozen)
+WHERE attempt.id = given.id AND attempt.outcome IS NULL RETURNING attempt.id
 """
 LATE = SendResult(Outcome.NOT_DIALLED, code="too_late", text="the claim was too old to dial")
 
@@ -45,14 +43,16 @@ UNFIT = {"text": "content_refused", "from": "invalid_sender", "media": "media_re
 
 @dataclass(frozen=True, slots=True)
 class VendorCall:
-    """One call to a vendor, ready to be dialled. `results` is set when there is nothing to dial."""
+    """Messages that go to a vendor in one call. `results` is set when there is nothing to dial."""
 
-    account: ProviderAccount
-    adapter: Adapter | None  # None: there is nothing to dial
     batch: tuple[Claimed, ...]
-    credentials: Credentials | None = None
-    request: HttpRequest | None = field(default=None, repr=False)
+    call: Call[tuple[SendResult, ...]] | None = None
     results: tuple[SendResult, ...] = ()
+
+    @property
+    def request(self) -> HttpRequest | None:
+        """None: there is nothing to dial."""
+        return self.call.request if self.call else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,32 +80,32 @@ def prepare(claimed: Sequence[Claimed]) -> list[VendorCall]:
 
 def _calls(account: ProviderAccount, items: Sequence[Claimed]) -> Iterable[VendorCall]:
     try:
-        adapter = registry.adapter(account.vendor)
-        credentials = account.credentials()
-    except (SealError, registry.UnknownVendor) as error:  # an operator can repair both: the messages wait
+        talk = Conversation.open(account)
+    except CannotOpen as error:  # an operator can repair it: the messages wait
         refused = SendResult(
             Outcome.CONFIGURATION, code="credentials_refused", text=str(error), route_fault=True
         )
-        yield VendorCall(account, None, tuple(items), results=(refused,) * len(items))
+        yield VendorCall(tuple(items), results=(refused,) * len(items))
         return
-    unfit = {item.attempt_id: result for item in items if (result := _unfit(adapter, credentials, item))}
+    fitting = []
     for item in items:
-        if result := unfit.get(item.attempt_id):
-            yield VendorCall(account, adapter, (item,), credentials, results=(result,))
-    fitting = [item for item in items if item.attempt_id not in unfit]
-    for batch in _batches(fitting, adapter.batch_size):
-        call = _build(account, adapter, batch, credentials)
+        if result := _unfit(talk, item):
+            yield VendorCall((item,), results=(result,))
+        else:
+            fitting.append(item)
+    for batch in _batches(fitting, talk.adapter.batch_size):
+        call = _build(talk, batch)
         if call.results and len(batch) > 1:  # one message that cannot be built must not take the others along
-            yield from (_build(account, adapter, (item,), credentials) for item in batch)
+            yield from (_build(talk, (item,)) for item in batch)
         else:
             yield call
 
 
-def _unfit(adapter: Adapter, credentials: Credentials, item: Claimed) -> SendResult | None:
+def _unfit(talk: Conversation, item: Claimed) -> SendResult | None:
     """Why the account can never carry the message, known without a call; None: nothing speaks against it."""
     message = item.outgoing
     content = Payload(message.text, len(message.media) if message.channel is Channel.MMS else 0)
-    known = adapter.limits(message.channel, credentials.settings)
+    known = talk.adapter.limits(message.channel, talk.credentials.settings)
     wrong = objection(known, sender=message.sender, content=content)
     if wrong is None:
         return None
@@ -121,105 +121,88 @@ def _batches(items: Sequence[Claimed], size: int) -> Iterable[tuple[Claimed, ...
         yield from (tuple(alike[start : start + size]) for start in range(0, len(alike), size))
 
 
-def _build(
-    account: ProviderAccount, adapter: Adapter, batch: tuple[Claimed, ...], credentials: Credentials
-) -> VendorCall:
+def _build(talk: Conversation, batch: tuple[Claimed, ...]) -> VendorCall:
     try:
-        request = adapter.build([item.outgoing for item in batch], credentials)
-    except Exception as error:  # an adapter's bug: nothing was sent, and the message says so
-        log.exception("call could not be built", extra={"vendor": adapter.key})
-        text = f"the request could not be built ({type(error).__name__})"
+        outgoing = [item.outgoing for item in batch]
+        return VendorCall(batch, talk.send(outgoing, [item.attempt_id for item in batch]))
+    except CannotBuild as error:  # nothing was sent
         # Another account, or the fallback text of an MMS, may do.
-        is_mms = batch[0].outgoing.channel is Channel.MMS
         failed = SendResult(
-            Outcome.PERMANENT, code="build_error", text=text, mms_unsupported=is_mms, route_fault=True
+            Outcome.PERMANENT,
+            code="build_error",
+            text=f"the request could not be built ({error})",
+            mms_unsupported=batch[0].outgoing.channel is Channel.MMS,
+            route_fault=True,
         )
-        return VendorCall(account, adapter, batch, credentials, results=(failed,) * len(batch))
-    return VendorCall(account, adapter, batch, credentials, request)
+        return VendorCall(batch, results=(failed,) * len(batch))
 
 
 def _about_to_dial(calls: Sequence[VendorCall]) -> list[VendorCall]:
     """Marks the attempts and stores the bytes that may be sent again, before a byte is sent: in one statement.
 
-    What died without the mark was surely not sent.
+    An attempt without the mark was surely not sent, whatever became of its process.
     """
-    frozen = {id_: text for call in calls if call.request for id_, text in _frozen(call)}
+    frozen = {id_: text for one in calls if one.call for id_, text in _frozen(one.batch, one.call)}
     if not frozen:
         return list(calls)
-    rows = fetch(ABOUT_TO_DIAL, {"id": list(frozen), "frozen": list(frozen.values())})
-    ours = {row.id for row in rows}
-    return [
-        call if _is_ours(call, ours) else replace(call, request=None, results=_late(call)) for call in calls
-    ]
+    ours = set(column(ABOUT_TO_DIAL, {"id": list(frozen), "frozen": list(frozen.values())}, of=UUID))
+    return [one if _is_ours(one, ours) else replace(one, call=None, results=_late(one)) for one in calls]
 
 
-def _frozen(call: VendorCall) -> Iterable[tuple[UUID, str]]:
+def _frozen(batch: Sequence[Claimed], call: Call[tuple[SendResult, ...]]) -> Iterable[tuple[UUID, str]]:
     """Per attempt the bytes that may be sent again; none where a second time would not be recognised."""
-    assert call.request and call.credentials and call.adapter
-    may_be_resent = call.adapter.resend_window(call.credentials)
-    for item in call.batch:
+    talk = call.conversation
+    may_be_resent = talk.resend_window()
+    for item in batch:
         if not may_be_resent:
             yield item.attempt_id, ""
             continue
         # Alone, even if it goes out in a batch: it may be sent again alone.
-        alone = len(call.batch) == 1
-        request = call.request if alone else call.adapter.build([item.outgoing], call.credentials)
-        yield item.attempt_id, seal(json.dumps(exchanges.frozen(request)))
+        alone = call if len(batch) == 1 else talk.send([item.outgoing])
+        yield item.attempt_id, seal(json.dumps(exchanges.frozen(alone.request)))
 
 
-def _is_ours(call: VendorCall, ours: set[UUID]) -> bool:
-    return call.request is None or all(item.attempt_id in ours for item in call.batch)
+def _is_ours(one: VendorCall, ours: set[UUID]) -> bool:
+    return one.call is None or all(item.attempt_id in ours for item in one.batch)
 
 
-def _late(call: VendorCall) -> tuple[SendResult, ...]:
-    return (LATE,) * len(call.batch)
+def _late(one: VendorCall) -> tuple[SendResult, ...]:
+    return (LATE,) * len(one.batch)
 
 
-def dial(call: VendorCall, *, deadline: float) -> Dialled:
+def dial(one: VendorCall, *, deadline: float) -> Dialled:
     """Makes the call. Touches no database, raises nothing: whatever goes wrong is a result."""
-    if call.adapter is None or call.request is None or call.credentials is None:
-        return Dialled(call, call.results)
-    claimed_at = min(item.claimed_at for item in call.batch)
+    if one.call is None:
+        return Dialled(one, one.results)
+    claimed_at = min(item.claimed_at for item in one.batch)
     if time.monotonic() - claimed_at > settings.ROW_LEASE - deadline - settings.DIAL_MARGIN:
         # The lease may run out before the answer comes: somebody else would call it lost (architecture "Evidence").
-        return Dialled(call, _late(call))
-    answer = calls.call(call.adapter, call.credentials, call.request, deadline=deadline)
-    outgoing = [item.outgoing for item in call.batch]
-    results = answers.read_send(call.adapter, call.credentials, outgoing, answer)
-    status = answer.status if isinstance(answer, HttpResponse) else 0
-    return Dialled(call, results, _exchange(call, answer), status)
-
-
-def _exchange(call: VendorCall, answer: HttpResponse | CallFailure) -> exchanges.RecordedExchange:
-    assert call.request is not None and call.credentials is not None
-    secrets = [str(secret) for secret in call.credentials.secrets.values()]
-    owners = [item.attempt_id for item in call.batch]
-    return exchanges.exchange(
-        ExchangeKind.CALL, call.request, answer, secrets=secrets, account_id=call.account.pk, owners=owners
-    )
+        return Dialled(one, _late(one))
+    heard = one.call.dial(deadline=deadline)
+    return Dialled(one, heard.result, heard.exchange, heard.status)
 
 
 def record(dialled: Sequence[Dialled]) -> None:
-    """Writes what the calls said: raw, attempts, messages, events and queues, in one transaction."""
+    """Writes what the calls said: exchanges, attempts, messages, events and queues, in one transaction."""
     late = [one for one in dialled if one.results[0].outcome is Outcome.NOT_DIALLED]
-    said = [one for one in dialled if one.results[0].outcome is not Outcome.NOT_DIALLED]
+    answered = [one for one in dialled if one.results[0].outcome is not Outcome.NOT_DIALLED]
     with transaction.atomic():
-        exchanges.store([one.exchange for one in said if one.exchange])
+        exchanges.store([one.exchange for one in answered if one.exchange])
         claims.hand_back([item for one in late for item in one.call.batch])
         # The late ones too: who was called lost meanwhile is known to be undialled.
         weighing.apply(
             [
                 weighing.AnswerEvidence(item.message_id, item.attempt_id, result)
-                for one in (*said, *late)
+                for one in (*answered, *late)
                 for item, result in zip(one.call.batch, one.results, strict=True)
             ]
         )
-        _note_queues(said)
+        _note_queues(answered)
 
 
-def _note_queues(said: Sequence[Dialled]) -> None:
+def _note_queues(answered: Sequence[Dialled]) -> None:
     notes: defaultdict[int, list[circuit.Note]] = defaultdict(list)
-    for one in said:
+    for one in answered:
         for item, result in zip(one.call.batch, one.results, strict=True):
             if result.outcome is Outcome.CONFIGURATION:
                 circuit.pause(item.queue_id, why=result.text or "the vendor refuses the credentials")
@@ -244,3 +227,43 @@ def _note(one: Dialled, item: Claimed, result: SendResult) -> circuit.Note:
 def _destination_works(result: SendResult) -> bool:
     """Taking a message and refusing this one message both show a destination that works."""
     return result.outcome in (Outcome.TAKEN, Outcome.PERMANENT)
+
+
+class Take(Protocol):
+    """How messages are claimed."""
+
+    def __call__(self, *, free: int, lease: UUID) -> list[Claimed]: ...
+
+
+class Sending:
+    """Messages that are due, for a pump (dialling/work.py)."""
+
+    due: ClassVar[DueName] = "messages"
+    pool: ClassVar[PoolName] = "vendors"
+    singly: ClassVar[bool] = True
+
+    def __init__(self, take: Take | None = None) -> None:
+        self._take = take
+        self._lease: UUID | None = None  # of a claim whose answer has not come, or whose calls are not built
+
+    def claim(self, free: int) -> list[VendorCall]:
+        """Takes up to `free` messages; their calls are built and marked as about to be dialled."""
+        self._lease = lease = uuid4()
+        claimed = (self._take or claims.claim)(free=free, lease=lease)
+        calls = prepare(claimed) if claimed else []
+        self._lease = None
+        return calls
+
+    def dial(self, item: VendorCall, *, deadline: float) -> Dialled:
+        """Makes the call."""
+        return dial(item, deadline=deadline)
+
+    def record(self, finished: Sequence[Dialled]) -> None:
+        """Writes what the calls said."""
+        record(finished)
+
+    def give_back(self) -> None:
+        """What was claimed and surely not dialled is due again."""
+        if self._lease is not None:
+            claims.hand_back_lease(self._lease)
+            self._lease = None

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
-from accounts.crypto import SealError
 from messaging.models import ProviderAccount
-from outbound import http
-from vendors import base, registry
-from vendors.registry import UnknownVendor
-
-logger = logging.getLogger(__name__)
+from messaging.sending.conversation import CannotBuild, CannotOpen, Conversation
 
 
 class NoPreview(Exception):
@@ -24,14 +18,8 @@ def preview(account: ProviderAccount, *, shows_hook: bool = True) -> dict[str, A
     The hook address that some calls carry is a secret too where `shows_hook` is false.
     """
     try:
-        adapter = registry.adapter(account.vendor)
-        credentials = account.credentials()
-        request = base.preview(adapter, credentials)
-    except (SealError, UnknownVendor) as error:
+        return Conversation.open(account).preview(hidden=[] if shows_hook else [account.public_id])
+    except CannotOpen as error:
         raise NoPreview(str(error)) from None
-    except Exception as error:  # settings that the adapter cannot work with, or its bug
-        logger.exception("a preview could not be built", extra={"vendor": account.vendor})
-        raise NoPreview(f"the call cannot be built ({type(error).__name__})") from None
-    hidden = [*credentials.secrets.values(), *([] if shows_hook else [account.public_id])]
-    shown: dict[str, Any] = http.trace(request, None, secrets=hidden)["request"]
-    return shown
+    except CannotBuild as error:
+        raise NoPreview(f"the call cannot be built ({error})") from None

@@ -1,4 +1,4 @@
-"""One real message to a vendor, outside the pipeline: no row, no queue, no hook; followed by asking for its status."""
+"""One real message to a vendor, without a row, a queue or a hook; then its status is asked for."""
 
 from __future__ import annotations
 
@@ -11,11 +11,8 @@ from django.utils import timezone
 
 from messaging.models import ProviderAccount
 from messaging.rules.ids import uuid7
-from messaging.sending import answers, calls
-from outbound.values import HttpResponse
-from vendors import registry
-from vendors.base import Adapter
-from vendors.values import Channel, Credentials, Outcome, Outgoing, Report, Sent
+from messaging.sending.conversation import CannotBuild, CannotOpen, Conversation
+from vendors.values import Channel, Outcome, Outgoing, Report, Sent
 
 LOOK_EVERY = 5.0  # seconds
 
@@ -38,7 +35,6 @@ def send(
     sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[TryStep]:
     """Sends one SMS through an account and follows it for so many seconds. `sender` and `recipient` are canonical."""
-    adapter, credentials = registry.adapter(account.vendor), account.credentials()
     message = Outgoing(
         reference=str(uuid7()),
         message_id=str(uuid7()),
@@ -48,31 +44,41 @@ def send(
         text=text,
         validity=account.validity.total_seconds(),
     )
-    request = adapter.build([message], credentials)
-    answer = calls.call(adapter, credentials, request, deadline=settings.CALL_DEADLINE)
-    (result,) = answers.read_send(adapter, credentials, [message], answer)
+    try:
+        talk = Conversation.open(account)
+        call = talk.send([message])
+    except CannotOpen as error:
+        yield TryStep(f"nothing was sent: {error}", good=False)
+        return
+    except CannotBuild as error:
+        yield TryStep(f"nothing was sent: the request could not be built ({error})", good=False)
+        return
+    (result,) = call.dial(deadline=settings.CALL_DEADLINE).result
+    label = talk.adapter.label
     if result.outcome is not Outcome.TAKEN:
         words = " ".join(word for word in (result.code, result.vendor_code, result.text) if word)
-        yield TryStep(f"{adapter.label} did not take it ({result.outcome}): {words}", good=False)
+        yield TryStep(f"{label} did not take it ({result.outcome}): {words}", good=False)
         return
-    yield TryStep(f"{adapter.label} took it as {result.vendor_id or message.reference}")
+    yield TryStep(f"{label} took it as {result.vendor_id or message.reference}")
     sent = Sent(message.reference, result.vendor_id, Channel.SMS, recipient, timezone.now())
-    yield from _follow(adapter, credentials, sent, seconds=seconds, sleep=sleep)
+    yield from _follow(talk, sent, seconds=seconds, sleep=sleep)
 
 
 def _follow(
-    adapter: Adapter, credentials: Credentials, sent: Sent, *, seconds: float, sleep: Callable[[float], None]
+    talk: Conversation, sent: Sent, *, seconds: float, sleep: Callable[[float], None]
 ) -> Iterator[TryStep]:
-    request = adapter.poll(sent, credentials)
-    if request is None:
-        yield TryStep(
-            f"{adapter.label} cannot be asked for its status: the report comes by hook only", good=True
-        )
+    try:
+        call = talk.poll(sent)
+    except CannotBuild as error:
+        yield TryStep(f"the question for its status could not be built ({error})", good=False)
+        return
+    if call is None:
+        text = f"{talk.adapter.label} cannot be asked for its status: the report comes by hook only"
+        yield TryStep(text, good=True)
         return
     until, told = time.monotonic() + seconds, ""
     while time.monotonic() < until:
-        answer = calls.call(adapter, credentials, request, deadline=settings.CALL_DEADLINE)
-        report = adapter.parse_poll(sent, answer, credentials) if isinstance(answer, HttpResponse) else None
+        report = call.dial(deadline=settings.CALL_DEADLINE).result
         if report and report.vendor_status != told:
             told = report.vendor_status
             yield _step(report)

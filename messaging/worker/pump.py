@@ -1,7 +1,7 @@
 """A pump: serves all queues for a while, as a rolling window (architecture "Claim, call, record").
 
-Threads hold the calls and touch no database; the pump's own thread claims and records. What is in doubt after a kill
-is the calls that were really in flight.
+Threads hold the calls and touch no database; the pump's own thread claims and records. After a kill, only
+the outcomes of calls that were really in flight are unknown.
 """
 
 from __future__ import annotations
@@ -11,52 +11,83 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from typing import Any, TypeVar
-from uuid import UUID, uuid4
+from dataclasses import astuple, dataclass
+from typing import Any, Final
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
 from django.db import connection as database
 
-from messaging.callbacks import posting
+from messaging.callbacks.work import Callbacks
+from messaging.dialling.work import Work
 from messaging.models import ProviderAccount
-from messaging.models.statement import fetch
+from messaging.models.sql import fetch, sql
 from messaging.queues import destinations
 from messaging.replay import orders
 from messaging.reports import inbox, matching
-from messaging.sending import claims, dispatch, polling, resolve
+from messaging.sending.dispatch import Sending
+from messaging.sending.polling import Polling
+from messaging.sending.resolve import Resolving
 from outbound import http
 from vendors import registry
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
+KINDS: Final[tuple[Callable[[], Work[Any, Any]], ...]] = (Sending, Resolving, Polling, Callbacks)
 
 IDLE = 0.05  # seconds between two looks when there is nothing to do
 BUSY = 0.01  # seconds in which finished calls gather, so that they are recorded together
 SINGLE_CLAIMS = 64  # claims, after something went wrong that should not
-OUTAGE = 0.5  # seconds between two tries while the database is away
+OUTAGE = 0.5  # seconds between two tries while the database is away, or after a bug
+AWAY = (OperationalError, InterfaceError)  # the database is, and will be back
 
 # What could be done now, in one round trip. An open circuit or a pause leaves a queue out. min() reads one row of the
 # index whatever the statistics say; EXISTS would scan the table for an idle queue when they are stale.
-PEEK = """
+PEEK = sql(
+    """
 SELECT
-  EXISTS (SELECT 1 FROM messaging_queue l WHERE l.kind = 0 AND l.paused_at IS NULL AND l.open_until <= clock_timestamp()
-          AND (SELECT min(m.due_at) FROM messaging_message m
-               WHERE m.queue_id = l.id AND m.state IN (0, 2)) <= clock_timestamp()) AS messages,
-  (SELECT d.nameless OR d.gone <> '{}' OR d.queues <> '{}' FROM (/* due */) d) AS events,
-  EXISTS (SELECT 1 FROM messaging_inbox i WHERE i.parked_at IS NULL AND i.due_at <= clock_timestamp()) AS inbox,
-  EXISTS (SELECT 1 FROM messaging_deliveryreport r
-          WHERE r.effect = 'unmatched' AND r.due_at <= clock_timestamp()) AS reports,
-  EXISTS (SELECT 1 FROM messaging_message m WHERE m.state = 3 AND m.due_at <= clock_timestamp()) AS unknowns,
-  EXISTS (SELECT 1 FROM messaging_attempt a WHERE a.poll_at <= clock_timestamp()) AS polls,
-  EXISTS (SELECT 1 FROM messaging_replay p WHERE p.state = 'running' AND p.due_at <= clock_timestamp()) AS replays
-""".replace("/* due */", destinations.DUE)
+  EXISTS (SELECT 1 FROM messaging_queue queue WHERE queue.kind = {QueueKind.DISPATCH} AND {queue_runs}
+          AND (SELECT min(message.due_at) FROM messaging_message message
+               WHERE message.queue_id = queue.id AND message.state IN {MessageState.ACCEPTED, RETRYING})
+              <= clock_timestamp()) AS messages,
+  (SELECT waiting.nameless OR waiting.gone <> '{}' OR waiting.queues <> '{}'
+   FROM ({events_waiting}) waiting) AS events,
+  EXISTS (SELECT 1 FROM messaging_inbox inbox
+          WHERE inbox.parked_at IS NULL AND inbox.due_at <= clock_timestamp()) AS inbox,
+  EXISTS (SELECT 1 FROM messaging_deliveryreport report
+          WHERE report.effect = {Effect.UNMATCHED} AND report.due_at <= clock_timestamp()) AS reports,
+  EXISTS (SELECT 1 FROM messaging_message message
+          WHERE message.state = {MessageState.UNKNOWN_OUTCOME} AND message.due_at <= clock_timestamp()) AS unknowns,
+  EXISTS (SELECT 1 FROM messaging_attempt attempt WHERE attempt.poll_at <= clock_timestamp()) AS polls,
+  EXISTS (SELECT 1 FROM messaging_replay replay
+          WHERE replay.state = 'running' AND replay.due_at <= clock_timestamp()) AS replays
+""",
+    events_waiting=destinations.DUE,
+)
 
 
-def peek() -> Any:
-    """Which kinds of work are due: messages, events, inbox, reports, unknowns, polls, replays."""
-    return fetch(PEEK)[0]
+@dataclass(frozen=True, slots=True)
+class Due:
+    """Which kinds of work are due."""
+
+    messages: bool
+    events: bool
+    inbox: bool
+    reports: bool
+    unknowns: bool
+    polls: bool
+    replays: bool
+
+    @property
+    def anything(self) -> bool:
+        """Whether there is something to do at all."""
+        return any(astuple(self))
+
+
+def peek() -> Due:
+    """One look at the database."""
+    (due,) = fetch(PEEK, row=Due)
+    return due
 
 
 @functools.cache
@@ -71,50 +102,121 @@ def warm_up() -> None:
 
 
 class Threads:
-    """Calls in flight: at most `size` at once, each in a thread."""
+    """Calls in flight: at most `size` at once, each in a thread. Several kinds of work may share them."""
 
     def __init__(self, size: int, name: str) -> None:
         self.size = size
         self.pool = ThreadPoolExecutor(max_workers=size, thread_name_prefix=name)
-        self.flying: set[Future[Any]] = set()
+        self.flying: dict[Future[Any], Service] = {}
 
     @property
     def free(self) -> int:
         return self.size - len(self.flying)
 
-    def start(self, function: Callable[..., Any], items: Iterable[Any]) -> None:
+    def start(self, service: Service, items: Iterable[Any]) -> None:
         """Dials each item in a thread of its own."""
         for item in items:
-            self.flying.add(self.pool.submit(function, item, deadline=settings.CALL_DEADLINE))
+            future = self.pool.submit(service.work.dial, item, deadline=settings.CALL_DEADLINE)
+            self.flying[future] = service
 
-    def finished(self) -> list[Any]:
-        """Results of the calls that are over. A call that raised has none: its rows wait for the end of their lease."""
-        done = {future for future in self.flying if future.done()}
-        self.flying -= done
-        for future in done:
+    def collect(self) -> None:
+        """Hands the results of the calls that are over to their kinds of work.
+
+        A call that raised has none: its rows wait for the end of their lease.
+        """
+        for future in [future for future in self.flying if future.done()]:
+            service = self.flying.pop(future)
             if error := future.exception():
                 log.error("call ended in a bug", exc_info=error)
-        return [future.result() for future in done if future.exception() is None]
+            else:
+                service.unrecorded.append(future.result())
+
+
+class Service:
+    """One kind of work in one pump."""
+
+    def __init__(self, work: Work[Any, Any], threads: Threads) -> None:
+        self.work = work
+        self.threads = threads
+        self.is_claiming = False  # a claim whose outcome is not known
+        self.single_claims = 0  # claims that take one item only
+        self.rests_until = 0.0  # monotonic
+        self.unrecorded: list[Any] = []  # answers that the database has not heard yet: never thrown away
+        self.has_recorded = False  # at least one
+
+    def claim(self, *, singly: bool) -> None:
+        """Claims as many items as there are idle threads, or one, and dials them."""
+        self.is_claiming = True
+        items = self.work.claim(1 if singly or self.single_claims else self.threads.free)
+        self.is_claiming = False
+        self.single_claims = max(0, self.single_claims - 1)
+        self.threads.start(self, items)
+
+    def give_back(self) -> None:
+        """A claim whose answer never came may have been committed: its rows are undialled, and go back."""
+        if self.is_claiming:
+            self.work.give_back()
+            self.is_claiming = False
+
+    def record(self) -> None:
+        """Writes what has finished. Raises when the database is away: then it is kept."""
+        items = list(self.unrecorded)
+        if not items:
+            return
+        try:
+            self._write(items)
+        except AWAY:
+            raise
+        except Exception:  # one answer that the database refuses must not take the others along
+            log.exception("answers could not be recorded together")
+            for item in items:
+                self._write_alone(item)
+
+    def _write(self, items: Sequence[Any]) -> None:
+        self.work.record(items)
+        self.has_recorded = True
+        written = {id(item) for item in items}
+        self.unrecorded = [item for item in self.unrecorded if id(item) not in written]
+
+    def _write_alone(self, item: Any) -> None:
+        """An answer that cannot be recorded at all is dropped: its rows wait for the end of their lease."""
+        try:
+            self._write([item])
+        except AWAY:
+            raise
+        except Exception:
+            log.exception("an answer could not be recorded")
+            self.unrecorded = [other for other in self.unrecorded if other is not item]
 
 
 class Pump:
     """The state of one pump between its first claim and its last record."""
 
-    def __init__(self) -> None:
-        self.fresh = False  # no call of this process has been recorded: each claim takes one message only
-        self.recorded = False  # a call, by this pump
-        self.calls = Threads(settings.DISPATCH_THREADS, "call")
-        self.posts = Threads(settings.CALLBACK_THREADS, "post")
-        self.unrecorded: list[Any] = []  # answers that the database has not heard yet: never thrown away
-        self.single_claims = 0  # claims that take one message only
-        self.claiming: tuple[str, Sequence[UUID]] | None = None  # a claim whose outcome is not known
+    def __init__(self, works: Iterable[Work[Any, Any]] | None = None) -> None:
+        self.fresh = False  # no call of this process had been recorded when it began to run
+        self.pools = {
+            "vendors": Threads(settings.DISPATCH_THREADS, "call"),
+            "callbacks": Threads(settings.CALLBACK_THREADS, "post"),
+        }
+        found = [kind() for kind in KINDS] if works is None else works
+        self.services = tuple(Service(work, self.pools[work.pool]) for work in found)
+
+    @property
+    def recorded(self) -> bool:
+        """Whether this pump has recorded a call of the kind that a new process makes one at a time."""
+        return any(service.has_recorded for service in self.services if service.work.singly)
+
+    @property
+    def in_flight(self) -> list[Future[Any]]:
+        """Calls whose results were not collected yet."""
+        return [future for threads in self.pools.values() for future in threads.flying]
 
     def run(
         self, *, until: float, stopped: Callable[[], bool], beat: Callable[[], bool], fresh: bool = False
     ) -> bool:
-        """Works until `until` (monotonic seconds), a stop, or the loss of its slot; then lands what is in flight.
+        """Works until `until` (monotonic seconds), a stop, or the loss of its slot; then finishes what is in flight.
 
-        `fresh`: claim one message at a time until one call is recorded. Returns whether one was.
+        `fresh`: claim one message at a time until one call is recorded. Returns whether this pump recorded one.
         """
         self.fresh = fresh
         while time.monotonic() < until and not stopped():
@@ -123,13 +225,14 @@ class Pump:
                     break
                 if not self.turn():
                     self.rest()
-            except (OperationalError, InterfaceError) as error:
+            except AWAY as error:
                 self.outlast(error)
             except (
                 Exception
-            ):  # a bug must not throw away what is in flight; its message is claimed alone next
-                log.exception("pump stumbled")
-                self.single_claims = SINGLE_CLAIMS
+            ):  # it must not throw away what is in flight; what made it happen is claimed alone next
+                log.exception("bug in a pump")
+                for service in self.services:
+                    service.single_claims = SINGLE_CLAIMS
                 time.sleep(OUTAGE)
         self.finish(beat)
         return self.recorded
@@ -139,112 +242,56 @@ class Pump:
         self.give_back()
         recorded = self.record()
         due = peek()
-        if due.messages and self.calls.free:
-            self.send()
-        if due.unknowns and self.calls.free:
-            self.resolve()
-        if due.polls and self.calls.free:
-            self.poll()
-        if due.events and self.posts.free:
-            self.post()
+        for service in self.services:
+            if getattr(due, service.work.due):
+                self.claim(service)
         read = inbox.read() if due.inbox else 0
         applied = matching.apply() if due.reports or read else 0
         advanced = orders.advance() if due.replays else 0
         return bool(recorded or read or applied or advanced)
 
-    def send(self) -> None:
-        """Claims as many messages as there are idle threads, and dials them."""
-        lease = uuid4()
-        self.claiming = ("messages", [lease])
-        claimed = claims.claim(free=1 if self.single_claims or self.fresh else self.calls.free, lease=lease)
-        calls = dispatch.prepare(claimed) if claimed else []
-        self.claiming = None
-        self.single_claims = max(0, self.single_claims - 1)
-        self.calls.start(dispatch.dial, calls)
-
-    def resolve(self) -> None:
-        """Asks about unknown outcomes; what cannot be asked follows the policy."""
-        unknowns = resolve.claim(free=self.calls.free)
-        resolve.follow_policy([unknown for unknown in unknowns if unknown.request is None])
-        self.calls.start(resolve.dial, [unknown for unknown in unknowns if unknown.request is not None])
-
-    def poll(self) -> None:
-        """Asks vendors for the reports that did not come."""
-        questions = polling.claim(free=self.calls.free)
-        polling.give_up([question for question in questions if question.request is None])
-        self.calls.start(polling.dial, [question for question in questions if question.request is not None])
-
-    def post(self) -> None:
-        """Claims one POST per queue that has events due and room."""
-        leases = [uuid4() for _ in range(self.posts.free)]
-        self.claiming = ("events", leases)
-        posts = posting.claim(leases=leases)
-        self.claiming = None
-        self.posts.start(posting.dial, posts)
+    def claim(self, service: Service) -> None:
+        """Claims and dials. A bug in one kind of work keeps none of the others from being served."""
+        if not service.threads.free or service.is_claiming or time.monotonic() < service.rests_until:
+            return
+        try:
+            service.claim(singly=self.fresh and service.work.singly and not self.recorded)
+        except AWAY:
+            raise
+        except Exception:
+            log.exception("bug in a pump")
+            service.single_claims = SINGLE_CLAIMS
+            service.rests_until = time.monotonic() + OUTAGE
 
     def record(self) -> int:
         """Writes what has finished. On a database error it is kept and tried again."""
-        self.unrecorded += [*self.calls.finished(), *self.posts.finished()]
-        if not self.unrecorded:
-            return 0
-        count = len(self.unrecorded)
-        self._record(dispatch.Dialled, dispatch.record)
-        self._record(resolve.LookedUp, resolve.record)
-        self._record(polling.Polled, polling.record)
-        self._record(posting.Posted, posting.record)
+        for threads in self.pools.values():
+            threads.collect()
+        count = sum(len(service.unrecorded) for service in self.services)
+        for service in self.services:
+            service.record()
         return count
 
-    def _record(self, kind: type[T], write: Callable[[Sequence[T]], object]) -> None:
-        items = [item for item in self.unrecorded if isinstance(item, kind)]
-        if not items:
-            return
-        try:
-            self._write(items, write)
-        except (OperationalError, InterfaceError):
-            raise
-        except Exception:  # one answer that the database refuses must not take the others along
-            log.exception("answers could not be recorded together")
-            for item in items:
-                self._write_alone(item, write)
-
-    def _write(self, items: Sequence[T], write: Callable[[Sequence[T]], object]) -> None:
-        write(items)
-        if any(isinstance(item, dispatch.Dialled) for item in items):
-            self.recorded, self.fresh = True, False
-        written = {id(item) for item in items}
-        self.unrecorded = [item for item in self.unrecorded if id(item) not in written]
-
-    def _write_alone(self, item: T, write: Callable[[Sequence[T]], object]) -> None:
-        """An answer that cannot be recorded at all is dropped: its rows wait for the end of their lease."""
-        try:
-            self._write([item], write)
-        except (OperationalError, InterfaceError):
-            raise
-        except Exception:
-            log.exception("an answer could not be recorded")
-            self.unrecorded = [other for other in self.unrecorded if other is not item]
-
     def give_back(self) -> None:
-        """A claim whose answer never came may have been committed: its rows are undialled, and go back."""
-        if self.claiming is None:
-            return
-        what, leases = self.claiming
-        if what == "messages":
-            claims.hand_back_lease(leases[0])
-        else:
-            posting.release(leases)
-        self.claiming = None
+        """Gives back the rows of claims that did not end well."""
+        for service in self.services:
+            try:
+                service.give_back()
+            except AWAY:
+                raise
+            except Exception:  # it claims nothing until this is done
+                log.exception("bug in a pump")
 
     def rest(self) -> None:
         """Until a call ends, but not for long."""
-        flying = self.calls.flying | self.posts.flying
+        flying = self.in_flight
         if not flying:
             time.sleep(IDLE)
         elif wait(flying, timeout=IDLE, return_when=FIRST_COMPLETED).done:
             time.sleep(BUSY)
 
     def outlast(self, error: Exception) -> None:
-        """The database is away: what is in flight flies on, and nothing is forgotten."""
+        """The database is away: calls in flight go on, and nothing is forgotten."""
         log.warning("database away", extra={"error": type(error).__name__})
         database.close()
         time.sleep(OUTAGE)
@@ -257,13 +304,13 @@ class Pump:
                 beat()
                 self.give_back()
                 self.record()
-                if not (self.calls.flying or self.posts.flying):
+                if not self.in_flight:
                     break
-                wait(self.calls.flying | self.posts.flying, timeout=0.2, return_when=FIRST_COMPLETED)
-            except (OperationalError, InterfaceError) as error:
+                wait(self.in_flight, timeout=0.2, return_when=FIRST_COMPLETED)
+            except AWAY as error:
                 self.outlast(error)
             except Exception:  # as in `run`
-                log.exception("pump stumbled")
+                log.exception("bug in a pump")
                 time.sleep(OUTAGE)
-        for window in (self.calls, self.posts):
-            window.pool.shutdown(wait=False, cancel_futures=True)
+        for threads in self.pools.values():
+            threads.pool.shutdown(wait=False, cancel_futures=True)

@@ -135,7 +135,7 @@ class Supervisor:
         if slots.busy(self.name):
             self.patience = settings.ROW_LEASE
             self.last_alive = now
-        elif not any(pump.peek()):
+        elif not pump.peek().anything:
             self.last_alive = now
         elif now - max(self.last_alive, self.spawned_at) > self.patience:
             log.error("pumps are silent: restarting the cluster", extra={"worker": self.name})

@@ -775,7 +775,7 @@ def test_ten_thousand_events_for_a_url_that_answers_404(bloomreach: Listener, se
     bloomreach.answer = lambda post: 404
     pump = Pump()
     spin(pump, lambda: Destination.objects.filter(open_until__gt=timezone.now()).exists())
-    spin(pump, lambda: not pump.posts.flying)  # a post that left before the circuit opened is no probe
+    spin(pump, lambda: not pump.in_flight)  # a post that left before the circuit opened is no probe
     for probes in range(1, 31):
         Destination.objects.update(open_until=LONG_AGO)
         told = len(bloomreach.posts)

@@ -430,7 +430,7 @@ def test_sweep_and_pump_at_once_either_dial_or_take_back(vendor: Vendor) -> None
             eventually(lambda: fetch(WAITS_FOR_ME), what="the pump waits for the sweep")
             waiting.set()
 
-    def pump() -> list[dispatch.Call]:
+    def pump() -> list[dispatch.VendorCall]:
         assert swept.wait(30)
         return dispatch.prepare(claimed)
 

@@ -9,7 +9,7 @@ from django.conf import LazySettings
 
 from messaging.models import ProviderAccount
 from messaging.onboarding import setup
-from messaging.sending import calls
+from messaging.sending import bearer_tokens
 from outbound.values import CallFailure, HttpRequest
 from tests.outbound.servers import reply, serving
 from vendors import registry
@@ -27,7 +27,7 @@ def closed(settings: LazySettings) -> None:
 
 def test_loopback_is_not_dialled(closed: None) -> None:
     with serving(reply(b"secret")) as server:
-        answer = calls.call(TWILIO, ACCOUNT, HttpRequest("GET", server.url()), deadline=5)
+        answer = bearer_tokens.call(TWILIO, ACCOUNT, HttpRequest("GET", server.url()), deadline=5)
     assert isinstance(answer, CallFailure)
     assert (answer.code, answer.sent) == ("refused_address", False)
 
@@ -35,7 +35,7 @@ def test_loopback_is_not_dialled(closed: None) -> None:
 def test_an_allowed_network_is_dialled(settings: LazySettings) -> None:
     settings.ALLOWED_NETWORKS = (ipaddress.ip_network("127.0.0.0/8"),)
     with serving(reply(b"taken")) as server:
-        answer = calls.call(TWILIO, ACCOUNT, HttpRequest("GET", server.url()), deadline=5)
+        answer = bearer_tokens.call(TWILIO, ACCOUNT, HttpRequest("GET", server.url()), deadline=5)
     assert not isinstance(answer, CallFailure)
     assert answer.body == b"taken"
 

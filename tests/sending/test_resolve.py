@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.db import transaction
 
+from messaging.dialling.work import run_once
 from messaging.evidence import weighing
 from messaging.models import Attempt, Event, Exchange, Message, ProviderAccount, Queue
 from messaging.models.statement import change
@@ -16,7 +17,6 @@ from messaging.queues import circuit
 from messaging.rules.states import EXPIRED_HERE, UNKNOWN_OUTCOME
 from messaging.rules.values import MessageState, UnknownPolicy
 from messaging.sending import resolve
-from messaging.sending.resolve import UnknownOutcome
 from messaging.worker import sweep
 from simulator.adapter import Simulator
 from tests import factories
@@ -56,14 +56,9 @@ def doubtful(vendor: Vendor, capability: str, **overrides: Any) -> Message:
     return message
 
 
-def pump(*, free: int = 10) -> list[UnknownOutcome]:
+def pump() -> None:
     """One turn, as a pump takes it."""
-    unknowns = resolve.claim(free=free)
-    resolve.follow_policy([unknown for unknown in unknowns if unknown.request is None])
-    asked = [resolve.dial(unknown, deadline=2.0) for unknown in unknowns if unknown.request is not None]
-    if asked:
-        resolve.record(asked)
-    return unknowns
+    run_once(resolve.Resolving(), free=10, deadline=2.0)
 
 
 def age(message: Message, by: timedelta) -> None:
@@ -540,10 +535,10 @@ def test_a_late_answer_while_we_look_up_is_not_overridden(vendor: Vendor) -> Non
     age(message, 3 * DAY)
     (unknown,) = resolve.claim(free=10)
     vendor.will(500)
-    asked = resolve.dial(unknown, deadline=2.0)
+    asked = resolve.Resolving().dial(unknown, deadline=2.0)
     change("UPDATE messaging_message SET state = 4, due_at = clock_timestamp() + interval '1 hour'")
     Attempt.objects.update(outcome=Outcome.TAKEN)
-    resolve.record([asked])
+    resolve.Resolving().record([asked])
     assert fresh(message).standing is S.SENT
     assert seconds_until_due(message) > 3000
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from dataclasses import asdict
+from typing import Any, ClassVar
 
 import psycopg
 import pytest
@@ -55,6 +56,16 @@ def spin(one: Pump, over: Callable[[], bool], *, seconds: float = 20) -> None:
     assert time.monotonic() < until + 1, "never over"
 
 
+def service(one: Pump, due: str) -> pump.Service:
+    (found,) = [service for service in one.services if service.work.due == due]
+    return found
+
+
+def assert_nothing_left(one: Pump) -> None:
+    """No answer waits to be recorded, and no claim has an unknown outcome."""
+    assert [(one.unrecorded, one.is_claiming) for one in one.services] == [([], False)] * len(one.services)
+
+
 def cut_all() -> int:
     """Terminates every other connection to the database, as a restart or a failover does."""
     with psycopg.connect(_dsn(), autocommit=True) as other:
@@ -83,7 +94,7 @@ def test_one_turn_sends_tells_and_records(bloomreach: Listener, carrier: Listene
     event.refresh_from_db()
     assert (message.state, event.state) == (MessageState.SENT, EventState.ACKED)
     assert (len(carrier.posts), len(bloomreach.posts)) == (1, 1)
-    assert (one.unrecorded, one.claiming) == ([], None)
+    assert_nothing_left(one)
 
 
 @pytest.mark.parametrize("kind", ["message", "event"])
@@ -108,15 +119,15 @@ def test_what_is_in_flight_is_left_alone(bloomreach: Listener, carrier: Listener
 
 
 def test_peek_says_what_is_due(bloomreach: Listener) -> None:
-    assert not any(pump.peek())
+    assert not pump.peek().anything
     event = factories.make_event(url=bloomreach.url())
-    assert [name for name, due in pump.peek()._asdict().items() if due] == ["events"]
+    assert [name for name, due in asdict(pump.peek()).items() if due] == ["events"]
     event.queue.__class__.objects.update(paused_at=timezone.now())
-    assert not any(pump.peek())
+    assert not pump.peek().anything
     message = factories.make_message(state=MessageState.UNKNOWN_OUTCOME)
-    assert [name for name, due in pump.peek()._asdict().items() if due] == ["unknowns"]
+    assert [name for name, due in asdict(pump.peek()).items() if due] == ["unknowns"]
     Message.objects.filter(pk=message.pk).update(state=MessageState.RETRYING)
-    assert [name for name, due in pump.peek()._asdict().items() if due] == ["messages"]
+    assert [name for name, due in asdict(pump.peek()).items() if due] == ["messages"]
 
 
 def test_an_outage_in_mid_turn_loses_no_answer_and_sends_nothing_twice(
@@ -134,7 +145,7 @@ def test_an_outage_in_mid_turn_loses_no_answer_and_sends_nothing_twice(
     carrier.gate.set()
     bloomreach.gate.set()
 
-    spin(one, lambda: not (one.calls.flying or one.posts.flying or one.unrecorded))
+    spin(one, lambda: not (one.in_flight or any(service.unrecorded for service in one.services)))
 
     assert {row.state for row in Message.objects.filter(pk__in=[m.pk for m in messages])} == {4}
     assert {row.state for row in Event.objects.filter(pk__in=[e.pk for e in events])} == {2}
@@ -161,10 +172,10 @@ def test_an_outage_in_every_turn(bloomreach: Listener, carrier: Listener) -> Non
     one.run(until=time.monotonic() + 30, stopped=lambda: len(cuts) >= 10, beat=lambda: True)
     thread.join(10)
     database.close()
-    assert (one.unrecorded, one.claiming) == ([], None)
+    assert_nothing_left(one)
     spin(
         one := Pump(),
-        lambda: not (pump.peek().messages or pump.peek().events or one.calls.flying or one.posts.flying),
+        lambda: not (pump.peek().messages or pump.peek().events or one.in_flight),
     )
 
     assert set(Message.objects.filter(attempts__gt=0).values_list("state", flat=True)) == {MessageState.SENT}
@@ -229,7 +240,7 @@ def test_after_a_bug_messages_are_claimed_one_by_one(
     )
     real_prepare = dispatch.prepare
 
-    def prepare(claimed: Sequence[claims.Claimed]) -> list[dispatch.Call]:
+    def prepare(claimed: Sequence[claims.Claimed]) -> list[dispatch.VendorCall]:
         if len(frees) == 1:
             raise RuntimeError("a bug")
         return real_prepare(claimed)
@@ -238,10 +249,10 @@ def test_after_a_bug_messages_are_claimed_one_by_one(
     one = Pump()
     spin(one, lambda: Message.objects.filter(state=MessageState.SENT).count() == 4)
 
-    assert frees[0] == one.calls.size
+    assert frees[0] == one.pools["vendors"].size
     assert set(frees[1:]) == {1}
-    assert 0 < one.single_claims < pump.SINGLE_CLAIMS
-    assert "pump stumbled" in caplog.text
+    assert 0 < service(one, "messages").single_claims < pump.SINGLE_CLAIMS
+    assert "bug in a pump" in caplog.text
     assert len(carrier.posts) == 4
 
 
@@ -293,7 +304,7 @@ def test_a_call_that_ends_in_a_bug_takes_no_other_answer_along(
     real, real_post = dispatch.dial, posting.dial
     broken = str(messages[2].pk)
 
-    def dial(call: dispatch.Call, *, deadline: float) -> dispatch.Dialled:
+    def dial(call: dispatch.VendorCall, *, deadline: float) -> dispatch.Dialled:
         done = real(call, deadline=deadline)
         if call.batch[0].outgoing.message_id == broken:
             raise RuntimeError("a bug")
@@ -335,11 +346,11 @@ def test_an_answer_that_the_database_refuses_takes_no_other_along(
 
     states = dict(Message.objects.values_list("pk", "state"))
     assert [states[message.pk] for message in messages] == [4, 1, 4, 4]
-    assert one.unrecorded == []
+    assert_nothing_left(one)
     assert "an answer could not be recorded" in caplog.text
 
 
-def test_landing_waits_for_the_calls_in_flight_and_claims_nothing(carrier: Listener) -> None:
+def test_finishing_waits_for_the_calls_in_flight_and_claims_nothing(carrier: Listener) -> None:
     first = make_message(carrier)
     carrier.gate.clear()
     one = Pump()
@@ -355,11 +366,11 @@ def test_landing_waits_for_the_calls_in_flight_and_claims_nothing(carrier: Liste
     first.refresh_from_db()
     later.refresh_from_db()
     assert (first.state, later.state) == (MessageState.SENT, MessageState.ACCEPTED)
-    assert len(beats) >= 3  # the slot stays its own while it lands
+    assert len(beats) >= 3  # the slot stays its own meanwhile
     assert len(carrier.posts) == 1
 
 
-def test_landing_outlasts_an_outage_and_a_bug(
+def test_finishing_outlasts_an_outage_and_a_bug(
     carrier: Listener, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     message = make_message(carrier)
@@ -447,3 +458,138 @@ def test_outcome_of_a_call_cut_off_by_the_deadline_is_unknown(
     message.refresh_from_db()
     assert message.state == MessageState.UNKNOWN_OUTCOME
     assert Attempt.objects.get().outcome == Outcome.UNKNOWN
+
+
+# Any kind of work.
+
+
+class Fake:
+    """Work of numbers. Whatever part is named in `breaks` raises."""
+
+    due: ClassVar[Any] = "messages"
+    pool: ClassVar[Any] = "vendors"
+    singly: ClassVar[bool] = False
+
+    def __init__(self, *breaks: str, error: type[Exception] = RuntimeError) -> None:
+        self.breaks, self.error = breaks, error
+        self.frees: list[int] = []
+        self.waiting = list(range(3))
+        self.recorded: list[int] = []
+        self.given_back = 0
+
+    def _step(self, name: str) -> None:
+        if name in self.breaks:
+            raise self.error(name)
+
+    def claim(self, free: int) -> list[int]:
+        self.frees.append(free)
+        self._step("claim")
+        taken, self.waiting = self.waiting[:free], self.waiting[free:]
+        return taken
+
+    def dial(self, item: int, *, deadline: float) -> int:
+        self._step("dial")
+        return item
+
+    def record(self, finished: Sequence[int]) -> None:
+        self._step("record")
+        self.recorded += finished
+
+    def give_back(self) -> None:
+        self.given_back += 1
+        self._step("give_back")
+
+
+class FakeOfPosts(Fake):
+    pool: ClassVar[Any] = "callbacks"
+
+
+class FakeSingly(Fake):
+    singly: ClassVar[bool] = True
+
+
+@pytest.fixture
+def all_due(monkeypatch: pytest.MonkeyPatch) -> None:
+    flags = dict.fromkeys(asdict(pump.peek()), False) | {"messages": True}
+    monkeypatch.setattr(pump, "peek", lambda: pump.Due(**flags))
+
+
+@pytest.mark.usefixtures("all_due")
+@pytest.mark.parametrize("breaks", ["claim", "dial", "record"])
+@pytest.mark.parametrize("first", [True, False], ids=["served first", "served last"])
+def test_a_work_that_raises_takes_no_other_along(
+    breaks: str, first: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken, well, posts = Fake(breaks), Fake(), FakeOfPosts()
+    one = Pump([broken, well, posts] if first else [well, posts, broken])
+    spin(one, lambda: len(well.recorded) == len(posts.recorded) == 3, seconds=5)
+    assert (sorted(well.recorded), sorted(posts.recorded), broken.recorded) == ([0, 1, 2], [0, 1, 2], [])
+    assert (well.given_back, broken.given_back > 0) == (0, breaks == "claim")
+    assert_nothing_left(one)
+    text = {"claim": "bug in a pump", "dial": "call ended in a bug", "record": "could not be recorded"}
+    assert text[breaks] in caplog.text
+
+
+@pytest.mark.usefixtures("all_due")
+def test_a_work_whose_claim_raises_rests_and_claims_one_by_one() -> None:
+    broken, well = Fake("claim"), Fake()
+    one = Pump([broken, well])
+    for _ in range(5):
+        one.turn()
+    assert broken.frees == [one.pools["vendors"].size]  # not in every turn
+    one.services[0].rests_until = 0.0
+    one.turn()
+    assert broken.frees[1:] == [1]
+    assert (broken.given_back, one.services[1].single_claims) == (1, 0)
+    one.finish(lambda: True)
+
+
+@pytest.mark.usefixtures("all_due")
+def test_nothing_is_claimed_while_a_claim_cannot_be_given_back() -> None:
+    """Else its lease would be forgotten."""
+    broken, well = Fake("claim", "give_back"), Fake()
+    one = Pump([broken, well])
+    one.turn()
+    one.services[0].rests_until = 0.0
+    one.turn()
+    assert (len(broken.frees), broken.given_back, len(well.frees)) == (1, 1, 2)
+    broken.breaks = ()
+    one.turn()
+    assert (len(broken.frees), broken.given_back) == (2, 2)
+    one.finish(lambda: True)
+
+
+@pytest.mark.usefixtures("all_due")
+def test_only_work_that_wants_it_begins_with_single_claims() -> None:
+    singly, other = FakeSingly(), Fake()
+    one = Pump([singly, other])
+    assert one.run(
+        until=time.monotonic() + 5, stopped=lambda: len(singly.frees) > 5, beat=lambda: True, fresh=True
+    )
+    assert (singly.frees[0], other.frees[0] > 1, singly.frees[-1] > 1) == (1, True, True)
+    assert sorted(singly.recorded) == [0, 1, 2]
+
+
+@pytest.mark.usefixtures("all_due")
+@pytest.mark.parametrize("breaks", ["claim", "record"])
+def test_an_outage_is_not_a_bug(breaks: str) -> None:
+    """What was answered is kept, and nobody claims one by one."""
+    away = Fake(breaks, error=OperationalError)
+    one = Pump([away])
+
+    def back() -> bool:
+        if len(away.frees) > 1 or (breaks == "record" and one.services[0].unrecorded):
+            away.breaks = ()
+        return len(away.recorded) == 3
+
+    spin(one, back)
+    assert sorted(away.recorded) == [0, 1, 2]
+    assert (set(away.frees), one.services[0].single_claims) == ({one.pools["vendors"].size}, 0)
+
+
+def test_every_kind_names_a_flag_and_a_pool() -> None:
+    one = Pump()
+    assert {service.work.due for service in one.services} == {"messages", "unknowns", "polls", "events"}
+    assert all(hasattr(pump.peek(), service.work.due) for service in one.services)
+    assert {service.work.pool for service in one.services} == set(one.pools)
+    assert [service.work.due for service in one.services if service.work.singly] == ["messages"]

@@ -1,4 +1,4 @@
-"""`manage.py check_connection`: asks vendors what they think of our credentials, without sending anything."""
+"""`manage.py check_account`: asks vendors what they think of our credentials, without sending anything."""
 
 from __future__ import annotations
 

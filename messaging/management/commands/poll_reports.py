@@ -9,9 +9,10 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 
+from messaging.dialling import work
 from messaging.management import named
 from messaging.models import ProviderAccount
-from messaging.sending import polling
+from messaging.sending.polling import Polling, ask_now
 
 AT_ONCE = 32  # questions between two records
 
@@ -36,19 +37,13 @@ class Command(BaseCommand):
         due = 0
         wanted = ProviderAccount.objects.filter(poll_after__isnull=False)
         for account in named.accounts(options["names"]) or wanted:
-            due += polling.ask_now(account, older_than=_age(account, options["older_than"]))
-        final = asked = 0
-        until = time.monotonic() + options["timeout"]
-        while time.monotonic() < until and (questions := polling.claim(free=AT_ONCE)):
-            polling.give_up([one for one in questions if one.request is None])
-            answered = [
-                polling.dial(one, deadline=settings.CALL_DEADLINE)
-                for one in questions
-                if one.request is not None
-            ]
-            final += polling.record(answered)
-            asked += len(answered)
-        self.stdout.write(f"{due} without a final report, {asked} asked about, {final} final now")
+            due += ask_now(account, older_than=_age(account, options["older_than"]))
+        polling, asked = Polling(), 0
+        until, seen = time.monotonic() + options["timeout"], -1
+        while time.monotonic() < until and polling.claimed > seen:
+            seen = polling.claimed
+            asked += len(work.run_once(polling, free=AT_ONCE, deadline=settings.CALL_DEADLINE))
+        self.stdout.write(f"{due} without a final report, {asked} asked about, {polling.final} final now")
 
 
 def _age(account: ProviderAccount, minutes: float | None) -> timedelta:

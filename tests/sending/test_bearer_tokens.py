@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from messaging.sending import calls
+from messaging.sending import bearer_tokens
 from outbound.values import CallFailure, HttpRequest, HttpResponse
 from tests.stand_ins import Strange, Vendor, vendor_on_loopback
 from vendors.values import Credentials
@@ -30,7 +30,7 @@ class WithTokens(Strange):
 
 @pytest.fixture
 def vendor() -> Iterator[Vendor]:
-    calls.forget_tokens()
+    bearer_tokens.forget_tokens()
     with vendor_on_loopback() as running:
         yield running
 
@@ -41,7 +41,7 @@ def token(value: str, seconds: int = 3600) -> dict[str, object]:
 
 def send(vendor: Vendor, credentials: Credentials = CLIENT) -> HttpResponse | CallFailure:
     request = HttpRequest("POST", f"{vendor.url}{SEND_PATH}", {"X-Ours": "1"}, b"{}")
-    return calls.call(WithTokens(url=vendor.url), credentials, request, deadline=2.0)
+    return bearer_tokens.call(WithTokens(url=vendor.url), credentials, request, deadline=2.0)
 
 
 def paths(vendor: Vendor) -> list[str]:
@@ -50,7 +50,7 @@ def paths(vendor: Vendor) -> list[str]:
 
 def test_without_tokens_it_is_one_plain_call(vendor: Vendor) -> None:
     request = HttpRequest("POST", f"{vendor.url}{SEND_PATH}", {}, b"{}")
-    answer = calls.call(Strange(url=vendor.url), CLIENT, request, deadline=2.0)
+    answer = bearer_tokens.call(Strange(url=vendor.url), CLIENT, request, deadline=2.0)
     assert isinstance(answer, HttpResponse)
     assert paths(vendor) == [SEND_PATH]
 
@@ -81,7 +81,7 @@ def test_threads_that_start_together_fetch_one_token(vendor: Vendor) -> None:
 
 def test_a_token_is_renewed_before_its_end(vendor: Vendor, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
-    monkeypatch.setattr(calls.time, "monotonic", lambda: now)
+    monkeypatch.setattr(bearer_tokens.time, "monotonic", lambda: now)
     vendor.will(200, token("t-1", seconds=600))
     send(vendor)
     now += 539.0
@@ -148,6 +148,6 @@ def test_changed_credentials_meet_no_old_token(vendor: Vendor) -> None:
 def test_an_unreachable_token_address_sends_nothing(vendor: Vendor) -> None:
     gone = WithTokens(url="http://127.0.0.1:9")
     request = HttpRequest("POST", f"{vendor.url}{SEND_PATH}", {}, b"{}")
-    answer = calls.call(gone, CLIENT, request, deadline=2.0)
+    answer = bearer_tokens.call(gone, CLIENT, request, deadline=2.0)
     assert isinstance(answer, CallFailure) and not answer.sent
     assert vendor.heard == []
