@@ -33,7 +33,7 @@ RESPAWN_AFTER = 1.0
 PATIENCE_MAX = 300.0  # seconds of silence before a cluster is restarted, at the most
 STILL_MAX = 120.0  # seconds in which the loop must turn once, or the process ends
 HOUSEKEEPING_MAX = 3600.0  # making a late partition moves its rows
-BLIND = 5.0  # seconds between two looks at the pumps, after which this process stood still itself
+STALLED = 5.0  # seconds between two looks at the pumps, after which this process stood still itself
 STOP_GRACE = 3.0  # for a cluster that has nothing in flight any more
 
 
@@ -105,7 +105,7 @@ class Supervisor:
             sweep.overdue_reports()
             moving.move_waiting()
             moving.follow_accounts()
-            self.forgive_blindness()
+            self.allow_for_stall()
             self.watch()
         if self.due("validity", VALIDITY_EVERY):
             sweep.used_up()
@@ -118,11 +118,11 @@ class Supervisor:
         self.done_at[what] = now
         return True
 
-    def forgive_blindness(self) -> None:
+    def allow_for_stall(self) -> None:
         """A stall of the database, a stopped process or a paused machine hit the pumps as well: they get their time
         again, since what they hold unrecorded would be lost with them."""
         now = time.monotonic()
-        if now - self.looked_at > BLIND:
+        if now - self.looked_at > STALLED:
             self.last_alive = now
         self.looked_at = now
 
@@ -172,7 +172,7 @@ class Supervisor:
 
     def kill_cluster(self) -> None:
         """Ends the whole process group."""
-        self.give_up()
+        self.close_stop_pipe()
         if self.cluster is None:
             return
         try:
@@ -182,7 +182,7 @@ class Supervisor:
         self.cluster.wait()
         self.cluster = None
 
-    def give_up(self) -> None:
+    def close_stop_pipe(self) -> None:
         """Tells the pumps to stop claiming."""
         if self.stop_pipe is not None:
             os.close(self.stop_pipe)
@@ -190,7 +190,7 @@ class Supervisor:
 
     def leave(self) -> None:
         """No new claims; calls in flight are finished; then the cluster ends, by force if it hangs."""
-        self.give_up()
+        self.close_stop_pipe()
         end = time.monotonic() + settings.CALL_DEADLINE + 15
         while self.is_busy() and time.monotonic() < end:
             time.sleep(0.1)

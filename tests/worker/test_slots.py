@@ -41,7 +41,7 @@ def queued(worker: str) -> int:
     return OrmQ.objects.filter(key=worker).count()
 
 
-def test_new_slots_are_rung_at_once_and_once(worker: str) -> None:
+def test_new_slots_are_woken_at_once_and_once(worker: str) -> None:
     assert slots.wake(worker) == 2
     assert queued(worker) == 2
     assert [task.task["func"] for task in OrmQ.objects.all()] == ["messaging.tasks.pump"] * 2

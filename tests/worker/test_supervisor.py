@@ -434,8 +434,8 @@ def test_the_stop_pipe_is_held_by_the_worker_alone() -> None:
         [sys.executable, "-c", code, str(reading)], pass_fds=[reading], stdout=subprocess.PIPE
     )
     os.close(reading)
-    one.give_up()
+    one.close_stop_pipe()
     output, _ = child.communicate(timeout=20)
     assert output == b"end of file\n"
     assert broker.stopped() is False
-    one.give_up()  # twice is harmless
+    one.close_stop_pipe()  # twice is harmless
