@@ -110,7 +110,9 @@ def make_report(message: Message, status: Status, **overrides: Any) -> DeliveryR
         pytest.param("messages", ReplayFilter(account="x"), {}, "Unknown provider account", id="account"),
         pytest.param("messages", ReplayFilter(status="dead"), {}, "Unknown status 'dead'", id="status"),
         pytest.param("messages", ReplayFilter(status="sent"), {}, "Unknown status 'sent'", id="open status"),
-        pytest.param("events", ReplayFilter(status="due"), {}, "choose undeliverable, acked", id="event status"),
+        pytest.param(
+            "events", ReplayFilter(status="due"), {}, "choose undeliverable, acked", id="event status"
+        ),
         pytest.param("messages", ReplayFilter(since=datetime(2026, 1, 1)), {}, "time zone", id="naive"),
         pytest.param(
             "messages",
