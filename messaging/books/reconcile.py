@@ -108,10 +108,10 @@ judged AS (
     SELECT stored.message_id, stored.callback_url FROM messaging_content stored
     WHERE stored.message_id = message.id AND stored.created_at = message.created_at LIMIT 1) content ON true)
 SELECT state, why, count(*) AS n, count(*) FILTER (WHERE stalled) AS stalled,
-       count(*) FILTER (WHERE overdue) AS overdue, count(*) FILTER (WHERE taken > 1) AS twice,
-       count(replay_of) AS resent,
+       count(*) FILTER (WHERE overdue) AS overdue,
        (array_agg(id ORDER BY id) FILTER (WHERE why <> ''))[1:%(shown)s] AS wrong_ids,
-       (array_agg(id ORDER BY id) FILTER (WHERE stalled))[1:%(shown)s] AS stalled_ids
+       (array_agg(id ORDER BY id) FILTER (WHERE stalled))[1:%(shown)s] AS stalled_ids,
+       count(*) FILTER (WHERE taken > 1) AS twice, count(replay_of) AS resent
 FROM judged GROUP BY state, why ORDER BY state, why
 """)
 
@@ -156,8 +156,8 @@ GROUP BY report.effect ORDER BY report.effect
 
 
 @dataclass(frozen=True, slots=True)
-class EventGroup:
-    """Events in one state, with one thing the matter with them ('' = nothing)."""
+class Group:
+    """Messages of one page, or events, in one state, with one thing the matter with them ('' = nothing)."""
 
     state: int
     why: str
@@ -169,18 +169,11 @@ class EventGroup:
 
 
 @dataclass(frozen=True, slots=True)
-class MessageGroup:
-    """Messages of one page in one state, with one thing the matter with them ('' = nothing)."""
+class MessageGroup(Group):
+    """A group of messages: what may have been sent twice is counted, and what is a copy."""
 
-    state: int
-    why: str
-    n: int
-    stalled: int
-    overdue: int
     twice: int
     resent: int
-    wrong_ids: list[UUID] | None  # the first SHOWN; None: there are none
-    stalled_ids: list[UUID] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,10 +196,11 @@ def reconcile(*, tenant: Tenant | None = None, since: datetime | None = None) ->
     """The books of all rows of one tenant, or of everybody, that were made at or after `since`."""
     scope = {"tenant": tenant.pk if tenant else None, "since": since, "grace": GRACE, "shown": SHOWN}
     messages = list(_messages(scope))
-    events = fetch(EVENTS, scope | {"states": [state.value for state in EventState]}, row=EventGroup)
+    events = fetch(EVENTS, scope | {"states": [state.value for state in EventState]}, row=Group)
     [inbox] = fetch(INBOX, scope, row=InboxCount)
     wrong = [*_findings("message", messages), *_findings("event", events)]
     stalled = [*_stalled("message", messages), *_stalled("event", events)]
+    groups: list[Group] = [*messages, *events]
     by_state: Counter[int] = Counter()
     for row in messages:
         by_state[row.state] += row.n
@@ -217,9 +211,9 @@ def reconcile(*, tenant: Tenant | None = None, since: datetime | None = None) ->
         events={
             state.name.lower(): sum(row.n for row in events if row.state == state) for state in EventState
         },
-        unaccounted=sum(row.n for row in [*messages, *events] if row.why),
+        unaccounted=sum(row.n for row in groups if row.why),
         findings=tuple(wrong[:SHOWN]),
-        stalled=sum(row.stalled for row in [*messages, *events]),
+        stalled=sum(row.stalled for row in groups),
         stalled_rows=tuple(stalled[:SHOWN]),
         overdue={
             "messages": sum(row.overdue for row in messages),
@@ -245,13 +239,13 @@ def _messages(scope: Params) -> Iterator[MessageGroup]:
         low = high
 
 
-def _findings(what: str, rows: Sequence[MessageGroup | EventGroup]) -> Iterator[Finding]:
+def _findings(what: str, rows: Sequence[Group]) -> Iterator[Finding]:
     for row in rows:
         for id_ in row.wrong_ids or ():
             yield Finding(what, id_, row.why, WHY[row.why])
 
 
-def _stalled(what: str, rows: Sequence[MessageGroup | EventGroup]) -> Iterator[Finding]:
+def _stalled(what: str, rows: Sequence[Group]) -> Iterator[Finding]:
     for row in rows:
         for id_ in row.stalled_ids or ():
             yield Finding(what, id_, "stalled", "its lease ran out and nobody swept it")
