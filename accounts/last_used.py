@@ -17,7 +17,7 @@ from accounts.models import ApiToken
 
 EVERY = 60.0  # seconds
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 _noted: set[int] = set()
 _lock = threading.Lock()
@@ -58,6 +58,6 @@ def _run() -> None:
         try:
             flush()
         except DatabaseError as error:
-            logger.warning("last use of tokens not written: %s", type(error).__name__)
+            log.warning("last use of tokens not written: %s", type(error).__name__)
         finally:
             connection.close()

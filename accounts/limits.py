@@ -20,15 +20,15 @@ BURST_SECONDS = 2.0  # of the rate, when the tenant names no burst
 
 # Takes as many whole tokens as there are, at most `want`; the row that is missing starts full.
 DRAW = """
-INSERT INTO accounts_rate_bucket AS b (tenant_id, tokens, drawn, refilled_at)
+INSERT INTO accounts_rate_bucket AS bucket (tenant_id, tokens, drawn, refilled_at)
 VALUES (%(tenant)s, %(burst)s::float8 - %(want)s::float8, %(want)s, statement_timestamp())
 ON CONFLICT (tenant_id) DO UPDATE SET
   drawn = least(%(want)s::float8, floor({full})), tokens = {full} - least(%(want)s::float8, floor({full})),
-  refilled_at = greatest(b.refilled_at, statement_timestamp())
+  refilled_at = greatest(bucket.refilled_at, statement_timestamp())
 RETURNING drawn, tokens
 """.format(
-    full="least(%(burst)s::float8, b.tokens"
-    " + greatest(0, extract(epoch FROM statement_timestamp() - b.refilled_at)::float8) * %(rate)s::float8)"
+    full="least(%(burst)s::float8, bucket.tokens"
+    " + greatest(0, extract(epoch FROM statement_timestamp() - bucket.refilled_at)::float8) * %(rate)s::float8)"
 )
 
 

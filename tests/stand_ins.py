@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from uuid import uuid4
@@ -22,7 +22,7 @@ from psycopg.types.json import JsonbLoader
 
 from messaging.models import Attempt, Event, Message, ProviderAccount, Queue, sql
 from messaging.models.sql import change
-from messaging.rules.values import EventState
+from messaging.rules.values import EventState, MessageState
 from messaging.sending import claims, dispatch
 from messaging.sending.claims import Claimed
 from outbound.values import HttpRequest, HttpResponse
@@ -32,6 +32,8 @@ from vendors.values import Credentials, HookRequest, Outcome, Outgoing, SendResu
 
 API_KEY = "simulator-api-key"
 Said = tuple[int, Mapping[str, str], bytes]  # status, headers, body
+PAUSED = {"paused_at": datetime(2024, 1, 1, tzinfo=UTC), "paused_why": "maintenance"}  # a queue, for `hold`
+OPEN = {"open_until": datetime(2100, 1, 1, tzinfo=UTC), "faults": 10}
 HANG_UP = 0  # as a status: reads the request, then closes without an answer
 
 
@@ -221,6 +223,20 @@ def events_of(message: Message) -> list[Event]:
 
 def queue_of(account: ProviderAccount) -> Queue:
     return Queue.objects.get(pk=account.queue_id)
+
+
+def two_accounts(**second: Any) -> tuple[ProviderAccount, ProviderAccount]:
+    first = factories.make_account(position=1)
+    return first, factories.make_account(first.tenant, **{"position": 2, **second})
+
+
+def hold(account: ProviderAccount, how: dict[str, Any]) -> None:
+    Queue.objects.filter(pk=account.queue_id).update(**how)
+
+
+def way_of(message: Message) -> tuple[int, int, str, MessageState]:
+    after = fresh(message)
+    return after.account_id, after.queue_id, after.send_from, after.standing
 
 
 def due_now(*messages: Message) -> None:

@@ -20,7 +20,7 @@ from accounts.models import TenantStatus
 from messaging.accept import inline
 from messaging.accept.inline import InlineAnswer
 from messaging.contract.wire import InvalidRequest, SendRequest
-from messaging.models.statement import fetch
+from messaging.models.sql import column, fetch_one, sql
 from messaging.queues import routes
 from messaging.rules import routing
 from messaging.rules.ids import uuid7
@@ -29,46 +29,54 @@ from messaging.rules.values import MessageState
 from phone.numbers import country
 from phone.segments import count
 from vendors.limits import Payload
-from vendors.values import Channel
+from vendors.values import Channel, Media
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 INLINE_SECONDS = 3.0  # how long the caller of a test message waits
 INLINE_HOLD = timedelta(seconds=10)  # after that a test message whose process died is a pump's
 
 # The clock is read once, so that the content's created_at finds its message's partition.
-ACCEPT = """
-WITH m AS (
+ACCEPT = sql("""
+WITH message AS (
   INSERT INTO messaging_message (id, tenant_id, channel, dedupe_key, request_id, account_id, queue_id,
     sender, send_from, recipient, send_as, is_test, segments, country, state, due_at, attempts, expires_at, created_at)
-  SELECT %(id)s, n.id, %(channel)s::text, %(request_id)s::text, coalesce(%(request_id)s::text, ''),
+  SELECT %(id)s, tenant.id, %(channel)s::text, %(request_id)s::text, coalesce(%(request_id)s::text, ''),
     %(account_id)s, %(queue_id)s, %(sender)s, %(send_from)s, %(recipient)s, %(send_as)s::text,
     %(request_id)s::text IS NULL,
-    %(segments)s, %(country)s, 0, clock.now + %(hold)s, 0, clock.now + %(validity)s, clock.now
-  FROM (SELECT clock_timestamp() AS now) clock, accounts_apitoken t
-  JOIN accounts_tenant n ON n.id = t.tenant_id
-  WHERE t.id = %(token_id)s AND t.revoked_at IS NULL AND n.status <> 'suspended'
+    %(segments)s, %(country)s, {MessageState.ACCEPTED}, clock.now + %(hold)s, 0, clock.now + %(validity)s, clock.now
+  FROM (SELECT clock_timestamp() AS now) clock, accounts_apitoken token
+  JOIN accounts_tenant tenant ON tenant.id = token.tenant_id
+  WHERE token.id = %(token_id)s AND token.revoked_at IS NULL AND tenant.status <> 'suspended'
   ON CONFLICT (tenant_id, channel, dedupe_key) WHERE dedupe_key IS NOT NULL DO NOTHING
   RETURNING id, created_at)
 INSERT INTO messaging_content (message_id, created_at, text, subject, fallback_text, custom_data,
   callback_url, media, metadata, extra)
-SELECT m.id, m.created_at, %(text)s, %(subject)s, %(fallback_text)s, %(custom_data)s, %(callback_url)s,
+SELECT message.id, message.created_at, %(text)s, %(subject)s, %(fallback_text)s, %(custom_data)s, %(callback_url)s,
   %(media)s, %(metadata)s, %(extra)s
-FROM m RETURNING message_id
-"""
+FROM message RETURNING message_id
+""")
 
+# Why ACCEPT inserted nothing: no such token any more, a suspended tenant, or a message that is there already.
 WHY_NOT = """
-SELECT t.revoked_at IS NOT NULL AS is_revoked, n.status, m.id AS message_id, m.recipient
-FROM accounts_apitoken t JOIN accounts_tenant n ON n.id = t.tenant_id
-LEFT JOIN messaging_message m
-  ON m.tenant_id = n.id AND m.channel = %(channel)s::text AND m.dedupe_key = %(request_id)s::text
-WHERE t.id = %(token_id)s
+SELECT token.revoked_at IS NOT NULL AS is_revoked, tenant.status, message.id AS message_id, message.recipient
+FROM accounts_apitoken token JOIN accounts_tenant tenant ON tenant.id = token.tenant_id
+LEFT JOIN messaging_message message
+  ON message.tenant_id = tenant.id AND message.channel = %(channel)s::text AND message.dedupe_key = %(request_id)s::text
+WHERE token.id = %(token_id)s
 """
 
-IS_HELD = """
-SELECT paused_at IS NOT NULL OR open_until > clock_timestamp() AS is_held
-FROM messaging_queue WHERE id = %(queue_id)s
-"""
+IS_HELD = sql("SELECT {queue_is_held} AS is_held FROM messaging_queue queue WHERE queue.id = %(queue_id)s")
+
+
+@dataclass(frozen=True, slots=True)
+class NotInserted:
+    """The token's state, its tenant's, and the message that has the request id, where there is one."""
+
+    is_revoked: bool
+    status: str
+    message_id: UUID | None
+    recipient: str | None
 
 
 class RequestIdConflict(Exception):
@@ -110,13 +118,13 @@ def accept(*, principal: Principal, request: SendRequest) -> Accepted:
     """Commits the message, or finds the one that this request already made.
 
     A test message is also sent, unless its tenant or queue is held. Raises InvalidRequest (the sender is not
-    ours), RequestIdConflict, NoConnection, accounts.authentication.Denied, django.db errors.
+    ours), RequestIdConflict, NoAccount, accounts.authentication.Denied, django.db errors.
     """
     chosen = _choose(principal, request)
     goes_inline = request.request_id is None and not _is_held(principal, chosen.choice.way.queue_id)
     params = _params(principal, request, chosen, hold=INLINE_HOLD if goes_inline else timedelta(0))
     for _ in range(2):
-        if fetch(ACCEPT, params):
+        if column(ACCEPT, params, of=UUID):
             answer = _send_inline(params["id"]) if goes_inline else None
             return Accepted(params["id"], inline=answer)
         if first := _first(principal, request):
@@ -203,7 +211,7 @@ def _params(
     }
 
 
-def _file(media: Any) -> dict[str, str]:
+def _file(media: Media) -> dict[str, str]:
     return {"url": media.url, "content_type": media.content_type, "name": media.name}
 
 
@@ -218,24 +226,21 @@ def _first(principal: Principal, request: SendRequest) -> UUID | None:
         "request_id": request.request_id,
         "token_id": principal.token_id,
     }
-    found = fetch(WHY_NOT, params)
-    if not found or found[0].is_revoked:
+    found = fetch_one(WHY_NOT, params, row=NotInserted)
+    if found is None or found.is_revoked:
         authentication.forget_all()
         raise authentication.token_gone()
-    if found[0].status == TenantStatus.SUSPENDED:
+    if found.status == TenantStatus.SUSPENDED:
         authentication.forget_all()
         raise authentication.suspended()
-    if found[0].message_id is None:
-        return None
-    if found[0].recipient != request.recipient:
+    if found.message_id is not None and found.recipient != request.recipient:
         raise RequestIdConflict("This request_id was already used for another recipient.")
-    first: UUID = found[0].message_id
-    return first
+    return found.message_id
 
 
 def _is_held(principal: Principal, queue_id: int) -> bool:
     """Whether a message sent now would have to wait."""
-    return principal.tenant.is_paused or any(row.is_held for row in fetch(IS_HELD, {"queue_id": queue_id}))
+    return principal.tenant.is_paused or any(column(IS_HELD, {"queue_id": queue_id}, of=bool))
 
 
 def _send_inline(message_id: UUID) -> InlineAnswer | None:
@@ -243,5 +248,5 @@ def _send_inline(message_id: UUID) -> InlineAnswer | None:
         return inline.send(message_id, deadline=min(INLINE_SECONDS, settings.CALL_DEADLINE))
     except Exception:
         # The message is committed and a pump will send it: an error now would only make another.
-        logger.exception("test message left to the pumps", extra={"message_id": str(message_id)})
+        log.exception("test message left to the pumps", extra={"message_id": str(message_id)})
         return None

@@ -22,7 +22,7 @@ from psycopg.types.json import Jsonb
 
 from messaging.contract import wire_shape
 from messaging.models import RecordedRequest
-from messaging.models.statement import change
+from messaging.models.sql import change
 
 FIRST = 20  # shapes of a tenant
 MORE = 30  # further ones of a tenant, with unknown keys or refused
@@ -35,8 +35,9 @@ SEEN_SECONDS = (
     600.0  # then a shape is offered to the database again: a person may have forgotten the old ones
 )
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
+# Keeps a shape that is new, while the tenant has room for it.
 STORE = """
 INSERT INTO messaging_recordedrequest (tenant_id, action, code, digest, keys, headers, first_at)
 SELECT %(tenant)s, %(action)s, %(code)s, %(digest)s, %(keys)s, %(headers)s, clock_timestamp()
@@ -58,7 +59,7 @@ class Shape:
     is_telling: bool = False  # has keys that we do not know, or was refused
 
     @property
-    def mark(self) -> tuple[Any, ...]:
+    def mark(self) -> tuple[object, ...]:
         """What makes it the same as another."""
         return (self.tenant_id, self.action, self.code, tuple(self.keys.items()), self.headers)
 
@@ -155,6 +156,6 @@ def _run() -> None:
             _store(one)
         except DatabaseError as error:  # the database is away, or the tenant was deleted meanwhile
             _seen.pop(hash(one.mark), None)
-            logger.warning("shape of a request not written: %s", type(error).__name__)
+            log.warning("shape of a request not written: %s", type(error).__name__)
         finally:
             database.close()

@@ -9,16 +9,16 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from messaging.models.statement import change
+from messaging.models.sql import change
 from messaging.rules.ids import uuid7
 from outbound import http
 from outbound.values import CallFailure, HttpRequest, HttpResponse
 
 STORE = """
 INSERT INTO messaging_exchange (id, at, kind, account_id, owner, request, response)
-SELECT v.id, clock_timestamp(), v.kind, v.account_id, v.owner, v.request, v.response
+SELECT given.id, clock_timestamp(), given.kind, given.account_id, given.owner, given.request, given.response
 FROM unnest(%(id)s::uuid[], %(kind)s::text[], %(account_id)s::int8[], %(owner)s::uuid[], %(request)s::text[],
-            %(response)s::text[]) AS v(id, kind, account_id, owner, request, response)
+            %(response)s::text[]) AS given(id, kind, account_id, owner, request, response)
 """
 
 

@@ -36,7 +36,7 @@ class Exchange(models.Model):
     owner = models.UUIDField(null=True)  # the attempt, for calls and look-ups
     request = models.TextField(blank=True)
     response = models.TextField(blank=True)
-    call = SealedTextField(blank=True, db_default="")  # a vendor's call, opened by services.stored_calls
+    call = SealedTextField(blank=True, db_default="")  # a vendor's call, opened by reports/stored_calls.py
 
     class Meta:
         managed = False

@@ -10,7 +10,7 @@ from django.db import models
 from django.db.models.functions import Now
 
 from messaging.models.circuit import LONG_AGO, Circuit
-from messaging.models.statement import change
+from messaging.models.sql import change
 from messaging.rules.values import QueueKind
 
 __all__ = ["DEFAULT_CALLBACK_CAP", "DEFAULT_DISPATCH_CAP", "LONG_AGO", "Queue", "QueueQuerySet"]
@@ -20,8 +20,8 @@ DEFAULT_CALLBACK_CAP = 2
 
 ENSURE = """
 INSERT INTO messaging_queue (kind, key, cap)
-SELECT %(kind)s, k.key, %(cap)s FROM unnest(%(keys)s::text[]) AS k(key)
-WHERE NOT EXISTS (SELECT 1 FROM messaging_queue l WHERE l.kind = %(kind)s AND l.key = k.key)
+SELECT %(kind)s, given.key, %(cap)s FROM unnest(%(keys)s::text[]) AS given(key)
+WHERE NOT EXISTS (SELECT 1 FROM messaging_queue queue WHERE queue.kind = %(kind)s AND queue.key = given.key)
 ON CONFLICT (kind, key) DO NOTHING
 """
 

@@ -17,7 +17,7 @@ from typing import Final
 
 from django.db import transaction
 
-from messaging.models.statement import change, fetch
+from messaging.models.sql import change, column, fetch, sql
 from messaging.rules import backoff
 
 log = logging.getLogger(__name__)
@@ -84,11 +84,12 @@ class Note:
 # share the row by their foreign keys.
 LOCK = "SELECT id FROM {table} WHERE id = ANY(%(ids)s) ORDER BY id FOR NO KEY UPDATE"
 
+# Closes circuits, and says how many faults each had.
 CLOSE = """
 WITH before AS (SELECT id, faults, open_for FROM {table} WHERE id = ANY(%(ids)s) ORDER BY id FOR NO KEY UPDATE)
-UPDATE {table} c SET faults = 0, open_for = 0, witnesses = '{{}}', open_until = least(open_until, clock_timestamp()),
-       ok_at = clock_timestamp()
-FROM before WHERE c.id = before.id RETURNING c.id, before.faults
+UPDATE {table} circuit SET faults = 0, open_for = 0, witnesses = '{}',
+       open_until = least(open_until, clock_timestamp()), ok_at = clock_timestamp()
+FROM before WHERE circuit.id = before.id RETURNING circuit.id, before.faults
 """
 
 # Most notes are good news about a healthy destination: those write nothing, but for `ok_at` once a second.
@@ -100,54 +101,75 @@ AND (faults > 0 OR open_for > 0 OR ok_at IS NULL OR ok_at < clock_timestamp() - 
 # A fault counts once for each witness that is new since the last success. What comes back while the circuit is open
 # was in flight when it opened, and is no probe; any fault of a probe opens it again.
 FAULT = """
-WITH said AS (
-  SELECT c.id, c.faults + greatest(new.n, CASE WHEN c.faults >= %(trip)s THEN 1 ELSE 0 END) AS faults,
-         greatest(%(least)s, least(%(most)s, greatest(%(first)s, c.open_for * 2))) AS open_for
-  FROM {table} c CROSS JOIN LATERAL (
-    SELECT %(nameless)s + count(*) AS n FROM unnest(%(witnesses)s::bigint[]) w WHERE w <> ALL (c.witnesses)) new
-  WHERE c.id = %(id)s FOR NO KEY UPDATE OF c)
-UPDATE {table} c SET faults = said.faults, last_fault = %(text)s, failed_at = clock_timestamp(),
-    witnesses = CASE WHEN said.faults < %(trip)s THEN c.witnesses || %(witnesses)s::bigint[] ELSE c.witnesses END,
-    probes = CASE WHEN said.faults < %(trip)s THEN c.probes ELSE %(probes)s END,
-    open_for = CASE WHEN said.faults < %(trip)s THEN c.open_for ELSE said.open_for END,
-    open_until = CASE WHEN said.faults < %(trip)s THEN c.open_until
-                      ELSE clock_timestamp() + make_interval(secs => said.open_for) END
-FROM said WHERE c.id = said.id AND c.open_until <= clock_timestamp()
-RETURNING c.faults, c.open_for
+WITH counted AS (
+  SELECT circuit.id,
+         circuit.faults + greatest(new.n, CASE WHEN circuit.faults >= %(trip)s THEN 1 ELSE 0 END) AS faults,
+         greatest(%(least)s, least(%(most)s, greatest(%(first)s, circuit.open_for * 2))) AS open_for
+  FROM {table} circuit CROSS JOIN LATERAL (
+    SELECT %(nameless)s + count(*) AS n FROM unnest(%(witnesses)s::bigint[]) AS given(witness)
+    WHERE given.witness <> ALL (circuit.witnesses)) new
+  WHERE circuit.id = %(id)s FOR NO KEY UPDATE OF circuit)
+UPDATE {table} circuit SET faults = counted.faults, last_fault = %(text)s, failed_at = clock_timestamp(),
+    witnesses = CASE WHEN counted.faults < %(trip)s THEN circuit.witnesses || %(witnesses)s::bigint[]
+                     ELSE circuit.witnesses END,
+    probes = CASE WHEN counted.faults < %(trip)s THEN circuit.probes ELSE %(probes)s END,
+    open_for = CASE WHEN counted.faults < %(trip)s THEN circuit.open_for ELSE counted.open_for END,
+    open_until = CASE WHEN counted.faults < %(trip)s THEN circuit.open_until
+                      ELSE clock_timestamp() + make_interval(secs => counted.open_for) END
+FROM counted WHERE circuit.id = counted.id AND circuit.open_until <= clock_timestamp()
+RETURNING circuit.faults, circuit.open_for
 """
 
 # What logs call it: never the queue's key, which is the secret part of an account's hook address.
 NAMES: Final[Mapping[Of, str]] = {
     Of.QUEUE: """
-SELECT coalesce(string_agg(t.slug || '/' || n.name, ', ' ORDER BY n.id), 'queue ' || %(id)s) AS name
-FROM messaging_provideraccount n JOIN accounts_tenant t ON t.id = n.tenant_id WHERE n.queue_id = %(id)s
+SELECT coalesce(string_agg(tenant.slug || '/' || account.name, ', ' ORDER BY account.id), 'queue ' || %(id)s) AS name
+FROM messaging_provideraccount account JOIN accounts_tenant tenant ON tenant.id = account.tenant_id
+WHERE account.queue_id = %(id)s
 """,
     Of.DESTINATION: "SELECT address AS name FROM messaging_destination WHERE id = %(id)s",
 }
 
 # SKIP LOCKED: who holds a message is about to write about this queue.
-WAKE_MESSAGES = """
+WAKE_MESSAGES = sql("""
 UPDATE messaging_message SET due_at = clock_timestamp() WHERE id IN (
   SELECT id FROM messaging_message
-  WHERE queue_id = ANY(%(ids)s) AND state = 2 AND due_at > clock_timestamp() AND error_code = ANY(%(codes)s)
+  WHERE queue_id = ANY(%(ids)s) AND state = {MessageState.RETRYING} AND due_at > clock_timestamp()
+    AND error_code = ANY(%(codes)s)
   FOR NO KEY UPDATE SKIP LOCKED)
-"""
+""")
 # The try that is thrown in costs nothing: where one URL of a queue works and another does not, the circuit may close
 # every minute, and three days of tries would be used up in one hour.
-WAKE_EVENTS = """
+WAKE_EVENTS = sql("""
 UPDATE messaging_event SET due_at = clock_timestamp(), tries = greatest(tries - 1, 0)
-WHERE destination_id = ANY(%(ids)s) AND state = 0 AND due_at > clock_timestamp()
-"""
+WHERE destination_id = ANY(%(ids)s) AND state = {EventState.DUE} AND due_at > clock_timestamp()
+""")
 RESUME = """
-UPDATE {table} SET open_until = timestamptz '2000-01-01 00:00+00', open_for = 0, faults = 0, witnesses = '{{}}'
+UPDATE {table} SET open_until = timestamptz '2000-01-01 00:00+00', open_for = 0, faults = 0, witnesses = '{}'
 WHERE id = ANY(%(ids)s)
 """
 UNPAUSE = "UPDATE messaging_queue SET paused_at = NULL, paused_why = '' WHERE id = ANY(%(ids)s)"
 OF_QUEUES = "SELECT id FROM messaging_destination WHERE queue_id = ANY(%(ids)s) ORDER BY id FOR NO KEY UPDATE"
 PAUSE = """
 UPDATE messaging_queue SET paused_at = clock_timestamp(), paused_why = %(why)s
-WHERE id = %(id)s AND paused_at IS NULL RETURNING id
+WHERE id = %(id)s AND paused_at IS NULL
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """A circuit that closed, and how many faults it had."""
+
+    id: int
+    faults: int
+
+
+@dataclass(frozen=True, slots=True)
+class Faulty:
+    """A circuit after a fault: how many it has, and for how long it opens (seconds)."""
+
+    faults: int
+    open_for: float
 
 
 def note(notes: Mapping[int, Sequence[Note]], *, of: Of = Of.QUEUE) -> None:
@@ -156,11 +178,11 @@ def note(notes: Mapping[int, Sequence[Note]], *, of: Of = Of.QUEUE) -> None:
     In the caller's transaction.
     """
     good = [id_ for id_, said in notes.items() if any(one.ok for one in said)]
-    worth = [row.id for row in fetch(_on(of, WORTH_CLOSING), {"ids": good})] if good else []
+    worth = column(_on(of, WORTH_CLOSING), {"ids": good}, of=int) if good else []
     trailing = {id_: _after_last_good(said) for id_, said in notes.items()}
     faulty = sorted(id_ for id_, faults in trailing.items() if faults)
     if worth and faulty:
-        fetch(_on(of, LOCK), {"ids": worth + faulty})
+        change(_on(of, LOCK), {"ids": worth + faulty})
     if worth:
         _close(worth, of)
     for id_ in faulty:
@@ -169,8 +191,8 @@ def note(notes: Mapping[int, Sequence[Note]], *, of: Of = Of.QUEUE) -> None:
 
 def pause(queue_id: int, *, why: str) -> None:
     """Stops a queue until a person resumes it: credentials refused, secrets that do not open."""
-    for row in fetch(PAUSE, {"id": queue_id, "why": why[:300]}):
-        log.error("queue paused", extra={"queue": name(row.id, Of.QUEUE), "why": why})
+    if change(PAUSE, {"id": queue_id, "why": why[:300]}):
+        log.error("queue paused", extra={"queue": name(queue_id, Of.QUEUE), "why": why})
 
 
 def resume(queue_ids: Sequence[int]) -> None:
@@ -180,7 +202,7 @@ def resume(queue_ids: Sequence[int]) -> None:
         change(UNPAUSE, {"ids": ids})
         change(_on(Of.QUEUE, RESUME), {"ids": ids})
         _wake(ids, Of.QUEUE)
-        try_now([row.id for row in fetch(OF_QUEUES, {"ids": ids})])
+        try_now(column(OF_QUEUES, {"ids": ids}, of=int))
 
 
 def try_now(destination_ids: Sequence[int]) -> None:
@@ -206,13 +228,12 @@ def witness(*about: object) -> int:
 
 @cache
 def _on(of: Of, statement: str) -> str:
-    return statement.format(table=of.value)
+    return sql(statement, table=of.value)
 
 
 def name(id_: int, of: Of = Of.QUEUE) -> str:
     """What logs call a destination: its accounts, or its address without the query."""
-    rows = fetch(NAMES[of], {"id": id_})
-    return str(rows[0].name) if rows else ""
+    return next(iter(column(NAMES[of], {"id": id_}, of=str)), "")
 
 
 def _wake(ids: list[int], of: Of) -> None:
@@ -230,7 +251,7 @@ def _after_last_good(said: Sequence[Note]) -> list[Note]:
 
 
 def _close(ids: list[int], of: Of) -> None:
-    tripped = [row for row in fetch(_on(of, CLOSE), {"ids": ids}) if row.faults >= TRIP]
+    tripped = [row for row in fetch(_on(of, CLOSE), {"ids": ids}, row=Closed) if row.faults >= TRIP]
     if not tripped:
         return
     _wake([row.id for row in tripped], of)
@@ -251,7 +272,7 @@ def _fault(id_: int, faults: Sequence[Note], of: Of) -> None:
         "first": opening.first,
         "probes": opening.probes,
     }
-    for row in fetch(_on(of, FAULT), params):
+    for row in fetch(_on(of, FAULT), params, row=Faulty):
         if row.faults >= TRIP:
             told = {"queue": name(id_, of), "faults": row.faults, "seconds": row.open_for}
             log.warning("circuit open", extra=told)

@@ -13,7 +13,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import transaction
 
-from messaging.models.statement import change, fetch
+from messaging.models.sql import change, fetch, fetch_one, sql
 from messaging.queues import circuit
 from messaging.rules import backoff
 from messaging.rules.ids import uuid7
@@ -25,131 +25,204 @@ QUEUES_AT_ONCE = 8
 # The least recently served queues that have work. Locked here, counted in the next statement: only a new snapshot
 # sees what the last holder of the lock claimed, so the cap is exact. NO KEY: the foreign keys of new messages share
 # the row, and a stronger lock would skip every busy queue.
-PICK_QUEUES = """
+PICK_QUEUES = sql("""
 SELECT queue.id, queue.faults >= %(trip)s AS is_probing,
-       EXISTS (SELECT 1 FROM messaging_senderrate s WHERE s.queue_id = queue.id) AS is_metered
+       EXISTS (SELECT 1 FROM messaging_senderrate sender_rate WHERE sender_rate.queue_id = queue.id) AS is_metered
 FROM messaging_queue queue
-WHERE queue.kind = 0 AND queue.paused_at IS NULL AND queue.open_until <= clock_timestamp()
-  AND (SELECT min(m.due_at) FROM messaging_message m
-       WHERE m.queue_id = queue.id AND m.state IN (0, 2)) <= clock_timestamp()
-  AND EXISTS (SELECT 1 FROM messaging_provideraccount n JOIN accounts_tenant t ON t.id = n.tenant_id
-              WHERE n.queue_id = queue.id AND t.status = 'active')
+WHERE queue.kind = {QueueKind.DISPATCH} AND {queue_runs}
+  AND (SELECT min(message.due_at) FROM messaging_message message
+       WHERE message.queue_id = queue.id AND message.state IN {MessageState.ACCEPTED, RETRYING}) <= clock_timestamp()
+  AND EXISTS (SELECT 1 FROM messaging_provideraccount account
+              JOIN accounts_tenant tenant ON tenant.id = account.tenant_id
+              WHERE account.queue_id = queue.id AND tenant.status = 'active')
 ORDER BY queue.served_at LIMIT %(queues)s FOR NO KEY UPDATE OF queue SKIP LOCKED
-"""
+""")
 
 # `room` is what cap and probes leave, `tokens` (segments) what the bucket holds; the last message that
 # fits may put it into debt. The clock is read once, so that no time between two readings is lost to the bucket.
-_QUEUES = """
-WITH l AS MATERIALIZED (
-  SELECT queue.id, queue.served_at, queue.rate, queue.faults, t.at, t.tokens,
+_BUSY_QUEUES = """
+busy_queues AS MATERIALIZED (
+  SELECT queue.id, queue.served_at, queue.rate, queue.faults, bucket.at, bucket.tokens,
          row_number() OVER (ORDER BY queue.served_at) AS place,
          CASE WHEN queue.faults >= %(trip)s THEN least(queue.cap, queue.probes) ELSE queue.cap END
-           - (SELECT count(*) FROM messaging_message f WHERE f.queue_id = queue.id AND f.state = 1) AS room
+           - (SELECT count(*) FROM messaging_message message
+              WHERE message.queue_id = queue.id AND message.state = {MessageState.SENDING}) AS room
   FROM messaging_queue queue CROSS JOIN LATERAL (
     SELECT clock.at, CASE WHEN queue.rate IS NULL THEN 0 ELSE least(greatest(queue.rate, 1), queue.tokens
              + extract(epoch FROM clock.at - queue.refilled_at)::float8 * queue.rate) END AS tokens
-    FROM (SELECT clock_timestamp() AS at) clock) t
-  WHERE queue.id = ANY(%(queues)s)),
-"""
+    FROM (SELECT clock_timestamp() AS at) clock) bucket
+  WHERE queue.id = ANY(%(queues)s))"""
+
+# Which messages of a queue may be sent now.
+_SENDABLE = """state IN {MessageState.ACCEPTED, RETRYING}
+      AND due_at <= clock_timestamp() AND expires_at > clock_timestamp() AND attempts < %(most)s
+      AND tenant_id <> ALL (SELECT id FROM accounts_tenant WHERE status <> 'active')"""
 
 _CANDIDATES = """
-c AS MATERIALIZED (
-  SELECT m.id, m.due_at, m.segments, l.id AS queue_id, l.served_at, l.room, l.rate, l.tokens FROM l CROSS JOIN LATERAL (
+candidates AS MATERIALIZED (
+  SELECT message.id, message.due_at, message.segments, busy_queues.id AS queue_id, busy_queues.served_at,
+         busy_queues.room, busy_queues.rate, busy_queues.tokens
+  FROM busy_queues CROSS JOIN LATERAL (
     SELECT id, due_at, segments FROM messaging_message
-    WHERE queue_id = l.id AND state IN (0, 2) AND due_at <= clock_timestamp() AND expires_at > clock_timestamp()
-      AND attempts < %(most)s AND tenant_id <> ALL (SELECT id FROM accounts_tenant WHERE status <> 'active')
+    WHERE queue_id = busy_queues.id AND {sendable}
     ORDER BY due_at
-    LIMIT CASE WHEN l.rate IS NULL OR l.tokens > 0 THEN greatest(least(l.room, %(free)s), 0) ELSE 0 END
-    FOR NO KEY UPDATE SKIP LOCKED) m),
-"""
+    LIMIT CASE WHEN busy_queues.rate IS NULL OR busy_queues.tokens > 0
+               THEN greatest(least(busy_queues.room, %(free)s), 0) ELSE 0 END
+    FOR NO KEY UPDATE SKIP LOCKED) message)"""
 
 # Half-open queues: as many that were never tried as that were, or either would wait for the other.
 _PROBES = """
-c AS MATERIALIZED (
-  SELECT m.id, m.due_at, m.segments, v.is_new, l.id AS queue_id, l.served_at, l.room, l.rate, l.tokens
-  FROM l CROSS JOIN (VALUES (true), (false)) v (is_new) CROSS JOIN LATERAL (
+candidates AS MATERIALIZED (
+  SELECT message.id, message.due_at, message.segments, half.is_new, busy_queues.id AS queue_id, busy_queues.served_at,
+         busy_queues.room, busy_queues.rate, busy_queues.tokens
+  FROM busy_queues CROSS JOIN (VALUES (true), (false)) half (is_new) CROSS JOIN LATERAL (
     SELECT id, due_at, segments FROM messaging_message
-    WHERE queue_id = l.id AND state IN (0, 2) AND due_at <= clock_timestamp() AND expires_at > clock_timestamp()
-      AND (attempts = 0) = v.is_new
-      AND attempts < %(most)s AND tenant_id <> ALL (SELECT id FROM accounts_tenant WHERE status <> 'active')
+    WHERE queue_id = busy_queues.id AND (attempts = 0) = half.is_new AND {sendable}
     ORDER BY due_at
-    LIMIT CASE WHEN l.rate IS NULL OR l.tokens > 0 THEN greatest(least(l.room, %(free)s), 0) ELSE 0 END
-    FOR NO KEY UPDATE SKIP LOCKED) m),
-"""
+    LIMIT CASE WHEN busy_queues.rate IS NULL OR busy_queues.tokens > 0
+               THEN greatest(least(busy_queues.room, %(free)s), 0) ELSE 0 END
+    FOR NO KEY UPDATE SKIP LOCKED) message)"""
 
-_CHOOSE = """
-r AS (SELECT id, served_at, room, rate, tokens, row_number() OVER w AS turn, sum(segments) OVER w - segments AS spent
-      FROM c WINDOW w AS (PARTITION BY queue_id ORDER BY due_at, id ROWS UNBOUNDED PRECEDING)),
-d AS MATERIALIZED (SELECT id, row_number() OVER () AS rn FROM (
-  SELECT id FROM r WHERE turn <= room AND (rate IS NULL OR spent < tokens) ORDER BY turn, served_at LIMIT %(free)s) x),
-"""
+# One of each queue in turn, as far as room and tokens of its queue reach.
+_CHOSEN = """
+ranked AS (
+  SELECT id, served_at, room, rate, tokens,
+         row_number() OVER turns AS turn, sum(segments) OVER turns - segments AS spent
+  FROM {contenders}
+  WINDOW turns AS (PARTITION BY queue_id ORDER BY {first}due_at, id ROWS UNBOUNDED PRECEDING)),
+chosen AS MATERIALIZED (SELECT id, row_number() OVER () AS number FROM (
+  SELECT id FROM ranked WHERE turn <= room AND (rate IS NULL OR spent < tokens)
+  ORDER BY turn, served_at LIMIT %(free)s) fitting)"""
 
-# In turn: who goes first changes with each fault, so that single probes alternate too.
-_CHOOSE_PROBES = _CHOOSE.replace(
-    "FROM c WINDOW w AS (PARTITION BY queue_id ORDER BY due_at, id ROWS",
-    """FROM (SELECT c.*, row_number() OVER (PARTITION BY c.queue_id, c.is_new ORDER BY c.due_at, c.id) AS nth,
-                   c.is_new <> (l.faults %% 2 = 0) AS is_second FROM c JOIN l ON l.id = c.queue_id) n
-      WINDOW w AS (PARTITION BY queue_id ORDER BY nth, is_second, due_at, id ROWS""",
-)
+_PLAIN_ORDER = {"contenders": "candidates", "first": ""}
 
-_CHOOSE_ONE = """
-WITH d AS MATERIALIZED (
-  SELECT id, 1 AS rn FROM messaging_message WHERE id = %(message)s AND state = 0 FOR NO KEY UPDATE),
-"""
+# New ones and tried ones in turn: who goes first changes with each fault, so that single probes alternate too.
+_PROBE_ORDER = {
+    "contenders": """(
+    SELECT candidates.*, candidates.is_new <> (busy_queues.faults %% 2 = 0) AS is_second,
+           row_number() OVER (PARTITION BY candidates.queue_id, candidates.is_new
+                              ORDER BY candidates.due_at, candidates.id) AS nth
+    FROM candidates JOIN busy_queues ON busy_queues.id = candidates.queue_id) probes""",
+    "first": "nth, is_second, ",
+}
 
-_TAKE = """
-u AS (UPDATE messaging_message m SET state = 1, lease = %(lease)s, attempts = m.attempts + 1,
-        due_at = clock_timestamp() + make_interval(secs => %(row_lease)s)
-      FROM d WHERE m.id = d.id RETURNING m.*, d.rn),
-a AS (INSERT INTO messaging_attempt (id, message_id, n, account_id, send_as, sender, created_at, dialled, poll_at)
-      SELECT (%(ids)s::uuid[])[u.rn], u.id, u.attempts, u.account_id, u.send_as,
-             coalesce(nullif(u.send_from, ''), u.sender), clock_timestamp(), false,
-             clock_timestamp() + (SELECT n.poll_after FROM messaging_provideraccount n WHERE n.id = u.account_id)
-      FROM u)
-"""
+# The chosen messages get the lease, and each a new attempt. `number` says which of the new ids is whose.
+_TAKEN = """
+taken AS (
+  UPDATE messaging_message message SET state = {MessageState.SENDING}, lease = %(lease)s,
+    attempts = message.attempts + 1, due_at = clock_timestamp() + make_interval(secs => %(row_lease)s)
+  FROM chosen WHERE message.id = chosen.id RETURNING message.*, chosen.number),
+attempts AS (
+  INSERT INTO messaging_attempt (id, message_id, n, account_id, send_as, sender, created_at, dialled, poll_at)
+  SELECT (%(ids)s::uuid[])[taken.number], taken.id, taken.attempts, taken.account_id, taken.send_as,
+         coalesce(nullif(taken.send_from, ''), taken.sender), clock_timestamp(), false,
+         clock_timestamp() + (SELECT account.poll_after FROM messaging_provideraccount account
+                              WHERE account.id = taken.account_id)
+  FROM taken)"""
 
-# Queues go to the back of their queue in the order in which they stood; one that lost to the others for want of threads
-# keeps its place.
-_SERVE = """,
-s AS (UPDATE messaging_queue queue SET refilled_at = l.at,
-        served_at = CASE WHEN EXISTS (SELECT 1 FROM c WHERE c.queue_id = l.id)
-                          AND NOT EXISTS (SELECT 1 FROM u WHERE u.queue_id = l.id)
-                         THEN queue.served_at
-                         ELSE (SELECT max(at) FROM l) + l.place * interval '1 microsecond' END,
-        tokens = l.tokens - coalesce((SELECT sum(u.segments) FROM u WHERE u.queue_id = l.id), 0)
-      FROM l WHERE queue.id = l.id)
-"""
+# Queues go to the back of the order in which they stood; one that lost to the others for want of threads keeps its
+# place.
+_SERVED = """
+served AS (
+  UPDATE messaging_queue queue SET refilled_at = busy_queues.at,
+    served_at = CASE WHEN EXISTS (SELECT 1 FROM candidates WHERE candidates.queue_id = busy_queues.id)
+                      AND NOT EXISTS (SELECT 1 FROM taken WHERE taken.queue_id = busy_queues.id)
+                     THEN queue.served_at
+                     ELSE (SELECT max(at) FROM busy_queues) + busy_queues.place * interval '1 microsecond' END,
+    tokens = busy_queues.tokens
+             - coalesce((SELECT sum(taken.segments) FROM taken WHERE taken.queue_id = busy_queues.id), 0)
+  FROM busy_queues WHERE queue.id = busy_queues.id)"""
 
+# The columns of TakenMessage.
 _READ = """
-SELECT (%(ids)s::uuid[])[u.rn] AS attempt_id, u.id AS message_id, u.queue_id, u.account_id, u.tenant_id, u.send_as,
-       coalesce(nullif(u.send_from, ''), u.sender) AS sender, u.recipient,
-       extract(epoch FROM u.expires_at - clock_timestamp())::float8 AS validity,
-       c.text, c.subject, c.fallback_text, c.media, c.metadata, u.channel
-FROM u JOIN messaging_content c ON c.message_id = u.id AND c.created_at = u.created_at ORDER BY u.rn
+SELECT (%(ids)s::uuid[])[taken.number] AS attempt_id, taken.id AS message_id, taken.queue_id, taken.account_id,
+       taken.send_as, coalesce(nullif(taken.send_from, ''), taken.sender) AS sender, taken.recipient,
+       extract(epoch FROM taken.expires_at - clock_timestamp())::float8 AS validity,
+       content.text, content.subject, content.fallback_text, content.media, content.metadata, taken.channel
+FROM taken JOIN messaging_content content ON content.message_id = taken.id AND content.created_at = taken.created_at
+ORDER BY taken.number
 """
 
-CLAIM = _QUEUES + _CANDIDATES + _CHOOSE + _TAKE + _SERVE + _READ
-CLAIM_METERED = _QUEUES + sender_rates.CANDIDATES + _CHOOSE + _TAKE + _SERVE + sender_rates.SETTLE + _READ
-CLAIM_PROBES = _QUEUES + _PROBES + _CHOOSE_PROBES + _TAKE + _SERVE + _READ
-CLAIM_METERED_PROBES = (
-    _QUEUES + sender_rates.CANDIDATES + _CHOOSE_PROBES + _TAKE + _SERVE + sender_rates.SETTLE + _READ
+_PARTS = {
+    "busy_queues": _BUSY_QUEUES,
+    "sendable": _SENDABLE,
+    "chosen": _CHOSEN,
+    "taken": _TAKEN,
+    "served": _SERVED,
+    "read": _READ,
+}
+_CLAIM = "WITH {busy_queues},{candidates},{chosen},{taken},{served}{read}"
+_CLAIM_METERED = "WITH {busy_queues},{candidates},{chosen},{taken},{served},{settled}{read}"
+_METERED = _PARTS | {"candidates": sender_rates.CANDIDATES, "settled": sender_rates.SETTLED}
+
+# Takes due messages of some queues, all of them probing or none, with sender limits or without.
+CLAIM = sql(_CLAIM, **_PARTS, **_PLAIN_ORDER, candidates=_CANDIDATES)
+CLAIM_METERED = sql(_CLAIM_METERED, **_METERED, **_PLAIN_ORDER)
+CLAIM_PROBES = sql(_CLAIM, **_PARTS, **_PROBE_ORDER, candidates=_PROBES)
+CLAIM_METERED_PROBES = sql(_CLAIM_METERED, **_METERED, **_PROBE_ORDER)
+
+CLAIM_ONE = sql(
+    """
+WITH chosen AS MATERIALIZED (
+  SELECT id, 1 AS number FROM messaging_message
+  WHERE id = %(message)s AND state = {MessageState.ACCEPTED} FOR NO KEY UPDATE),
+{taken}{read}""",
+    **_PARTS,
 )
-CLAIM_ONE = _CHOOSE_ONE + _TAKE + _READ
 
-HAND_BACK = """
-WITH back AS (
-  UPDATE messaging_message SET state = 2, lease = NULL, due_at = clock_timestamp()
-  WHERE lease = %(lease)s AND state = 1 AND (%(ids)s::uuid[] IS NULL OR id = ANY(%(ids)s)) RETURNING id, attempts)
-UPDATE messaging_attempt a SET outcome = 'not_dialled', ended_at = clock_timestamp()
-FROM back WHERE a.message_id = back.id AND a.n = back.attempts
-"""
+# Messages of a lease become due again, and their attempts are marked as never dialled.
+HAND_BACK = sql("""
+WITH returned AS (
+  UPDATE messaging_message SET state = {MessageState.RETRYING}, lease = NULL, due_at = clock_timestamp()
+  WHERE lease = %(lease)s AND state = {MessageState.SENDING} AND (%(ids)s::uuid[] IS NULL OR id = ANY(%(ids)s))
+  RETURNING id, attempts)
+UPDATE messaging_attempt attempt SET outcome = {Outcome.NOT_DIALLED}, ended_at = clock_timestamp()
+FROM returned WHERE attempt.message_id = returned.id AND attempt.n = returned.attempts
+""")
 
-OLDEST = """
-SELECT min(d.due_at) AS due_at FROM messaging_queue queue CROSS JOIN LATERAL (
-  SELECT m.due_at FROM messaging_message m WHERE m.queue_id = queue.id AND m.state IN (0, 2)
-  AND m.due_at <= clock_timestamp() ORDER BY m.due_at LIMIT 1) d
-WHERE queue.kind = 0 AND queue.paused_at IS NULL AND queue.open_until <= clock_timestamp()
-"""
+OLDEST = sql("""
+SELECT min(oldest.due_at) AS due_at FROM messaging_queue queue CROSS JOIN LATERAL (
+  SELECT message.due_at FROM messaging_message message
+  WHERE message.queue_id = queue.id AND message.state IN {MessageState.ACCEPTED, RETRYING}
+    AND message.due_at <= clock_timestamp() ORDER BY message.due_at LIMIT 1) oldest
+WHERE queue.kind = {QueueKind.DISPATCH} AND {queue_runs}
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class PickedQueue:
+    """A locked queue that has work."""
+
+    id: int
+    is_probing: bool  # its circuit is half open
+    is_metered: bool  # senders of it have limits of their own
+
+
+@dataclass(frozen=True, slots=True)
+class TakenMessage:
+    """A row of a claim: the message, its content and its new attempt."""
+
+    attempt_id: UUID
+    message_id: UUID
+    queue_id: int
+    account_id: int
+    send_as: str
+    sender: str
+    recipient: str
+    validity: float  # seconds
+    text: str
+    subject: str
+    fallback_text: str
+    media: list[dict[str, str]]
+    metadata: dict[str, Any]
+    channel: str
+
+
+@dataclass(frozen=True, slots=True)
+class OldestDue:
+    """When the oldest message that could be sent became due."""
+
+    due_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,9 +243,9 @@ def claim(*, free: int, lease: UUID) -> list[Claimed]:
     a claim whose commit got lost can still be handed back."""
     asked_at = time.monotonic()
     with transaction.atomic():
-        queues = fetch(PICK_QUEUES, {"queues": QUEUES_AT_ONCE, "trip": circuit.TRIP})
+        queues = fetch(PICK_QUEUES, {"queues": QUEUES_AT_ONCE, "trip": circuit.TRIP}, row=PickedQueue)
         probing = [row for row in queues if row.is_probing]
-        rows: list[Any] = []
+        rows: list[TakenMessage] = []
         for some in (
             [row for row in probing if row.is_metered],
             [row for row in probing if not row.is_metered],
@@ -182,7 +255,7 @@ def claim(*, free: int, lease: UUID) -> list[Claimed]:
     return [_claimed(row, lease, asked_at) for row in rows]
 
 
-def _take(queues: Sequence[Any], *, free: int, lease: UUID) -> list[Any]:
+def _take(queues: Sequence[PickedQueue], *, free: int, lease: UUID) -> list[TakenMessage]:
     """What the queues, all probing or none, may send now."""
     if not queues or free <= 0:
         return []
@@ -197,13 +270,13 @@ def _take(queues: Sequence[Any], *, free: int, lease: UUID) -> list[Any]:
         "trip": circuit.TRIP,
         "most": backoff.SEND_ATTEMPTS_MAX,
     }
-    return fetch(statement, params | sender_rates.PARAMS if is_metered else params)
+    return fetch(statement, params | sender_rates.PARAMS if is_metered else params, row=TakenMessage)
 
 
 def claim_one(message_id: UUID, *, lease: UUID) -> list[Claimed]:
     """Takes one accepted message, whatever its due time (test messages, sent inline)."""
     asked_at = time.monotonic()
-    rows = fetch(CLAIM_ONE, _claim_params(1, lease) | {"message": message_id})
+    rows = fetch(CLAIM_ONE, _claim_params(1, lease) | {"message": message_id}, row=TakenMessage)
     return [_claimed(row, lease, asked_at) for row in rows]
 
 
@@ -211,7 +284,7 @@ def _claim_params(free: int, lease: UUID) -> dict[str, Any]:
     return {"lease": lease, "row_lease": settings.ROW_LEASE, "ids": [uuid7() for _ in range(free)]}
 
 
-def _claimed(row: Any, lease: UUID, claimed_at: float) -> Claimed:
+def _claimed(row: TakenMessage, lease: UUID, claimed_at: float) -> Claimed:
     send_as = Channel(row.send_as)
     fell_back = row.channel == Channel.MMS and send_as is not Channel.MMS
     outgoing = Outgoing(
@@ -245,5 +318,5 @@ def hand_back_lease(lease: UUID) -> int:
 
 def oldest_due() -> datetime | None:
     """When the oldest message that could be sent now became due; None when there is none."""
-    rows = fetch(OLDEST)
-    return rows[0].due_at if rows else None
+    found = fetch_one(OLDEST, row=OldestDue)
+    return found.due_at if found else None

@@ -9,7 +9,7 @@ import time
 from django.db import DatabaseError
 from django.db import connection as database
 
-from messaging.models.statement import fetch
+from messaging.models.sql import column
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ NOW = "SELECT extract(epoch FROM clock_timestamp())::float8 AS at"
 def ahead() -> float:
     """Seconds that this machine is ahead of the database. Raises django.db errors."""
     asked_at = time.time()
-    at: float = fetch(NOW)[0].at
+    (at,) = column(NOW, of=float)
     return round((asked_at + time.time()) / 2 - at, 1)
 
 

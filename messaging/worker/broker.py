@@ -1,4 +1,4 @@
-"""The task engine, behind one door. It only rings bells: every piece of work is a row (docs/adr/0002).
+"""The task engine, behind one door. Its tasks only start pumps: every piece of work is a row (docs/adr/0002).
 
 django-q2 may lose or repeat a task, and a killed child can freeze a cluster; nothing here relies on more than "soon".
 """
@@ -38,20 +38,20 @@ _forking = 0  # the process that forked last; in its child, the parent
 
 
 class Broker(ORM):  # type: ignore[misc]
-    """Bells in our own database, whose outage they outlast: django-q2's pusher waits ten seconds for one lost
-    connection and dies, its monitor dies at once, and its cluster does not start."""
+    """Tasks in our own database. The cluster outlasts an outage of it: with django-q2's own broker, the pusher waits
+    ten seconds for one lost connection and dies, the monitor dies at once, and the cluster does not start."""
 
     away = False
 
     @staticmethod
     def get_connection(list_key: str | None = None) -> Any:
-        """The bells, without asking the database whether it is there."""
+        """The queued tasks, without asking the database whether it is there."""
         if not database.in_atomic_block:
             close_old_connections()
         return OrmQ.objects
 
     def dequeue(self) -> Sequence[tuple[int, str]] | None:
-        """What was rung; None after a short wait."""
+        """Queued tasks; None after a short wait."""
         try:
             taken: Sequence[tuple[int, str]] | None = super().dequeue()
         except (OperationalError, InterfaceError) as error:
@@ -65,7 +65,7 @@ class Broker(ORM):  # type: ignore[misc]
         return taken
 
     def delete(self, task_id: int) -> None:
-        """Forgets a bell. One that cannot be forgotten now is swept later (`tidy`)."""
+        """Removes a task. One that cannot be removed now is swept later (`tidy`)."""
         try:
             super().delete(task_id)
         except (OperationalError, InterfaceError) as error:
@@ -79,13 +79,13 @@ def wake(task: str, *args: object, queue: str) -> None:
 
 
 def forget(queue: str) -> int:
-    """Removes what was rung and not run."""
+    """Removes the tasks of a queue that were not run."""
     count: int = OrmQ.objects.filter(key=queue).delete()[0]
     return count
 
 
 def tidy(queue: str) -> int:
-    """Removes bells that nobody will answer: a cluster whose monitor was killed runs them and forgets to say so."""
+    """Removes tasks that stay behind: a cluster whose monitor was killed runs them and does not remove them."""
     taken_since = timezone.now() + timedelta(seconds=settings.Q_CLUSTER["retry"] - TAKEN_LONG_AGO)
     count: int = OrmQ.objects.filter(key=queue, lock__lt=taken_since).delete()[0]
     return count
@@ -102,7 +102,7 @@ def in_cluster() -> bool:
 
 
 def stopped() -> bool:
-    """Whether the worker let go of the lifeline: it is stopping, or dead. Outside a worker: never."""
+    """Whether the worker closed the stop pipe: it is stopping, or dead. Outside a worker: never."""
     stop_pipe = os.environ.get(STOP_PIPE_VARIABLE)
     if not stop_pipe:
         return False

@@ -29,7 +29,7 @@ def rescue(table: str, monday: date) -> list[str]:
     return [
         f"CREATE TABLE {name} (LIKE {table} INCLUDING ALL)",
         # Our own names and dates, no input.
-        f"WITH m AS (DELETE FROM {table}_default WHERE {week} RETURNING *) INSERT INTO {name} SELECT * FROM m",  # noqa: S608
+        f"WITH moved AS (DELETE FROM {table}_default WHERE {week} RETURNING *) INSERT INTO {name} SELECT * FROM moved",  # noqa: S608
         f"ALTER TABLE {table} ATTACH PARTITION {name} {_bounds(monday)}",
     ]
 

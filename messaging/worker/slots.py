@@ -6,11 +6,12 @@ import logging
 import os
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from uuid import UUID, uuid4
 
 from django.conf import settings
 
-from messaging.models.statement import change, fetch
+from messaging.models.sql import change, column, fetch
 from messaging.watch.watchdog import Watchdog
 from messaging.worker import broker
 from messaging.worker.pump import Pump, warm_up
@@ -21,21 +22,23 @@ SILENT = 3.0  # seconds without a beat after which a slot is free
 STILL_MAX = (
     90.0  # seconds in which a pump must turn once, or its process ends; the queue's own limit comes first
 )
-WOKEN = 5.0  # seconds after which an unanswered ring is repeated
+WOKEN = 5.0  # seconds after which a pump that did not come is asked for again
 FORGOTTEN = 300.0  # seconds after which a dead worker's slots are removed
 
-# A free slot looks as if it had been silent for a while: rung at once, and not mistaken for a dead worker's.
+# A free slot looks as if it had been silent for a while: a pump is asked for at once, and the slot is not mistaken for
+# a dead worker's.
 REGISTER = """
 INSERT INTO messaging_slot (worker, n, woken_at, beat_at, clock_off)
 SELECT %(worker)s, n, clock_timestamp() - interval '10 s', clock_timestamp() - interval '10 s', %(clock_off)s
 FROM generate_series(0, %(slots)s - 1) n
 ON CONFLICT (worker, n) DO UPDATE SET clock_off = excluded.clock_off
 """
+# The silent slots that are due to get a pump, and whether the last pump that was asked for never came.
 WAKE = """
-UPDATE messaging_slot s SET woken_at = clock_timestamp()
+UPDATE messaging_slot slot SET woken_at = clock_timestamp()
 FROM (SELECT id, woken_at > beat_at AS unanswered FROM messaging_slot WHERE worker = %(worker)s) before
-WHERE s.id = before.id AND s.beat_at < clock_timestamp() - make_interval(secs => %(silent)s)
-  AND s.woken_at < clock_timestamp() - make_interval(secs => %(rung)s) RETURNING s.n, before.unanswered
+WHERE slot.id = before.id AND slot.beat_at < clock_timestamp() - make_interval(secs => %(silent)s)
+  AND slot.woken_at < clock_timestamp() - make_interval(secs => %(woken)s) RETURNING slot.n, before.unanswered
 """
 TAKE = """
 UPDATE messaging_slot SET token = %(token)s, run_by = %(run_by)s, beat_at = clock_timestamp()
@@ -43,7 +46,7 @@ WHERE worker = %(worker)s AND n = %(n)s
   AND (token IS NULL OR beat_at < clock_timestamp() - make_interval(secs => %(silent)s))
 """
 BEAT = "UPDATE messaging_slot SET beat_at = clock_timestamp() WHERE token = %(token)s"
-# Free at once: the worker rings the next pump without waiting for silence.
+# Free at once: the worker asks for the next pump without waiting for silence.
 LEAVE = """
 UPDATE messaging_slot SET token = NULL, run_by = '', woken_at = clock_timestamp() - interval '10 s',
        beat_at = clock_timestamp() - interval '10 s' WHERE token = %(token)s
@@ -61,17 +64,25 @@ AND beat_at > clock_timestamp() - make_interval(secs => %(silent)s)
 _fresh = True  # no pump of this process has recorded a call
 
 
+@dataclass(frozen=True, slots=True)
+class SilentSlot:
+    """A slot for which a pump is asked for."""
+
+    n: int
+    unanswered: bool  # one was asked for before, and none came
+
+
 def register(worker: str, *, slots: int, clock_off: float = 0.0) -> None:
     """Gives a worker its slots, and says how many seconds its clock is ahead of the database's."""
     change(REGISTER, {"worker": worker, "slots": slots, "clock_off": clock_off})
 
 
 def wake(worker: str) -> int:
-    """Rings a pump for each silent slot. Returns how many were rung."""
-    rows = fetch(WAKE, {"worker": worker, "silent": SILENT, "rung": WOKEN})
+    """Asks for a pump for each silent slot. Returns how many were asked for."""
+    rows = fetch(WAKE, {"worker": worker, "silent": SILENT, "woken": WOKEN}, row=SilentSlot)
     for row in rows:
         if row.unanswered:  # the queue was emptied, or the cluster is slow
-            log.warning("bell not answered", extra={"worker": worker, "slot": row.n})
+            log.warning("no pump came", extra={"worker": worker, "slot": row.n})
         broker.wake("messaging.tasks.pump", worker, row.n, queue=worker)
     return len(rows)
 
@@ -127,18 +138,19 @@ def _heartbeat(token: UUID) -> Callable[[], bool]:
 
 def busy(worker: str) -> int:
     """How many of the worker's slots have a living pump."""
-    return int(fetch(BUSY, {"worker": worker, "silent": SILENT})[0].n)
+    (count,) = column(BUSY, {"worker": worker, "silent": SILENT}, of=int)
+    return count
 
 
 def remove(worker: str) -> None:
-    """Takes a worker's slots and bells away: it is leaving."""
+    """Takes a worker's slots and its queued tasks away: it is leaving."""
     change(REMOVE, {"worker": worker})
     broker.forget(worker)
 
 
 def remove_dead() -> int:
     """Removes the slots of workers that left without a word. A live one that was only cut off registers again."""
-    workers = {row.worker for row in fetch(REMOVE_DEAD, {"forgotten": FORGOTTEN})}
+    workers = set(column(REMOVE_DEAD, {"forgotten": FORGOTTEN}, of=str))
     for worker in workers:
         broker.forget(worker)
     return len(workers)

@@ -17,11 +17,10 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError
 from django.db import connection as database
 
-from messaging.evidence import failover
 from messaging.queues import destinations
 from messaging.watch import clock
 from messaging.watch.watchdog import Watchdog, notify
-from messaging.worker import broker, pump, slots, sweep
+from messaging.worker import broker, moving, pump, slots, sweep
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +33,7 @@ RESPAWN_AFTER = 1.0
 PATIENCE_MAX = 300.0  # seconds of silence before a cluster is restarted, at the most
 STILL_MAX = 120.0  # seconds in which the loop must turn once, or the process ends
 HOUSEKEEPING_MAX = 3600.0  # making a late partition moves its rows
-BLIND = 5.0  # seconds between two looks at the pumps, after which this process stood still itself
+STALLED = 5.0  # seconds between two looks at the pumps, after which this process stood still itself
 STOP_GRACE = 3.0  # for a cluster that has nothing in flight any more
 
 
@@ -62,7 +61,7 @@ class Supervisor:
         self.watchdog = Watchdog("worker", patience=STILL_MAX)
 
     def run(self) -> None:
-        """Works until `stop` is set, then lets the pumps land what is in flight."""
+        """Works until `stop` is set, then lets the pumps finish what is in flight."""
         log.info("worker started", extra={"worker": self.name})
         notify("READY=1")
         with self.watchdog:
@@ -82,13 +81,13 @@ class Supervisor:
                 database.close()
                 self.last_alive = time.monotonic()
                 self.stop.wait(1)
-            except Exception:  # a bug in one sweep must not stop the ringing
-                log.exception("worker stumbled", extra={"worker": self.name})
+            except Exception:  # a bug in one sweep must not keep the pumps from being started
+                log.exception("worker failed", extra={"worker": self.name})
                 self.stop.wait(1)
             self.stop.wait(TICK)
 
     def tick(self) -> None:
-        """Rings, sweeps and watches; raises when the database is away."""
+        """Starts pumps, sweeps and watches; raises when the database is away."""
         if self.due("clock", clock.COMPARE_EVERY):
             self.clock_off = clock.compare()
         if self.due("register", REGISTER_EVERY):
@@ -104,9 +103,9 @@ class Supervisor:
             sweep.lost_calls()
             sweep.lost_posts()
             sweep.overdue_reports()
-            failover.move_waiting()
-            failover.follow_accounts()
-            self.forgive_blindness()
+            moving.move_waiting()
+            moving.follow_accounts()
+            self.allow_for_stall()
             self.watch()
         if self.due("validity", VALIDITY_EVERY):
             sweep.used_up()
@@ -119,11 +118,11 @@ class Supervisor:
         self.done_at[what] = now
         return True
 
-    def forgive_blindness(self) -> None:
+    def allow_for_stall(self) -> None:
         """A stall of the database, a stopped process or a paused machine hit the pumps as well: they get their time
         again, since what they hold unrecorded would be lost with them."""
         now = time.monotonic()
-        if now - self.looked_at > BLIND:
+        if now - self.looked_at > STALLED:
             self.last_alive = now
         self.looked_at = now
 
@@ -173,7 +172,7 @@ class Supervisor:
 
     def kill_cluster(self) -> None:
         """Ends the whole process group."""
-        self.give_up()
+        self.close_stop_pipe()
         if self.cluster is None:
             return
         try:
@@ -183,15 +182,15 @@ class Supervisor:
         self.cluster.wait()
         self.cluster = None
 
-    def give_up(self) -> None:
+    def close_stop_pipe(self) -> None:
         """Tells the pumps to stop claiming."""
         if self.stop_pipe is not None:
             os.close(self.stop_pipe)
             self.stop_pipe = None
 
     def leave(self) -> None:
-        """No new claims; calls in flight land; then the cluster ends, by force if it hangs."""
-        self.give_up()
+        """No new claims; calls in flight are finished; then the cluster ends, by force if it hangs."""
+        self.close_stop_pipe()
         end = time.monotonic() + settings.CALL_DEADLINE + 15
         while self.is_busy() and time.monotonic() < end:
             time.sleep(0.1)

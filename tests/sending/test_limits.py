@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from messaging.evidence import failover
 from messaging.models import Message, ProviderAccount, Queue
 from messaging.rules.values import MessageState
+from messaging.worker import moving
 from outbound.values import HttpRequest
 from tests import factories
 from tests.stand_ins import (
@@ -38,7 +38,7 @@ WITH_FALLBACK = {**MMS, "fallback_text": "See https://media.example"}
 
 @pytest.fixture(autouse=True)
 def _from_the_beginning() -> None:
-    failover._seen.clear()
+    moving._seen.clear()
 
 
 def sinch(vendor: Vendor, **overrides: Any) -> ProviderAccount:
@@ -116,7 +116,7 @@ def test_what_waits_moves_to_no_account_that_cannot_carry_it(
     second = sinch(vendor, tenant=first.tenant, position=2)
     message = mms(first, content)
     Queue.objects.filter(pk=first.queue_id).update(paused_at=datetime(2024, 1, 1, tzinfo=UTC))
-    assert failover.move_waiting() == int(moves)
+    assert moving.move_waiting() == int(moves)
     assert fresh(message).account_id == (second.pk if moves else first.pk)
 
 

@@ -33,7 +33,7 @@ def lose_connection() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_lost_connection_costs_half_a_second_and_no_bell(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_lost_connection_costs_half_a_second_and_no_task(caplog: pytest.LogCaptureFixture) -> None:
     broker.wake("messaging.tasks.pump", "w", 0, queue="q")
     tasks = broker.Broker(list_key="q")
     lose_connection()
@@ -42,7 +42,7 @@ def test_a_lost_connection_costs_half_a_second_and_no_bell(caplog: pytest.LogCap
     assert time.monotonic() - started < 3
     ((task, _),) = tasks.dequeue() or ()
     lose_connection()
-    tasks.acknowledge(task)  # its monitor lives on; the bell is swept later
+    tasks.acknowledge(task)  # its monitor lives on; the task is swept later
     assert OrmQ.objects.count() == 1
     tasks.acknowledge(task)
     assert OrmQ.objects.count() == 0

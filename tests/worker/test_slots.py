@@ -1,4 +1,4 @@
-"""Slots and bells: one pump per slot, silent ones are replaced, dead workers leave nothing behind."""
+"""Slots and tasks: one pump per slot, silent ones are replaced, dead workers leave nothing behind."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def queued(worker: str) -> int:
     return OrmQ.objects.filter(key=worker).count()
 
 
-def test_new_slots_are_rung_at_once_and_once(worker: str) -> None:
+def test_new_slots_are_woken_at_once_and_once(worker: str) -> None:
     assert slots.wake(worker) == 2
     assert queued(worker) == 2
     assert [task.task["func"] for task in OrmQ.objects.all()] == ["messaging.tasks.pump"] * 2
@@ -49,7 +49,7 @@ def test_new_slots_are_rung_at_once_and_once(worker: str) -> None:
     assert slots.wake(worker) == 0
 
 
-def test_an_unanswered_bell_is_rung_again_after_five_seconds(
+def test_a_pump_that_does_not_come_is_asked_for_again_after_five_seconds(
     worker: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     slots.wake(worker)
@@ -57,13 +57,13 @@ def test_an_unanswered_bell_is_rung_again_after_five_seconds(
     age(worker, 4)
     assert slots.wake(worker) == 0
     age(worker, 1.1)
-    assert "bell not answered" not in caplog.text
+    assert "no pump came" not in caplog.text
     assert slots.wake(worker) == 2
-    lines = [vars(record) for record in caplog.records if record.message == "bell not answered"]
+    lines = [vars(record) for record in caplog.records if record.message == "no pump came"]
     assert sorted((line["worker"], line["slot"]) for line in lines) == [(worker, 0), (worker, 1)]
 
 
-def test_a_beating_slot_is_not_rung(worker: str) -> None:
+def test_a_beating_slot_is_not_woken(worker: str) -> None:
     Slot.objects.update(beat_at=timezone.now())
     assert slots.wake(worker) == 0
     age(worker, 3.1)
@@ -152,7 +152,7 @@ def test_a_silent_slot_is_taken_over_and_the_old_pump_stops(
     assert vars(line)["run_by"] == f"pid {os.getpid()}"
 
 
-def test_a_heart_beats_once_a_second(worker: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_beat_is_written_once_a_second(worker: str, monkeypatch: pytest.MonkeyPatch) -> None:
     token = uuid4()
     Slot.objects.filter(n=0).update(token=token)
     now = 1000.0
@@ -191,7 +191,7 @@ def test_busy_counts_living_pumps(worker: str) -> None:
     assert slots.busy(worker) == 0
 
 
-def test_a_leaving_worker_takes_its_slots_and_bells_along(worker: str) -> None:
+def test_a_leaving_worker_takes_its_slots_and_tasks_along(worker: str) -> None:
     slots.register("another", slots=1)
     slots.wake(worker)
     slots.wake("another")
@@ -200,7 +200,7 @@ def test_a_leaving_worker_takes_its_slots_and_bells_along(worker: str) -> None:
     assert (queued(worker), queued("another")) == (0, 1)
 
 
-def test_dead_workers_are_removed_with_their_bells(worker: str) -> None:
+def test_dead_workers_are_removed_with_their_tasks(worker: str) -> None:
     slots.register("dead", slots=2)
     slots.wake("dead")
     slots.wake(worker)
@@ -224,7 +224,7 @@ def test_a_live_worker_that_was_taken_for_dead_registers_again(worker: str) -> N
     assert slots.wake(worker) == 2
 
 
-def test_bells_that_were_taken_long_ago_are_tidied_away(worker: str, settings: LazySettings) -> None:
+def test_tasks_that_were_taken_long_ago_are_tidied_away(worker: str, settings: LazySettings) -> None:
     """What a cluster took is locked for `retry` seconds; one that cannot acknowledge takes it again and again."""
     retry = timedelta(seconds=settings.Q_CLUSTER["retry"])
     slots.wake(worker)

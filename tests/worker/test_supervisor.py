@@ -425,7 +425,7 @@ def test_leaving_asks_until_the_database_can_tell(monkeypatch: pytest.MonkeyPatc
     assert not Slot.objects.exists()
 
 
-def test_the_lifeline_is_held_by_the_worker_alone() -> None:
+def test_the_stop_pipe_is_held_by_the_worker_alone() -> None:
     """A child that inherited its writing end would keep a dead worker's pumps claiming."""
     one = Supervisor(MANAGE)
     reading, one.stop_pipe = os.pipe()
@@ -434,8 +434,8 @@ def test_the_lifeline_is_held_by_the_worker_alone() -> None:
         [sys.executable, "-c", code, str(reading)], pass_fds=[reading], stdout=subprocess.PIPE
     )
     os.close(reading)
-    one.give_up()
+    one.close_stop_pipe()
     output, _ = child.communicate(timeout=20)
     assert output == b"end of file\n"
     assert broker.stopped() is False
-    one.give_up()  # twice is harmless
+    one.close_stop_pipe()  # twice is harmless
