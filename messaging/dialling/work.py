@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar, Literal, Protocol, TypeVar
 
+from django.db import InterfaceError, OperationalError
+
 Item = TypeVar("Item")  # what one thread dials
 Finished = TypeVar("Finished")  # what came of it
 
@@ -37,9 +39,15 @@ class Work(Protocol[Item, Finished]):
 
 
 def run_once(work: Work[Item, Finished], *, free: int, deadline: float) -> list[Finished]:
-    """One claim, its calls one after the other, their record. Raises what the work raises; its claim is given back."""
+    """One claim, its calls one after the other, their record. Raises what the work raises.
+
+    A claim that ends in a bug is given back. While the database is away that would be one more wait for it: then the
+    lease ends by itself.
+    """
     try:
         items = work.claim(free)
+    except (OperationalError, InterfaceError):
+        raise
     except Exception:
         work.give_back()
         raise

@@ -9,7 +9,7 @@ import pytest
 from messaging.accept import inline
 from messaging.accept.inline import InlineAnswer
 from messaging.models import Exchange, Message
-from messaging.models.statement import change
+from messaging.models.sql import change
 from messaging.rules.values import MessageState
 from messaging.sending import dispatch
 from messaging.worker import sweep

@@ -9,7 +9,7 @@ import pytest
 
 from messaging.dialling.work import run_once
 from messaging.models import Attempt, Exchange, Message, ProviderAccount
-from messaging.models.statement import change
+from messaging.models.sql import change
 from messaging.rules.values import EventKind, MessageState
 from messaging.sending import polling
 from simulator.adapter import Simulator

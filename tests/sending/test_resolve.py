@@ -12,7 +12,7 @@ from django.db import transaction
 from messaging.dialling.work import run_once
 from messaging.evidence import weighing
 from messaging.models import Attempt, Event, Exchange, Message, ProviderAccount, Queue
-from messaging.models.statement import change
+from messaging.models.sql import change
 from messaging.queues import circuit
 from messaging.rules.states import EXPIRED_HERE, UNKNOWN_OUTCOME
 from messaging.rules.values import MessageState, UnknownPolicy
