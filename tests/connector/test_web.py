@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -15,10 +16,12 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from django.conf import settings
+from django.conf import LazySettings, settings
 from django.contrib.staticfiles import finders
+from django.core.management import CommandError, call_command
 from django.db import connection
 
+from connector.management.commands import web
 from messaging.watch import processes
 from tests import databases
 from tests.disks import full
@@ -33,13 +36,13 @@ def database_url() -> str:
     return databases.url(connection.settings_dict["NAME"])
 
 
-def serve(port: int, *arguments: str, **environ: str) -> subprocess.Popen[str]:
+def serve(port: int, *arguments: str, cwd: Path = ROOT, **environ: str) -> subprocess.Popen[str]:
     command = [sys.executable, "manage.py", "web", *arguments]
     environment = (
         os.environ | {"PORT": str(port), "WEB_WORKERS": "1", "DATABASE_URL": database_url()} | environ
     )
     return subprocess.Popen(
-        command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command, cwd=cwd, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
 
 
@@ -177,6 +180,50 @@ def test_a_taken_port_is_refused_by_name(port: int) -> None:
     assert process.returncode == 1
     assert f"Cannot listen on 127.0.0.1:{port} (Address already in use). Set PORT (or HOST)." in errors
     assert "Traceback" not in errors
+
+
+def test_changed_code_is_served_and_broken_code_does_not_end_the_server(
+    transactional_db: None, port: int, tmp_path: Path
+) -> None:
+    for name in web.WATCHED:
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "manage.py", tmp_path)
+    health = tmp_path / "connector/health.py"
+    code = health.read_text()
+    process = serve(port, "--reload", cwd=tmp_path, DEBUG="1", EXTRA_APPS="simulator")
+    try:
+        eventually(lambda: body_of(port, "/healthz") == b'{"status": "ok"}')
+        for words in ("fine", "better"):
+            health.write_text("nonsense(")
+            time.sleep(0.5)  # long enough to be seen as a change of its own
+            health.write_text(code.replace('"status": "ok"', f'"status": "{words}"'))
+            eventually(lambda words=words: words.encode() in body_of(port, "/healthz"))
+    finally:
+        kill_group(process)
+
+
+def body_of(port: int, path: str) -> bytes:
+    """What is answered there now; nothing while nobody listens."""
+    try:
+        return get(port, path)[1]
+    except OSError:
+        return b""
+
+
+@pytest.mark.parametrize(
+    ("debug", "installed", "said"),
+    [
+        pytest.param(False, True, "it needs DEBUG=1", id="production"),
+        pytest.param(True, False, "needs the package watchfiles", id="not installed"),
+    ],
+)
+def test_where_code_is_not_watched(
+    settings: LazySettings, monkeypatch: pytest.MonkeyPatch, debug: bool, installed: bool, said: str
+) -> None:
+    settings.DEBUG = debug
+    monkeypatch.setattr(web, "find_spec", lambda name: object() if installed else None)
+    with pytest.raises(CommandError, match=said):
+        call_command("web", reload=True)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""`python -m tests.process.few_messages DATABASE_URL`: the code of this folder takes, sends and reports a few messages.
+"""`python -m tests.process.few_messages DATABASE_URL [PATIENCE]`: this folder's code sends and reports a few messages.
 
 tests/test_migrations.py runs it from a copy of the previous release, on the new schema. Prints the campaign's verdict
 and the account as JSON; exits 0 when both are clean. Keep its name and its argument: a later release calls them.
@@ -15,7 +15,7 @@ from tests.waiting import free_port
 CAMPAIGN = ("--sms", "8", "--mms", "2", "--rate", "10")
 
 
-def main(database_url: str, *, patience: str = "60") -> int:
+def main(database_url: str, patience: str = "60") -> int:
     """The exit code."""
     with stage(database_url) as running:
         (tenant,) = running.onboard("shop")
@@ -28,4 +28,4 @@ def main(database_url: str, *, patience: str = "60") -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:2], **({"patience": sys.argv[2]} if sys.argv[2:] else {})))
+    sys.exit(main(*sys.argv[1:3]))

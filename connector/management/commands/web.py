@@ -4,6 +4,7 @@ import os
 import socket
 import sys
 import time
+from importlib.util import find_spec
 from typing import Any
 
 from django.conf import settings
@@ -13,6 +14,7 @@ from connector import metrics, threads
 from messaging.watch import processes
 
 DRAIN_SECONDS = 20  # requests end within 5 s of database and 3 s of vendor time
+WATCHED = ("accounts", "connector", "messaging", "outbound", "phone", "simulator", "templates", "vendors")
 RELOAD_SECONDS = 5  # what a new process gets to start, on SIGHUP, before the old one leaves
 
 
@@ -31,7 +33,15 @@ class Command(BaseCommand):
             help="start beside a server on the same port; stop the old one when this one answers",
         )
 
-    def handle(self, *args: Any, share_port: bool, **options: Any) -> None:
+        parser.add_argument(
+            "--reload",
+            action="store_true",
+            help="for development: start the server's processes again when code or a template changes (DEBUG=1)",
+        )
+
+    def handle(self, *args: Any, share_port: bool, reload: bool, **options: Any) -> None:
+        if reload:
+            refuse_to_reload()
         if not share_port:
             refuse_taken_port(settings.HOST, settings.PORT)
         metrics.prepare(settings.METRICS_DIR)
@@ -44,7 +54,8 @@ class Command(BaseCommand):
             metrics.SHARED: str(settings.METRICS_DIR),
         }
         os.chdir(settings.BASE_DIR)
-        arguments = [*server_arguments(), "--interface", "rsgi", "connector.serving:application"]
+        watching = reload_arguments() if reload else []
+        arguments = [*server_arguments(), *watching, "--interface", "rsgi", "connector.serving:application"]
         os.execve(sys.executable, [sys.executable, "-m", "granian", *arguments], environ)  # noqa: S606
 
 
@@ -59,6 +70,20 @@ def refuse_taken_port(host: str, port: int) -> None:
             raise CommandError(
                 f"Cannot listen on {host}:{port} ({error.strerror}). Set PORT (or HOST)."
             ) from None
+
+
+def refuse_to_reload() -> None:
+    """Raise CommandError where code must not be watched: in production, or without the package that does it."""
+    if not settings.DEBUG:
+        raise CommandError("--reload is for development: it needs DEBUG=1.")
+    if find_spec("watchfiles") is None:
+        raise CommandError("--reload needs the package watchfiles, which requirements-dev.txt installs.")
+
+
+def reload_arguments() -> list[str]:
+    """granian's options for development. DATA_DIR is not watched; code that cannot be imported does not end it."""
+    paths = [part for name in WATCHED for part in ("--reload-paths", str(settings.BASE_DIR / name))]
+    return ["--reload", "--reload-ignore-worker-failure", *paths]
 
 
 def server_arguments() -> list[str]:
