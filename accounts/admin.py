@@ -30,21 +30,21 @@ else:
 class ApiTokenAdmin(StrictLists, _Admin):
     """Issue and revoke. The digest appears nowhere."""
 
-    list_display = ("tenant", "label", "ending", "header", "standing", "last_used_at", "created_at")
+    list_display = ("tenant", "label", "ending", "header", "token_state", "last_used_at", "created_at")
     list_filter = (("tenant", RowsFilter),)
     list_select_related = ("tenant",)
     actions = ("revoke",)
     fieldsets = (
         (None, {"fields": ("tenant", "label")}),
         ("Headers", {"fields": ("header", "second_header", "second_value")}),
-        ("Use", {"fields": ("ending", "standing", "created_at", "last_used_at")}),
+        ("Use", {"fields": ("ending", "token_state", "created_at", "last_used_at")}),
     )
 
     def get_fieldsets(self, request: HttpRequest, obj: ApiToken | None = None) -> Any:
         return self.fieldsets if obj else self.fieldsets[:2]
 
     def get_readonly_fields(self, request: HttpRequest, obj: ApiToken | None = None) -> tuple[str, ...]:
-        shown = ("ending", "standing", "created_at", "last_used_at")
+        shown = ("ending", "token_state", "created_at", "last_used_at")
         return ("tenant", *shown) if obj else shown
 
     def save_model(self, request: HttpRequest, obj: ApiToken, form: Any, change: bool) -> None:
@@ -79,7 +79,7 @@ class ApiTokenAdmin(StrictLists, _Admin):
         return f"…{token.hint}"
 
     @admin.display(description="state")
-    def standing(self, token: ApiToken) -> str:
+    def token_state(self, token: ApiToken) -> str:
         return f"revoked {token.revoked_at:%Y-%m-%d %H:%M} UTC" if token.revoked_at else "live"
 
     @admin.action(description="Revoke the selected tokens", permissions=["change"])

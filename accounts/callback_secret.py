@@ -48,7 +48,7 @@ def replace(tenant: Tenant, secret: str, *, dictated: bool) -> None:
     tenant.secret_in_use = in_use
 
 
-def standing(tenant: Tenant) -> list[str]:
+def state_lines(tenant: Tenant) -> list[str]:
     """What is set, what Bloomreach takes, and what to do next: a line each."""
     lines = [
         "A secret is set." if tenant.callback_secret else "No secret is set: callbacks cannot be signed."

@@ -11,7 +11,7 @@ from django.conf import settings
 
 from bench import load, place, rounds, servers, tenants
 from bench.generator import Measured
-from bench.load import Target
+from bench.load import LoadTarget
 from bench.rounds import GOAL, Results, Say, Side
 from bench.servers import Server
 from bench.tenants import Customer
@@ -27,7 +27,7 @@ def sides(customer: Customer) -> Iterator[tuple[Side, Side]]:
     body = tenants.body(callback_url=CALLBACK_URL)
 
     def side(name: str, server: Server, path: str) -> Side:
-        return Side(name, server, Target(server.url, path, customer.token, body))
+        return Side(name, server, LoadTarget(server.url, path, customer.token, body))
 
     with _floor(customer) as floor, api_server() as api:
         yield side("floor", floor, "/"), side("api", api, "/sms/send")
@@ -63,7 +63,7 @@ def duplicates(customer: Customer, *, seconds: float) -> Measured:
     """The same request over and over: two statements each, and one message in the end."""
     with api_server() as server:
         body = tenants.body(callback_url=CALLBACK_URL)
-        target = Target(server.url, "/sms/send", customer.token, body)
+        target = LoadTarget(server.url, "/sms/send", customer.token, body)
         load.run(target, seconds=1, prefix="duplicate", same=True)
         return load.run(target, seconds=seconds, prefix="duplicate", same=True)
 

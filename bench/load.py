@@ -21,7 +21,7 @@ class LoadFailed(RuntimeError):
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class LoadTarget:
     """Where the requests go, and who sends them. `MARK` in the body stands for the request id."""
 
     url: str  # of the server
@@ -36,7 +36,7 @@ def name() -> str:
     return "wrk" if shutil.which("wrk") else "built-in"
 
 
-def run(target: Target, *, seconds: float, prefix: str, same: bool = False) -> Measured:
+def run(target: LoadTarget, *, seconds: float, prefix: str, same: bool = False) -> Measured:
     """Load for so many seconds. Every request has an id of its own, beginning with `prefix`; with `same`, all
     have the id `prefix`. Raises LoadFailed."""
     if name() == "wrk":
@@ -45,7 +45,7 @@ def run(target: Target, *, seconds: float, prefix: str, same: bool = False) -> M
     return generator.run(requests, connections=target.connections, seconds=seconds)
 
 
-def _wrk(target: Target, seconds: float, prefix: str, same: bool) -> Measured:
+def _wrk(target: LoadTarget, seconds: float, prefix: str, same: bool) -> Measured:
     """One thread of wrk: the processors are shared with what it measures."""
     command = ["wrk", "-t1", f"-c{target.connections}", f"-d{max(1, round(seconds))}s", "-s", str(SCRIPT)]
     given = [target.token, target.body, generator.MARK, prefix, "same" if same else "new"]

@@ -11,7 +11,7 @@ import psycopg
 
 from bench import load, statements
 from bench.generator import Measured
-from bench.load import Target
+from bench.load import LoadTarget
 from bench.servers import Server
 from bench.statements import Counted
 
@@ -29,7 +29,7 @@ class Side:
 
     name: str
     server: Server
-    target: Target
+    target: LoadTarget
 
 
 @dataclass(slots=True)

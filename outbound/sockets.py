@@ -185,7 +185,7 @@ class _TLSPool(_Pool, HTTPSConnectionPool):
     ConnectionCls = _TLSConnection
 
 
-class Adapter(HTTPAdapter):
+class GuardedAdapter(HTTPAdapter):
     """Pools of one class of destination: no retries, no proxies, TLS verified with one context."""
 
     def __init__(self, ca_bundle: Path | None) -> None:
@@ -205,7 +205,7 @@ class Adapter(HTTPAdapter):
 @dataclass
 class _Pools:
     lock: threading.Lock
-    adapters: dict[tuple[AddressGuard | None, Path | None], Adapter]
+    adapters: dict[tuple[AddressGuard | None, Path | None], GuardedAdapter]
 
 
 def _no_pools() -> _Pools:
@@ -225,10 +225,10 @@ def forget_pools() -> None:
 os.register_at_fork(after_in_child=forget_pools)
 
 
-def adapter(guard: AddressGuard | None, ca_bundle: Path | None = None) -> Adapter:
+def adapter(guard: AddressGuard | None, ca_bundle: Path | None = None) -> GuardedAdapter:
     """This process's pools for a class of destination, made at first use."""
     pools, key = _pools, (guard, ca_bundle)
     with pools.lock:
         if key not in pools.adapters:
-            pools.adapters[key] = Adapter(ca_bundle)
+            pools.adapters[key] = GuardedAdapter(ca_bundle)
         return pools.adapters[key]

@@ -31,13 +31,13 @@ from vendors.values import (
 
 # Facts.
 DEFAULT_BASE_URL = "http://127.0.0.1:8001/accounts/demo"
-RESEND, LOOK_UP, REPORT = "resend", "look_up", "report"
+REPEAT, LOOK_UP, REPORT = "repeat", "look_up", "report"
 CAPABILITIES = (
-    (RESEND, "the same message may be sent again within 24 hours"),
+    (REPEAT, "the same message may be sent again within 24 hours"),
     (LOOK_UP, "messages can be looked up by our reference"),
     (REPORT, "only a report tells"),
 )
-RESEND_WINDOW = timedelta(hours=24)
+REPEAT_WINDOW = timedelta(hours=24)
 SIGNATURE_AGE = 300.0  # seconds between signing and receipt, either way
 
 # Status words of reports and look-ups (the carrier writes them as SMPP does).
@@ -88,19 +88,19 @@ class Simulator(Adapter):
     about = About(
         inbound=frozenset({Channel.SMS}),
         proof="HMAC-SHA256 and timestamp",
-        doubt="as its setting says",
+        unknown_outcome="as its setting says",
         fallback="connector",
         stop="the carrier's scenario for numbers ending in 13",
     )
 
-    def resend_window(self, credentials: Credentials) -> timedelta | None:
-        return RESEND_WINDOW if _capability(credentials) == RESEND else None
+    def repeat_window(self, credentials: Credentials) -> timedelta | None:
+        return REPEAT_WINDOW if _capability(credentials) == REPEAT else None
 
     def build(self, batch: Sequence[Outgoing], credentials: Credentials) -> HttpRequest:
         (message,) = batch
         body: dict[str, Any] = {
             "reference": message.reference,
-            "idempotent": _capability(credentials) == RESEND,
+            "idempotent": _capability(credentials) == REPEAT,
             "channel": message.channel.value,
             "from": message.sender,
             "to": message.recipient,

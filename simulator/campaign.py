@@ -53,7 +53,7 @@ class Plan:
     patience: float
     carrier_url: str
     without: tuple[str, ...] = ()
-    doubt: bool = False  # unknown outcomes may end as such (capability `report`)
+    unknown_outcome: bool = False  # unknown outcomes may end as such (capability `report`)
     two_way: bool = True  # the tenant's inbound URL is this campaign's own
     deeds: Sequence[Deed] = field(default=())
 
@@ -72,7 +72,7 @@ class _Stage:
     former: Mapping[str, Story]  # what Bloomreach had from a former run's left-overs before this one began
     former_counters: Counter[str]
     client: Client = field(default_factory=lambda: Client(timeout=5.0))
-    standing: Counter[MessageState] = field(default_factory=Counter)
+    states: Counter[MessageState] = field(default_factory=Counter)
     carrier_before: Counter[str] = field(default_factory=Counter)
     carrier: Counter[str] = field(default_factory=Counter)
 
@@ -149,7 +149,7 @@ def _do_harm(stage: _Stage, elapsed: float) -> None:
 
 
 def _look(stage: _Stage) -> None:
-    stage.standing = witness.standing(stage.tenant, since=stage.since)
+    stage.states = witness.message_states(stage.tenant, since=stage.since)
     with contextlib.suppress(Unanswered):  # a busy carrier: the figures of the last look will do
         stage.carrier = _carrier_counters(stage) - stage.carrier_before
     stage.screen.progress(_progress(stage))
@@ -171,7 +171,7 @@ def _progress(stage: _Stage) -> str:
     stories, _ = _news(stage)
     accepted = sum(story.accepted_at is not None for story in stories.values())
     told = sum(bool(story.finals) for story in stories.values())
-    now = stage.standing
+    now = stage.states
     waiting = sum(now[state] for state in WAITING)
     return (
         f"Bloomreach {accepted} in, {told} told | carrier {stage.carrier['taken']} taken"
@@ -201,7 +201,7 @@ def _evidence(stage: _Stage, *, started_at: float) -> Evidence:
         records=witness.records(stage.tenant, since=stage.since, request_ids=stories),
         carrier=stage.client.call("GET", url, headers={}).json(),
         two_way=stage.plan.two_way,
-        doubt=stage.plan.doubt,
+        unknown_outcome=stage.plan.unknown_outcome,
         harmed=bool(stage.plan.deeds),
         reconciled=reconcile(tenant=stage.tenant, since=stage.since).unaccounted,
     )

@@ -15,7 +15,7 @@ TOLD = (
     ("30", "a report that came before the answer to the send"),
     ("41", "an MMS that the device could not take, delivered as SMS"),
     ("40", "an MMS that the device could not take, delivered as SMS"),
-    ("25", "a call that never reached the carrier, in doubt at first, and was sent again"),
+    ("25", "a call that never reached the carrier, unknown at first, and was sent again"),
 )
 STORIES = 3
 

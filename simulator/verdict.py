@@ -26,7 +26,9 @@ class Evidence:
     records: Mapping[str, Record]
     carrier: Mapping[str, Any]
     two_way: bool = True  # replies of handsets come to this stand-in
-    doubt: bool = False  # an unknown outcome may end as such: nothing but a report could have resolved it
+    unknown_outcome: bool = (
+        False  # an unknown outcome may end as such: nothing but a report could have resolved it
+    )
     harmed: bool = False  # faults were made on purpose, so times say little
     reconciled: int = 0  # rows that the connector's own books cannot account for
 
@@ -219,7 +221,7 @@ def _surprises(accepted: Mapping[str, Story], evidence: Evidence) -> list[str]:
     surprises = []
     for name, story in accepted.items():
         scenario, told = story.order.scenario, _told(story)
-        excused = evidence.doubt and told == UNKNOWN_OUTCOME
+        excused = evidence.unknown_outcome and told == UNKNOWN_OUTCOME
         if (
             len(story.finals) < 2
             and _is_final(evidence.records.get(name))

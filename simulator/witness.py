@@ -52,7 +52,7 @@ def now() -> datetime:
     return moment
 
 
-def standing(tenant: Tenant, *, since: datetime) -> Counter[MessageState]:
+def message_states(tenant: Tenant, *, since: datetime) -> Counter[MessageState]:
     """How many messages stand where."""
     states = Message.objects.for_tenant(tenant).filter(created_at__gte=since).values_list("state", flat=True)
     return Counter(MessageState(state) for state in states)
@@ -73,6 +73,6 @@ def records(tenant: Tenant, *, since: datetime, request_ids: Collection[str]) ->
 
 def _record(row: Message) -> Record:
     # Contract 5: an unconfirmed message is closed inside, and a refused test was answered at once.
-    silent = row.standing is MessageState.UNCONFIRMED and not row.account.fail_unconfirmed
-    owes = row.standing.is_final and not silent and row.standing is not MessageState.REFUSED
-    return Record(row.id, row.request_id, row.send_as, row.standing, row.error_code, row.attempts, owes)
+    silent = row.message_state is MessageState.UNCONFIRMED and not row.account.fail_unconfirmed
+    owes = row.message_state.is_final and not silent and row.message_state is not MessageState.REFUSED
+    return Record(row.id, row.request_id, row.send_as, row.message_state, row.error_code, row.attempts, owes)

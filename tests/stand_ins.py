@@ -136,7 +136,7 @@ class Strange(Adapter):
         self.batch_size = batch_size  # type: ignore[misc]
         self._build, self._parse, self._window, self.url = build, parse, window, url
 
-    def resend_window(self, credentials: Credentials) -> timedelta | None:
+    def repeat_window(self, credentials: Credentials) -> timedelta | None:
         return self._window
 
     def build(self, batch: Sequence[Outgoing], credentials: Credentials) -> HttpRequest:
@@ -236,7 +236,7 @@ def hold(account: ProviderAccount, how: dict[str, Any]) -> None:
 
 def way_of(message: Message) -> tuple[int, int, str, MessageState]:
     after = fresh(message)
-    return after.account_id, after.queue_id, after.send_from, after.standing
+    return after.account_id, after.queue_id, after.send_from, after.message_state
 
 
 def due_now(*messages: Message) -> None:

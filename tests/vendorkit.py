@@ -346,7 +346,7 @@ class VendorKit:
     def test_tables_are_filled(self) -> None:
         for name in ("sends", "answers", "hooks", "unknown_status"):
             assert getattr(self, name, None), f"the test of {self.adapter.label} must fill in {name}"
-        if self.adapter.look_up(self.doubted(), self.credentials()) is not None:
+        if self.adapter.look_up(self.unanswered(), self.credentials()) is not None:
             assert self.look_ups or self.polls, f"{self.adapter.label} can be asked: by which answers?"
         assert bool(self.checks) is (self.adapter.credential_check(self.credentials()) is not None)
         assert any(answer.outcome is Outcome.TAKEN for answer in self.answers)
@@ -354,7 +354,7 @@ class VendorKit:
     def test_its_row_in_the_table_is_filled_in(self) -> None:
         about = self.adapter.about
         assert about.proof
-        assert about.doubt
+        assert about.unknown_outcome
         assert about.stop, "who answers STOP?"
         assert not (self.signed and about.proof == "secret URL"), "say how its calls prove themselves"
         heard = {item.channel for hook in self.hooks for item in hook.expected if isinstance(item, Inbound)}
@@ -497,7 +497,7 @@ class VendorKit:
     @pytest.mark.parametrize("body", GARBAGE)
     def test_a_garbled_look_up_cannot_tell(self, body: bytes) -> None:
         for status in (200, 404, 500):
-            found = self.adapter.parse_look_up(self.doubted(), response(status, body), self.credentials())
+            found = self.adapter.parse_look_up(self.unanswered(), response(status, body), self.credentials())
             assert found.presence is Presence.CANNOT_TELL, status
 
     @pytest.mark.parametrize("body", GARBAGE)
@@ -508,14 +508,14 @@ class VendorKit:
 
     def test_look_ups(self, look_up: LookUp) -> None:
         answer = response(look_up.status, look_up.body)
-        assert self.adapter.parse_look_up(self.doubted(), answer, self.credentials()) == look_up.expected
+        assert self.adapter.parse_look_up(self.unanswered(), answer, self.credentials()) == look_up.expected
 
     def test_polls(self, poll: Poll) -> None:
         assert self.adapter.poll(self.sent(), self.credentials()) is not None
         answer = response(poll.status, poll.body)
         assert self.adapter.parse_poll(self.sent(), answer, self.credentials()) == poll.expected
 
-    def doubted(self) -> Sent:
+    def unanswered(self) -> Sent:
         """An attempt whose answer never came: the vendor's id is not known."""
         return self.sent(vendor_id="")
 

@@ -183,7 +183,7 @@ class Bandwidth(Adapter):
     about = About(
         inbound=frozenset({Channel.SMS, Channel.MMS}),
         proof="HTTP Basic, or secret URL",
-        doubt="report",
+        unknown_outcome="report",
         fallback="connector",
         stop="not Bandwidth: the reply is passed on",
     )

@@ -87,7 +87,7 @@ class About:
     reports: str = "hook"  # how delivery reports come
     inbound: frozenset[Channel] = frozenset()
     proof: str = "secret URL"  # how its calls to us prove themselves
-    doubt: str = "report"  # what resolves an unknown outcome
+    unknown_outcome: str = "report"  # what resolves an unknown outcome
     fallback: str = ""  # "vendor" or "connector": who sends the SMS when an MMS cannot be; "" without MMS
     stop: str = ""  # who answers STOP
     tried_live: date | None = None  # None: never
@@ -160,7 +160,7 @@ class Adapter(ABC):
         value = reading.text(answer, "access_token")
         return Token(value, float(reading.number(answer, "expires_in") or 0)) if value else None
 
-    def resend_window(self, credentials: Credentials) -> timedelta | None:
+    def repeat_window(self, credentials: Credentials) -> timedelta | None:
         """How long the same bytes may be sent again without a second delivery; None: never."""
         return None
 

@@ -98,7 +98,7 @@ class Cm(Adapter):
     about = About(
         inbound=frozenset({Channel.SMS}),
         proof="secret URL",
-        doubt="report",
+        unknown_outcome="report",
         stop="Bloomreach: the reply is passed on",
     )
 

@@ -46,7 +46,7 @@ class Elks(Adapter):
     about = About(
         inbound=frozenset({Channel.SMS, Channel.MMS}),
         proof="secret URL",
-        doubt="report",
+        unknown_outcome="report",
         stop="Bloomreach: the reply is passed on",
     )
 

@@ -229,7 +229,7 @@ def _needs(values: Values) -> Iterator[tuple[str, str]]:
         if uses(everything, name) and not values[name]:
             yield name, "a template uses it"
     yield from _needs_of_reports(values, sent)
-    yield from _needs_of_doubt(values)
+    yield from _needs_of_unknown_outcome(values)
     yield from _needs_of_proof(values)
 
 
@@ -246,7 +246,9 @@ def _needs_of_mms(values: Values) -> Iterator[tuple[str, str]]:
         yield "mms_body", "a GET has no body: write {{ media }} into MMS URL, or choose another method"
     if values["report_reference"] and not any(uses(sent, name) for name in REPORTED_VARIABLES):
         yield place, "reports are found by our reference: no template of an MMS sends it"
-    if values["doubt"] != known.REPORT and not any(uses(sent, name) for name in REFERENCE_VARIABLES):
+    if values["unknown_outcome"] != known.REPORT and not any(
+        uses(sent, name) for name in REFERENCE_VARIABLES
+    ):
         yield place, "no template of an MMS sends {{ reference }}, so the gateway cannot know it again"
 
 
@@ -277,16 +279,19 @@ def _needs_of_reports(values: Values, sent: str) -> Iterator[tuple[str, str]]:
             yield name, "inbound messages need it"
 
 
-def _needs_of_doubt(values: Values) -> Iterator[tuple[str, str]]:
-    hours = values["resend_hours"]
+def _needs_of_unknown_outcome(values: Values) -> Iterator[tuple[str, str]]:
+    hours = values["repeat_hours"]
     in_range = hours.isdecimal() and len(hours) < 4 and 1 <= int(hours) <= MOST_HOURS
-    if (values["doubt"] == known.RESEND or hours) and not in_range:
-        yield "resend_hours", f"write a whole number of hours, 1 to {MOST_HOURS}"
-    if values["doubt"] in (known.RESEND, known.LOOK_UP) and not any(
+    if (values["unknown_outcome"] == known.REPEAT or hours) and not in_range:
+        yield "repeat_hours", f"write a whole number of hours, 1 to {MOST_HOURS}"
+    if values["unknown_outcome"] in (known.REPEAT, known.LOOK_UP) and not any(
         uses(values["url"] + values["headers"] + values["body"], name) for name in REFERENCE_VARIABLES
     ):
-        yield "doubt", "no template sends {{ reference }}, so the gateway cannot know a message again"
-    if values["doubt"] == known.LOOK_UP:
+        yield (
+            "unknown_outcome",
+            "no template sends {{ reference }}, so the gateway cannot know a message again",
+        )
+    if values["unknown_outcome"] == known.LOOK_UP:
         if not any(uses(values["look_up_url"], name) for name in REFERENCE_VARIABLES):
             yield "look_up_url", "a look-up asks by {{ reference }}"
         if not values["found_when"]:

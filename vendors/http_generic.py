@@ -17,7 +17,7 @@ from vendors import charsets, entries, http_checks, http_settings, meanings, rea
 from vendors.base import About, Adapter, BadPayload, BadSignature
 from vendors.http_checks import body_source, header_lines, joined
 from vendors.http_patterns import Body, at, find, holds, meaning_of, statuses, table
-from vendors.http_settings import BASE64, HEADER, HMAC, LOOK_UP, MEANINGS, QUERY, REFERENCE, RESEND, URL
+from vendors.http_settings import BASE64, HEADER, HMAC, LOOK_UP, MEANINGS, QUERY, REFERENCE, REPEAT, URL
 from vendors.http_templates import TemplateError, render
 from vendors.meanings import Meaning
 from vendors.values import (
@@ -52,7 +52,7 @@ class HttpGeneric(Adapter):
     about = About(
         inbound=frozenset({Channel.SMS, Channel.MMS}),
         proof="as set: secret URL, secret in a header or query, HMAC-SHA256",
-        doubt="as set: report, look-up or the same again",
+        unknown_outcome="as set: report, look-up or the same again",
         fallback="connector",
         stop="as the gateway does; replies are passed on",
     )
@@ -66,10 +66,10 @@ class HttpGeneric(Adapter):
     def carries(self, settings: Mapping[str, Any]) -> frozenset[Channel]:
         return self.channels if http_settings.has_mms(settings) else frozenset({Channel.SMS})
 
-    def resend_window(self, credentials: Credentials) -> timedelta | None:
-        if credentials.settings["doubt"] != RESEND:
+    def repeat_window(self, credentials: Credentials) -> timedelta | None:
+        if credentials.settings["unknown_outcome"] != REPEAT:
             return None
-        return timedelta(hours=int(credentials.settings["resend_hours"]))
+        return timedelta(hours=int(credentials.settings["repeat_hours"]))
 
     def build(self, batch: Sequence[Outgoing], credentials: Credentials) -> HttpRequest:
         (message,) = batch
@@ -97,7 +97,7 @@ class HttpGeneric(Adapter):
         return (_refused(body, response, settings),)
 
     def look_up(self, sent: Sent, credentials: Credentials) -> HttpRequest | None:
-        if credentials.settings["doubt"] != LOOK_UP:
+        if credentials.settings["unknown_outcome"] != LOOK_UP:
             return None
         values = {
             **_shared(credentials),

@@ -14,7 +14,7 @@ from vendors.base import Setting, api_address
 from vendors.values import Status
 
 NONE, KANNEL, JASMIN = "none", "kannel", "jasmin"
-REPORT, LOOK_UP, RESEND = "report", "look_up", "resend"
+REPORT, LOOK_UP, REPEAT = "report", "look_up", "repeat"
 URL, HEADER, QUERY, HMAC = "url", "header", "query", "hmac"
 HEX, BASE64 = "hex", "base64"
 REFERENCE = "ref"  # the query field of `report_url` that holds our reference
@@ -90,16 +90,16 @@ _ANSWER = (
         "As above, such as: 503 = vendor_unavailable. 5* is allowed.",
     ),
 )
-_DOUBT = (
+_UNKNOWN_OUTCOME = (
     _choice(
-        "doubt",
+        "unknown_outcome",
         "When the outcome of a call is unknown",
         "Resend only if the gateway drops what it has seen under the same reference.",
         (REPORT, "only a report tells"),
         (LOOK_UP, "ask by our reference"),
-        (RESEND, "send the same again: the gateway deduplicates by our reference"),
+        (REPEAT, "send the same again: the gateway deduplicates by our reference"),
     ),
-    _line("resend_hours", "Hours in which it deduplicates", "1 to 168."),
+    _line("repeat_hours", "Hours in which it deduplicates", "1 to 168."),
     _lines("look_up_url", "URL of the look-up", "A template for a GET with {{ reference }}."),
     _line("found_when", "The message is there when", "path=value, a path that must be there, or re:..."),
     _line(
@@ -172,7 +172,7 @@ _PROOF = (
         "hook_reply", "What the gateway wants to hear", "The body of our answer to its calls; mostly nothing."
     ),
 )
-SETTINGS = (*_ACCOUNT, *_REQUEST, *_ANSWER, *_DOUBT, *_REPORTS, *_INBOUND, *_PROOF)
+SETTINGS = (*_ACCOUNT, *_REQUEST, *_ANSWER, *_UNKNOWN_OUTCOME, *_REPORTS, *_INBOUND, *_PROOF)
 
 _KANNEL = {
     "method": "GET",
@@ -259,7 +259,7 @@ _PLAIN = {
     "method": "POST",
     "url": "{{ base_url }}",
     "success_status": "200-299",
-    "doubt": REPORT,
+    "unknown_outcome": REPORT,
     "proof": URL,
     "proof_encoding": HEX,
 }

@@ -48,7 +48,7 @@ PROOF_HEADER = "x-hook-secret"
 HELP = {
     "base_url": "The account's own address, shown in the portal: https://<subdomain>.api.infobip.com",
     "api_key": "Portal, Developer tools, API keys; scopes message:send, sms:logs:read and mms:logs:read.",
-    "resend_hours": "After an unknown outcome the same message is sent again this long, under the same id. Leave it"
+    "repeat_hours": "After an unknown outcome the same message is sent again this long, under the same id. Leave it"
     " empty unless Infobip has confirmed how long it refuses an id that it has seen.",
     "hook_basic": "HTTP Basic of Infobip's calls to us, written user:password; a notification profile adds it.",
     "hook_secret": "Value of a header X-Hook-Secret that a notification profile adds to Infobip's calls to us.",
@@ -140,7 +140,7 @@ class Infobip(Adapter):
     settings = (
         api_address(DEFAULT_BASE_URL, HELP["base_url"]),
         Setting("api_key", "API key", HELP["api_key"], secret=True),
-        Setting("resend_hours", "Send again for (hours)", HELP["resend_hours"], required=False),
+        Setting("repeat_hours", "Send again for (hours)", HELP["repeat_hours"], required=False),
         Setting("hook_basic", "Hook user:password", HELP["hook_basic"], secret=True, required=False),
         Setting("hook_secret", "Hook secret", HELP["hook_secret"], secret=True, required=False),
     )
@@ -149,16 +149,16 @@ class Infobip(Adapter):
     about = About(
         inbound=frozenset({Channel.SMS, Channel.MMS}),
         proof="secret URL; HTTP Basic or a secret header, if set",
-        doubt="look-up, report; sending again, if set",
+        unknown_outcome="look-up, report; sending again, if set",
         fallback="vendor",
         stop="Infobip's blocklist, if the account has that service",
     )
 
     def wrong(self, values: Mapping[str, str]) -> Mapping[str, str]:
         problems: dict[str, str] = {}
-        hours, basic = values["resend_hours"], values["hook_basic"]
+        hours, basic = values["repeat_hours"], values["hook_basic"]
         if hours and not (re.fullmatch(r"[0-9]{1,2}", hours) and 1 <= int(hours) <= MOST_RESEND):
-            problems["resend_hours"] = f"must be empty or whole hours from 1 to {MOST_RESEND}"
+            problems["repeat_hours"] = f"must be empty or whole hours from 1 to {MOST_RESEND}"
         if basic and not all(basic.partition(":")):
             problems["hook_basic"] = "must be a user and a password with a colon between them"
         return problems
@@ -169,8 +169,8 @@ class Infobip(Adapter):
     def limits(self, channel: Channel, settings: Mapping[str, Any]) -> Limits:
         return Limits(text=MOST_MMS_TEXT) if channel is Channel.MMS else Limits(parts=MOST_PARTS)
 
-    def resend_window(self, credentials: Credentials) -> timedelta | None:
-        hours = reading.number(credentials.settings, "resend_hours")
+    def repeat_window(self, credentials: Credentials) -> timedelta | None:
+        hours = reading.number(credentials.settings, "repeat_hours")
         return timedelta(hours=hours) if hours else None
 
     def build(self, batch: Sequence[Outgoing], credentials: Credentials) -> HttpRequest:

@@ -51,7 +51,7 @@ def _row(adapter: Adapter) -> tuple[str, ...]:
         _yes(_overrides(adapter, "poll") or _overrides(adapter, "look_up")),
         inbound or "-",
         about.proof,
-        about.doubt,
+        about.unknown_outcome,
         str(adapter.batch_size),
         _yes(_overrides(adapter, "credential_check")),
         about.stop or "-",

@@ -118,7 +118,7 @@ class Plivo(Adapter):
     about = About(
         inbound=frozenset({Channel.SMS, Channel.MMS}),
         proof="HMAC-SHA256 and nonce; V3 over address and form, V2 over the address alone",
-        doubt="report, where it is signed by V3",
+        unknown_outcome="report, where it is signed by V3",
         fallback="connector",
         stop="Plivo refuses later messages (opted_out); the reply is passed on as well",
     )

@@ -38,7 +38,7 @@ from vendors.values import (
 
 # Facts.
 DEFAULT_BASE_URL = "https://api.telnyx.com/v2"
-RESEND_WINDOW = timedelta(hours=24)  # an answer of success is replayed that long under its Idempotency-Key
+REPEAT_WINDOW = timedelta(hours=24)  # an answer of success is replayed that long under its Idempotency-Key
 SIGNATURE_AGE = 300.0  # seconds between signing and receipt, either way
 MOST_FILES = 10
 INBOUND = "message.received"
@@ -143,7 +143,7 @@ class Telnyx(Adapter):
     about = About(
         inbound=frozenset({Channel.SMS, Channel.MMS}),
         proof="Ed25519 and timestamp",
-        doubt="the same call again, within 24 h",
+        unknown_outcome="the same call again, within 24 h",
         fallback="connector",
         stop="Telnyx, by the messaging profile's keywords",
     )
@@ -162,8 +162,8 @@ class Telnyx(Adapter):
             return Limits(files=MOST_FILES, senders=NUMBERS)
         return Limits() if settings.get("messaging_profile_id") else Limits(senders=NUMBERS)
 
-    def resend_window(self, credentials: Credentials) -> timedelta | None:
-        return RESEND_WINDOW
+    def repeat_window(self, credentials: Credentials) -> timedelta | None:
+        return REPEAT_WINDOW
 
     def build(self, batch: Sequence[Outgoing], credentials: Credentials) -> HttpRequest:
         (message,) = batch

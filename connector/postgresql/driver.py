@@ -76,16 +76,16 @@ class _Silence:
         self.connection = connection
         self.since = time.monotonic()
         self.asks_at = self.since + SILENCE
-        self.doubts = 0
+        self.unanswered = 0
 
     def goes_on(self) -> None:
         """Asks the server now and then. Raises OperationalError once it has twice denied to be at work."""
         if time.monotonic() < self.asks_at:
             return
-        self.doubts = 0 if self._is_at_work() else self.doubts + 1
-        if self.doubts > 1:
+        self.unanswered = 0 if self._is_at_work() else self.unanswered + 1
+        if self.unanswered > 1:
             self._give_up()
-        self.asks_at = time.monotonic() + (AGAIN if self.doubts else SILENCE)
+        self.asks_at = time.monotonic() + (AGAIN if self.unanswered else SILENCE)
 
     def _is_at_work(self) -> bool:
         try:

@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from messaging.admin.base import HistoryAdmin
 from messaging.admin.filters import EventStateFilter, SinceFilter, ThroughQueue
 from messaging.admin.links import message_link
-from messaging.admin.resend import EVENTS, confirm, may_order
+from messaging.admin.order_replay import EVENTS, confirm, may_order
 from messaging.books.timeline import EVENT_WORDS
 from messaging.models import Event
 from messaging.rules.values import EventState
@@ -20,13 +20,13 @@ from messaging.rules.values import EventState
 @admin.register(Event)
 class EventAdmin(HistoryAdmin):
     actions = ("send_again",)
-    list_display = ("id", "created_at", "of_message", "kind", "status", "standing", "tries", "last_error")
+    list_display = ("id", "created_at", "of_message", "kind", "status", "event_state", "tries", "last_error")
     list_filter = (EventStateFilter, "kind", SinceFilter, ThroughQueue)
     search_fields = ("id",)
     search_help_text = "A whole callback id (event_id) or message id."
     id_columns = ("pk", "message")
     exclude = ("lease", "message", "state")
-    readonly_fields = ("of_message", "standing")
+    readonly_fields = ("of_message", "event_state")
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
@@ -47,5 +47,5 @@ class EventAdmin(HistoryAdmin):
         return message_link(event.message_id) if event.message_id else None
 
     @admin.display(description="state")
-    def standing(self, event: Event) -> str:
+    def event_state(self, event: Event) -> str:
         return EVENT_WORDS[EventState(event.state)]

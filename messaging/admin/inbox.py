@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from messaging.admin.base import HistoryAdmin
 from messaging.admin.filters import AccountFilter, KnownFilter
 from messaging.admin.links import exchange_link
-from messaging.admin.resend import REPORTS, confirm, may_order
+from messaging.admin.order_replay import REPORTS, confirm, may_order
 from messaging.models import Inbox
 
 

@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString
 
 from messaging.admin.base import HistoryAdmin
 from messaging.admin.filters import AccountFilter, MessageStateFilter, SinceFilter, TenantFilter
-from messaging.admin.resend import MESSAGES, confirm, may_order
+from messaging.admin.order_replay import MESSAGES, confirm, may_order
 from messaging.books.timeline import STATE_WORDS, by_request_id, timeline
 from messaging.evidence.cancel import cancel
 from messaging.models import Content, Message
@@ -41,7 +41,16 @@ class MessageAdmin(HistoryAdmin):
 
     change_form_template = "admin/messaging/message/change_form.html"
     actions = ("resend", "cancel")
-    list_display = ("short_id", "created_at", "tenant", "route", "to", "standing", "error_code", "tries")
+    list_display = (
+        "short_id",
+        "created_at",
+        "tenant",
+        "route",
+        "to",
+        "message_state_words",
+        "error_code",
+        "tries",
+    )
     list_display_links = ("short_id",)
     list_filter = (MessageStateFilter, "channel", SinceFilter, TenantFilter, AccountFilter, "is_test")
     list_select_related = ("tenant", "account")
@@ -115,7 +124,7 @@ class MessageAdmin(HistoryAdmin):
         return mask(message.recipient)
 
     @admin.display(description="state")
-    def standing(self, message: Message) -> str:
+    def message_state_words(self, message: Message) -> str:
         return STATE_WORDS[MessageState(message.state)]
 
     @admin.display(description="goes out from")

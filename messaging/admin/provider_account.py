@@ -21,7 +21,7 @@ from accounts.lists import StrictLists
 from messaging.accept.verify import check_account
 from messaging.admin.account_form import form_for, vendor_fields
 from messaging.admin.filters import TenantFilter
-from messaging.admin.queue import standing
+from messaging.admin.queue import queue_state
 from messaging.models import DeliveryReport, InboundMessage, Inbox, Message, ProviderAccount, Queue
 from messaging.sending.preview import NoPreview, preview
 from vendors import registry
@@ -76,7 +76,7 @@ class ProviderAccountAdmin(StrictLists, _Admin):
         if obj:
             hook = "hook_address" if may_see_hook(request.user, obj) else "hidden_hook_address"
             shown = (hook, "last_check", "queue", "created_at", "updated_at")
-            sets.append(("Standing", {"fields": shown}))
+            sets.append(("State", {"fields": shown}))
         return sets
 
     def get_readonly_fields(
@@ -198,7 +198,7 @@ class ProviderAccountAdmin(StrictLists, _Admin):
     @admin.display(description="queue")
     def queue(self, account: ProviderAccount) -> SafeString:
         url = reverse("admin:messaging_queue_change", args=[account.queue_id])
-        return format_html('<a href="{}">{}</a>', url, standing(account.queue))
+        return format_html('<a href="{}">{}</a>', url, queue_state(account.queue))
 
     @admin.display(description="queue shared with", empty_value="")
     def shared_with(self, account: ProviderAccount) -> str | None:

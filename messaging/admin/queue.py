@@ -31,7 +31,7 @@ else:
     _Inline = admin.TabularInline
 
 _WAITING = (MessageState.ACCEPTED.value, MessageState.RETRYING.value)
-_READ_ONLY = ("destination", "standing", "circuit", "waiting_for", "last_success", "created_at")
+_READ_ONLY = ("destination", "queue_state", "circuit", "waiting_for", "last_success", "created_at")
 
 
 class PauseForm(forms.Form):
@@ -52,7 +52,7 @@ class SenderRates(_Inline):
 class QueueAdmin(StrictLists, _Admin):
     """Queues make themselves; people change their limits and stop or start them."""
 
-    list_display = ("destination", "cap", "rate", "standing", "circuit", "waiting_for", "last_success")
+    list_display = ("destination", "cap", "rate", "queue_state", "circuit", "waiting_for", "last_success")
     list_display_links = ("destination",)
     list_editable = ("cap", "rate")
     list_filter = ("kind",)
@@ -82,8 +82,8 @@ class QueueAdmin(StrictLists, _Admin):
         return destination(queue)
 
     @admin.display(description="state")
-    def standing(self, queue: Queue) -> str:
-        return standing(queue)
+    def queue_state(self, queue: Queue) -> str:
+        return queue_state(queue)
 
     @admin.display(description="circuit")
     def circuit(self, queue: Queue) -> str:
@@ -168,7 +168,7 @@ def destination(queue: Queue) -> str:
     return f"to {getattr(queue, 'account', None) or f'provider account {queue.key}'}"
 
 
-def standing(queue: Queue) -> str:
+def queue_state(queue: Queue) -> str:
     """Running or paused, and why."""
     if queue.paused_at is None:
         return "running"

@@ -7,7 +7,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from messaging.admin.base import HistoryAdmin
-from messaging.admin.resend import may_order
+from messaging.admin.order_replay import may_order
 from messaging.models import Replay
 from messaging.replay.orders import stop
 

@@ -104,10 +104,15 @@ class TenantAdmin(WirePages, StrictLists, _Admin):
         if obj is None:
             token = ("First API token", {"fields": ("header", "second_header", "second_value")})
             return ((None, {"fields": who}), token, *_SETTINGS)
-        standing = ("For Bloomreach", {"fields": ("addresses", "callback_secret_state")})
+        for_bloomreach = ("For Bloomreach", {"fields": ("addresses", "callback_secret_state")})
         settings = [_with_override(*one) for one in _SETTINGS] if obj.callback_secret_previous else _SETTINGS
         wire = ("Wire", {"fields": ("wire",)})
-        return ((None, {"fields": (*who, "status", "created_at", "updated_at")}), *settings, wire, standing)
+        return (
+            (None, {"fields": (*who, "status", "created_at", "updated_at")}),
+            *settings,
+            wire,
+            for_bloomreach,
+        )
 
     def get_prepopulated_fields(self, request: HttpRequest, obj: Tenant | None = None) -> Any:
         return {} if obj else self.prepopulated_fields
@@ -160,7 +165,9 @@ class TenantAdmin(WirePages, StrictLists, _Admin):
 
     @admin.display(description="callback secret")
     def callback_secret_state(self, tenant: Tenant) -> SafeString:
-        return format_html_join("", "<div>{}</div>", ((line,) for line in callback_secret.standing(tenant)))
+        return format_html_join(
+            "", "<div>{}</div>", ((line,) for line in callback_secret.state_lines(tenant))
+        )
 
     @admin.display(description="addresses that Bloomreach calls")
     def addresses(self, tenant: Tenant) -> SafeString:

@@ -156,7 +156,7 @@ GROUP BY report.effect ORDER BY report.effect
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class RowGroup:
     """Messages of one page, or events, in one state, with one thing the matter with them ('' = nothing)."""
 
     state: int
@@ -169,7 +169,7 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
-class MessageGroup(Group):
+class MessageGroup(RowGroup):
     """A group of messages: what may have been sent twice is counted, and what is a copy."""
 
     twice: int
@@ -196,11 +196,11 @@ def reconcile(*, tenant: Tenant | None = None, since: datetime | None = None) ->
     """The books of all rows of one tenant, or of everybody, that were made at or after `since`."""
     scope = {"tenant": tenant.pk if tenant else None, "since": since, "grace": GRACE, "shown": SHOWN}
     messages = list(_messages(scope))
-    events = fetch(EVENTS, scope | {"states": [state.value for state in EventState]}, row=Group)
+    events = fetch(EVENTS, scope | {"states": [state.value for state in EventState]}, row=RowGroup)
     [inbox] = fetch(INBOX, scope, row=InboxCount)
     wrong = [*_findings("message", messages), *_findings("event", events)]
     stalled = [*_stalled("message", messages), *_stalled("event", events)]
-    groups: list[Group] = [*messages, *events]
+    groups: list[RowGroup] = [*messages, *events]
     by_state: Counter[int] = Counter()
     for row in messages:
         by_state[row.state] += row.n
@@ -239,13 +239,13 @@ def _messages(scope: Params) -> Iterator[MessageGroup]:
         low = high
 
 
-def _findings(what: str, rows: Sequence[Group]) -> Iterator[Finding]:
+def _findings(what: str, rows: Sequence[RowGroup]) -> Iterator[Finding]:
     for row in rows:
         for id_ in row.wrong_ids or ():
             yield Finding(what, id_, row.why, WHY[row.why])
 
 
-def _stalled(what: str, rows: Sequence[Group]) -> Iterator[Finding]:
+def _stalled(what: str, rows: Sequence[RowGroup]) -> Iterator[Finding]:
     for row in rows:
         for id_ in row.stalled_ids or ():
             yield Finding(what, id_, "stalled", "its lease ran out and nobody swept it")

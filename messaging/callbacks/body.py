@@ -69,7 +69,7 @@ class Unwritable:
 
 
 @dataclass(frozen=True, slots=True)
-class Body:
+class CallbackBody:
     """What one POST says, and what became of the events that were claimed for it."""
 
     content: bytes = field(repr=False)
@@ -78,7 +78,7 @@ class Body:
     unwritable: tuple[Unwritable, ...]
 
 
-def write(events: Sequence[DueEvent], profile: WireProfile) -> Body:
+def write(events: Sequence[DueEvent], profile: WireProfile) -> CallbackBody:
     """Writes the events in order, up to BODY_CAP; the first one always fits.
 
     Events about messages and events about inbound messages have each an envelope of their own, also where both go to
@@ -108,7 +108,7 @@ def write(events: Sequence[DueEvent], profile: WireProfile) -> Body:
         written.append(event)
         pieces.append(piece)
     content = wire_profile.enclose(pieces, key)
-    return Body(content, tuple(written), tuple(left_out), tuple(unwritable))
+    return CallbackBody(content, tuple(written), tuple(left_out), tuple(unwritable))
 
 
 def _event(event: DueEvent) -> dict[str, Any]:

@@ -29,7 +29,7 @@ WHERE message.id = %(id)s
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
+class StoredContent:
     """What would go out of a message."""
 
     text: str
@@ -72,5 +72,5 @@ def _content(message_id: UUID, send_as: str, table: routes.Table) -> Payload:
     """What would go out, read only where an account has limits to judge it by."""
     if not any(limits != Limits() for way in table.ways for _, limits in way.limits):
         return NOTHING
-    (content,) = fetch(CONTENT, {"id": message_id, "send_as": send_as}, row=Content)
+    (content,) = fetch(CONTENT, {"id": message_id, "send_as": send_as}, row=StoredContent)
     return Payload(content.text, content.files)

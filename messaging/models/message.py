@@ -114,7 +114,7 @@ class Message(models.Model):
         return str(self.id)
 
     @property
-    def standing(self) -> MessageState:
+    def message_state(self) -> MessageState:
         """The state as a word."""
         return MessageState(self.state)
 

@@ -34,7 +34,7 @@ WHERE event.id = given.id
 """)
 
 # A copy of each message and of its content, through the account that serves it now.
-CLONE = sql(
+COPY = sql(
     """
 WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
 copy AS (
@@ -98,7 +98,7 @@ CROSS JOIN LATERAL (
 ON CONFLICT (message_id, kind, generation) DO NOTHING
 """)
 
-WORK: Final = {"events": REARM, "messages": CLONE, "reports": READ_AGAIN, "corrections": CORRECT}
+WORK: Final = {"events": REARM, "messages": COPY, "reports": READ_AGAIN, "corrections": CORRECT}
 
 
 def do(selection: Selection, keys: list[Key], *, rate: float | None) -> int:

@@ -61,7 +61,7 @@ class Heard(Generic[Result]):
 
 
 @dataclass(frozen=True, slots=True)
-class Call(Generic[Result]):
+class VendorCall(Generic[Result]):
     """One call that is built. `owners`: the attempts that it is about."""
 
     conversation: Conversation
@@ -108,41 +108,41 @@ class Conversation:
 
     def send(
         self, batch: Sequence[Outgoing], owners: Sequence[UUID | None] = (None,)
-    ) -> Call[tuple[SendResult, ...]]:
+    ) -> VendorCall[tuple[SendResult, ...]]:
         """Hands messages over: one result for each."""
         request = self._build("send", lambda: self.adapter.build(batch, self.credentials))
         return self.send_again(request, batch, owners)
 
     def send_again(
         self, request: HttpRequest, batch: Sequence[Outgoing], owners: Sequence[UUID | None]
-    ) -> Call[tuple[SendResult, ...]]:
+    ) -> VendorCall[tuple[SendResult, ...]]:
         """Hands messages over with a request that was built before."""
-        return Call(self, ExchangeKind.CALL, request, owners, partial(self._read_send, batch))
+        return VendorCall(self, ExchangeKind.CALL, request, owners, partial(self._read_send, batch))
 
-    def look_up(self, sent: Sent, owner: UUID | None = None) -> Call[Found] | None:
+    def look_up(self, sent: Sent, owner: UUID | None = None) -> VendorCall[Found] | None:
         """Asks whether the vendor took an attempt; None: it cannot be asked."""
         request = self._build("look-up", lambda: self.adapter.look_up(sent, self.credentials))
         if request is None:
             return None
-        return Call(self, ExchangeKind.LOOKUP, request, (owner,), partial(self._read_look_up, sent))
+        return VendorCall(self, ExchangeKind.LOOKUP, request, (owner,), partial(self._read_look_up, sent))
 
-    def poll(self, sent: Sent, owner: UUID | None = None) -> Call[Report | None] | None:
+    def poll(self, sent: Sent, owner: UUID | None = None) -> VendorCall[Report | None] | None:
         """Asks for the status of a message that the vendor took; None: it only reports by itself."""
         request = self._build("poll", lambda: self.adapter.poll(sent, self.credentials))
         if request is None:
             return None
-        return Call(self, ExchangeKind.LOOKUP, request, (owner,), partial(self._read_poll, sent))
+        return VendorCall(self, ExchangeKind.LOOKUP, request, (owner,), partial(self._read_poll, sent))
 
-    def check(self) -> Call[CredentialCheck] | None:
+    def check(self) -> VendorCall[CredentialCheck] | None:
         """Asks what the vendor thinks of the credentials; None: it cannot be asked."""
         request = self._build("credential check", lambda: self.adapter.credential_check(self.credentials))
         if request is None:
             return None
-        return Call(self, ExchangeKind.LOOKUP, request, (None,), self._read_check)
+        return VendorCall(self, ExchangeKind.LOOKUP, request, (None,), self._read_check)
 
-    def resend_window(self) -> timedelta | None:
+    def repeat_window(self) -> timedelta | None:
         """How long the same bytes may be sent again without a second delivery; None: never."""
-        return self._build("resend window", lambda: self.adapter.resend_window(self.credentials))
+        return self._build("resend window", lambda: self.adapter.repeat_window(self.credentials))
 
     def preview(self, *, hidden: Iterable[str] = ()) -> dict[str, Any]:
         """The call for a sample message as people may see it. Secrets, and what is `hidden` besides, are masked."""

@@ -22,7 +22,7 @@ from messaging.models.sql import column
 from messaging.queues import circuit
 from messaging.sending import claims
 from messaging.sending.claims import Claimed
-from messaging.sending.conversation import Call, CannotBuild, CannotOpen, Conversation
+from messaging.sending.conversation import CannotBuild, CannotOpen, Conversation, VendorCall
 from outbound.values import HttpRequest
 from vendors.limits import Payload, objection
 from vendors.values import Channel, Outcome, SendResult
@@ -42,11 +42,11 @@ UNFIT = {"text": "content_refused", "from": "invalid_sender", "media": "media_re
 
 
 @dataclass(frozen=True, slots=True)
-class VendorCall:
+class OutgoingBatch:
     """Messages that go to a vendor in one call. `results` is set when there is nothing to dial."""
 
     batch: tuple[Claimed, ...]
-    call: Call[tuple[SendResult, ...]] | None = None
+    call: VendorCall[tuple[SendResult, ...]] | None = None
     results: tuple[SendResult, ...] = ()
 
     @property
@@ -59,13 +59,13 @@ class VendorCall:
 class Dialled:
     """A call that is over, however it went."""
 
-    call: VendorCall
+    call: OutgoingBatch
     results: tuple[SendResult, ...]
     exchange: exchanges.RecordedExchange | None = None
     status: int = 0  # of the HTTP answer; 0: there was none
 
 
-def prepare(claimed: Sequence[Claimed]) -> list[VendorCall]:
+def prepare(claimed: Sequence[Claimed]) -> list[OutgoingBatch]:
     """Builds the calls, and writes down that they are about to be dialled: the caller dials them at once.
 
     A call that cannot be built, or whose message was taken back meanwhile, carries its results instead of a request.
@@ -78,19 +78,19 @@ def prepare(claimed: Sequence[Claimed]) -> list[VendorCall]:
     return _about_to_dial(calls)
 
 
-def _calls(account: ProviderAccount, items: Sequence[Claimed]) -> Iterable[VendorCall]:
+def _calls(account: ProviderAccount, items: Sequence[Claimed]) -> Iterable[OutgoingBatch]:
     try:
         talk = Conversation.open(account)
     except CannotOpen as error:  # an operator can repair it: the messages wait
         refused = SendResult(
             Outcome.CONFIGURATION, code="credentials_refused", text=str(error), route_fault=True
         )
-        yield VendorCall(tuple(items), results=(refused,) * len(items))
+        yield OutgoingBatch(tuple(items), results=(refused,) * len(items))
         return
     fitting = []
     for item in items:
         if result := _unfit(talk, item):
-            yield VendorCall((item,), results=(result,))
+            yield OutgoingBatch((item,), results=(result,))
         else:
             fitting.append(item)
     for batch in _batches(fitting, talk.adapter.batch_size):
@@ -121,10 +121,10 @@ def _batches(items: Sequence[Claimed], size: int) -> Iterable[tuple[Claimed, ...
         yield from (tuple(alike[start : start + size]) for start in range(0, len(alike), size))
 
 
-def _build(talk: Conversation, batch: tuple[Claimed, ...]) -> VendorCall:
+def _build(talk: Conversation, batch: tuple[Claimed, ...]) -> OutgoingBatch:
     try:
         outgoing = [item.outgoing for item in batch]
-        return VendorCall(batch, talk.send(outgoing, [item.attempt_id for item in batch]))
+        return OutgoingBatch(batch, talk.send(outgoing, [item.attempt_id for item in batch]))
     except CannotBuild as error:  # nothing was sent
         # Another account, or the fallback text of an MMS, may do.
         failed = SendResult(
@@ -134,10 +134,10 @@ def _build(talk: Conversation, batch: tuple[Claimed, ...]) -> VendorCall:
             mms_unsupported=batch[0].outgoing.channel is Channel.MMS,
             route_fault=True,
         )
-        return VendorCall(batch, results=(failed,) * len(batch))
+        return OutgoingBatch(batch, results=(failed,) * len(batch))
 
 
-def _about_to_dial(calls: Sequence[VendorCall]) -> list[VendorCall]:
+def _about_to_dial(calls: Sequence[OutgoingBatch]) -> list[OutgoingBatch]:
     """Marks the attempts and stores the bytes that may be sent again, before a byte is sent: in one statement.
 
     An attempt without the mark was surely not sent, whatever became of its process.
@@ -149,12 +149,12 @@ def _about_to_dial(calls: Sequence[VendorCall]) -> list[VendorCall]:
     return [one if _is_ours(one, ours) else replace(one, call=None, results=_late(one)) for one in calls]
 
 
-def _frozen(batch: Sequence[Claimed], call: Call[tuple[SendResult, ...]]) -> Iterable[tuple[UUID, str]]:
+def _frozen(batch: Sequence[Claimed], call: VendorCall[tuple[SendResult, ...]]) -> Iterable[tuple[UUID, str]]:
     """Per attempt the bytes that may be sent again; none where a second time would not be recognised."""
     talk = call.conversation
-    may_be_resent = talk.resend_window()
+    may_be_repeated = talk.repeat_window()
     for item in batch:
-        if not may_be_resent:
+        if not may_be_repeated:
             yield item.attempt_id, ""
             continue
         # Alone, even if it goes out in a batch: it may be sent again alone.
@@ -162,15 +162,15 @@ def _frozen(batch: Sequence[Claimed], call: Call[tuple[SendResult, ...]]) -> Ite
         yield item.attempt_id, seal(json.dumps(exchanges.frozen(alone.request)))
 
 
-def _is_ours(one: VendorCall, ours: set[UUID]) -> bool:
+def _is_ours(one: OutgoingBatch, ours: set[UUID]) -> bool:
     return one.call is None or all(item.attempt_id in ours for item in one.batch)
 
 
-def _late(one: VendorCall) -> tuple[SendResult, ...]:
+def _late(one: OutgoingBatch) -> tuple[SendResult, ...]:
     return (LATE,) * len(one.batch)
 
 
-def dial(one: VendorCall, *, deadline: float) -> Dialled:
+def dial(one: OutgoingBatch, *, deadline: float) -> Dialled:
     """Makes the call. Touches no database, raises nothing: whatever goes wrong is a result."""
     if one.call is None:
         return Dialled(one, one.results)
@@ -246,7 +246,7 @@ class Sending:
         self._take = take
         self._lease: UUID | None = None  # of a claim whose answer has not come, or whose calls are not built
 
-    def claim(self, free: int) -> list[VendorCall]:
+    def claim(self, free: int) -> list[OutgoingBatch]:
         """Takes up to `free` messages; their calls are built and marked as about to be dialled."""
         self._lease = lease = uuid4()
         claimed = (self._take or claims.claim)(free=free, lease=lease)
@@ -254,7 +254,7 @@ class Sending:
         self._lease = None
         return calls
 
-    def dial(self, item: VendorCall, *, deadline: float) -> Dialled:
+    def dial(self, item: OutgoingBatch, *, deadline: float) -> Dialled:
         """Makes the call."""
         return dial(item, deadline=deadline)
 

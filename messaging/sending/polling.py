@@ -17,7 +17,7 @@ from messaging.dialling.work import DueName, PoolName
 from messaging.evidence import weighing
 from messaging.models import ProviderAccount
 from messaging.models.sql import change, fetch, sql
-from messaging.sending.conversation import Call, CannotBuild, CannotOpen, Conversation, Heard
+from messaging.sending.conversation import CannotBuild, CannotOpen, Conversation, Heard, VendorCall
 from vendors.values import Channel, Report, Sent
 
 log = logging.getLogger(__name__)
@@ -80,7 +80,7 @@ class Question:
     """One sent message without a report, and the call that asks for it."""
 
     row: WaitingAttempt
-    call: Call[Report | None]
+    call: VendorCall[Report | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +140,7 @@ def ask_now(account: ProviderAccount, *, older_than: timedelta) -> int:
     return change(ASK_NOW, {"account": account.pk, "older_than": older_than})
 
 
-def _call(row: WaitingAttempt, account: ProviderAccount) -> Call[Report | None] | None:
+def _call(row: WaitingAttempt, account: ProviderAccount) -> VendorCall[Report | None] | None:
     """None: there is nothing to ask about, or nobody can be asked."""
     if not row.waits:
         return None

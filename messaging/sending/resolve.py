@@ -21,7 +21,7 @@ from messaging.models import ProviderAccount
 from messaging.models.sql import change, fetch, sql
 from messaging.rules import states
 from messaging.rules.values import MessageState, UnknownPolicy
-from messaging.sending.conversation import Call, CannotBuild, CannotOpen, Conversation, Heard
+from messaging.sending.conversation import CannotBuild, CannotOpen, Conversation, Heard, VendorCall
 from outbound.values import HttpRequest
 from vendors.values import Channel, Found, Outcome, Outgoing, Presence, SendResult, Sent
 
@@ -97,7 +97,7 @@ class UnknownOutcome:
     row: UnknownRow
     account: ProviderAccount
     # A question, or the stored bytes themselves; None: there is nothing to dial.
-    call: Call[Found] | Call[tuple[SendResult, ...]] | None = None
+    call: VendorCall[Found] | VendorCall[tuple[SendResult, ...]] | None = None
     blocked: bool = False  # cannot be asked now, but once an operator has repaired something
     undialled: bool = False  # no byte was sent, so its outcome is known
 
@@ -189,7 +189,7 @@ def _unknown(row: UnknownRow, account: ProviderAccount) -> UnknownOutcome:
 
 def _open_unknown(row: UnknownRow, talk: Conversation, stored: HttpRequest | None) -> UnknownOutcome:
     """What can be done about an outcome of an account that works. Raises CannotBuild."""
-    window = talk.resend_window()
+    window = talk.repeat_window()
     if window and _stored_nothing(row, talk.account):
         return UnknownOutcome(row, talk.account, undialled=True)
     may_resend = bool(window and stored and row.age < window.total_seconds() - 2 * settings.CALL_DEADLINE)

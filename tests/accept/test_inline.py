@@ -29,7 +29,7 @@ def make_test(vendor: Vendor, **overrides: Any) -> Message:
 def test_taken(vendor: Vendor) -> None:
     message = make_test(vendor)
     assert inline.send(message.pk, deadline=2.0) == InlineAnswer(S.SENT)
-    assert (fresh(message).standing, len(vendor.posts)) == (S.SENT, 1)
+    assert (fresh(message).message_state, len(vendor.posts)) == (S.SENT, 1)
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_refused(vendor: Vendor, status: int, body: Any, answer: InlineAnswer, o
     vendor.will(status, body)
     assert inline.send(message.pk, deadline=2.0) == answer
     after, attempt = fresh(message), only_attempt(message)
-    assert (after.standing, after.error_code, after.lease) == (S.REFUSED, answer.code, None)
+    assert (after.message_state, after.error_code, after.lease) == (S.REFUSED, answer.code, None)
     assert (attempt.outcome, attempt.text) == (outcome, answer.text)
     assert events_of(message) == []
     assert Exchange.objects.filter(owner=attempt.pk).count() == 1
@@ -74,7 +74,7 @@ def test_an_unknown_outcome_is_no_refusal(vendor: Vendor) -> None:
     message = make_test(vendor)
     vendor.will(HANG_UP)
     assert inline.send(message.pk, deadline=2.0) == InlineAnswer(S.UNKNOWN_OUTCOME)
-    assert (fresh(message).standing, only_attempt(message).outcome) == (S.UNKNOWN_OUTCOME, "unknown")
+    assert (fresh(message).message_state, only_attempt(message).outcome) == (S.UNKNOWN_OUTCOME, "unknown")
 
 
 def test_a_pump_was_quicker(vendor: Vendor) -> None:
@@ -96,7 +96,7 @@ def test_a_call_that_cannot_be_prepared_goes_back_to_the_pumps(
         patched.setattr(dispatch, "_about_to_dial", broken)
         with pytest.raises(RuntimeError, match="no calls today"):
             inline.send(message.pk, deadline=2.0)
-    assert (fresh(message).standing, only_attempt(message).outcome) == (S.RETRYING, "not_dialled")
+    assert (fresh(message).message_state, only_attempt(message).outcome) == (S.RETRYING, "not_dialled")
     assert len(claim()) == 1
 
 
@@ -114,7 +114,7 @@ def test_what_was_taken_back_meanwhile_is_not_refused(
 
     monkeypatch.setattr(dispatch, "prepare", late)
     assert inline.send(message.pk, deadline=2.0) == InlineAnswer(S.ACCEPTED)
-    assert (vendor.heard, fresh(message).standing) == ([], S.RETRYING)
+    assert (vendor.heard, fresh(message).message_state) == ([], S.RETRYING)
 
 
 def test_a_report_that_came_first_is_not_overridden_by_a_refusal(
@@ -134,4 +134,4 @@ def test_a_report_that_came_first_is_not_overridden_by_a_refusal(
 
     monkeypatch.setattr(dispatch, "dial", dial_and_report)
     inline.send(message.pk, deadline=2.0)
-    assert fresh(message).standing is S.SENT
+    assert fresh(message).message_state is S.SENT

@@ -108,7 +108,7 @@ def test_processes_share_one_bucket():
     assert passed == 10
 
 
-def test_a_new_rate_starts_with_an_empty_purse():
+def test_a_new_rate_starts_with_an_empty_allowance():
     snapshot = tenant(1000.0, 2000)
     limits.spend(snapshot)
     slow = TenantSnapshot(snapshot.id, "acme", "active", (), 0.01, 1)

@@ -144,10 +144,10 @@ def test_a_secret_left_empty_is_kept(admin_client: Client) -> None:
     account = make_account(secrets={"api_key": "stored-key"})
     page = admin_client.get(reverse(f"{PAGE}_change", args=[account.pk]))
     assert "Set. Leave empty to keep it." in page.content.decode()
-    assert edit(admin_client, account, setting_capability="resend", cap=3, rate="").status_code == 302
+    assert edit(admin_client, account, setting_capability="repeat", cap=3, rate="").status_code == 302
     account = ProviderAccount.objects.select_related("queue").get()
     assert account.secrets.reveal() == {"api_key": "stored-key"}
-    assert account.settings["capability"] == "resend"
+    assert account.settings["capability"] == "repeat"
     assert (account.queue.cap, account.queue.rate) == (3, None)
 
 

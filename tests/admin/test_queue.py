@@ -99,7 +99,7 @@ def test_a_pause_needs_a_reason_and_a_resume_closes_the_circuit(admin_client: Cl
     queue.refresh_from_db()
     other.refresh_from_db()
     assert (queue.paused_why, other.paused_at) == ("the vendor's maintenance", None)
-    assert desk.standing(queue).endswith("UTC: the vendor's maintenance")
+    assert desk.queue_state(queue).endswith("UTC: the vendor's maintenance")
 
     Queue.objects.filter(pk=queue.pk).update(open_until=NOW + timedelta(days=999), open_for=60, faults=11)
     admin_client.post(reverse(LIST), {"action": "resume", "_selected_action": [queue.pk], "index": 0})

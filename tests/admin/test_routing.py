@@ -195,17 +195,17 @@ def test_the_message_page_shows_the_path(admin_client: Client) -> None:
 
 def test_cancelling_ends_what_waits_and_leaves_the_rest(admin_client: Client) -> None:
     waiting = [make_message(state=state) for state in (S.ACCEPTED, S.RETRYING)]
-    doubtful = make_message(state=S.RETRYING, attempts=1)
-    make_attempt(doubtful, outcome=Outcome.UNKNOWN)
+    may_arrive = make_message(state=S.RETRYING, attempts=1)
+    make_attempt(may_arrive, outcome=Outcome.UNKNOWN)
     others = [make_message(state=state) for state in S if state not in (S.ACCEPTED, S.RETRYING)]
-    chosen = [message.pk for message in (*waiting, doubtful, *others)]
+    chosen = [message.pk for message in (*waiting, may_arrive, *others)]
     page = reverse("admin:messaging_message_changelist")
     answer = admin_client.post(page, {"action": "cancel", "_selected_action": chosen}, follow=True)
     assert "Cancelled: 2." in answer.content.decode()
-    assert {Message.objects.get(pk=one.pk).standing for one in waiting} == {S.CANCELLED}
+    assert {Message.objects.get(pk=one.pk).message_state for one in waiting} == {S.CANCELLED}
     told = Event.objects.filter(message__in=waiting)
     assert [(event.status, event.error["code"]) for event in told] == [("failed", "cancelled")] * 2
-    for one in (doubtful, *others):
+    for one in (may_arrive, *others):
         assert Message.objects.get(pk=one.pk).state == one.state
     assert Event.objects.count() == 2
     assert cancel([one.pk for one in waiting]) == 0

@@ -10,7 +10,7 @@ import pytest
 
 from bench import accept, load, rounds, tenants
 from bench.generator import MARK, Measured
-from bench.load import Target
+from bench.load import LoadTarget
 from bench.rounds import Results
 from bench.statements import Counted
 from messaging.contract import wire
@@ -64,8 +64,8 @@ def test_each_200_needs_a_row(measured: Measured, made: int, lost: int) -> None:
     assert rounds.without_row(measured, made) == lost
 
 
-def _target(url: str) -> Target:
-    return Target(url, "/sms/send", "token", json.dumps({"request_id": MARK}), connections=2)
+def _target(url: str) -> LoadTarget:
+    return LoadTarget(url, "/sms/send", "token", json.dumps({"request_id": MARK}), connections=2)
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def event(**changes: Any) -> DueEvent:
     return replace(DUE, id=uuid7(), **changes)
 
 
-def ids_in(written: body.Body) -> list[UUID]:
+def ids_in(written: body.CallbackBody) -> list[UUID]:
     (events,) = json.loads(written.content).values()
     return [UUID(one["event_id"]) for one in events]
 

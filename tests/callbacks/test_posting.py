@@ -912,7 +912,7 @@ def test_paused_queues_and_open_addresses_are_left_alone(bloomreach: Listener) -
 def test_an_event_that_cannot_be_written_dies_alone(
     bloomreach: Listener, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Its content is gone: without care every claim of every pump would stumble over it for ever."""
+    """Its content is gone: without care every claim of every pump would meet it for ever."""
     queue = factories.callback_queue(factories.make_tenant())
     broken, whole = (make_event(bloomreach, queue=queue) for _ in range(2))
     Content.objects.filter(pk=broken.message_id).delete()

@@ -1,4 +1,4 @@
-"""Another account: after a fault of the route, or where a queue stands still; never in doubt, never twice."""
+"""Another account: after a fault of the route, or where a queue does not run; never while the first may arrive."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_never_while_an_earlier_attempt_may_have_been_taken(fields: dict[str, An
     earlier(message, **fields)
     apply(attempt, result(meanings.NO_ROUTE))
     assert way_of(message)[0] == (second if moves else first).pk
-    assert fresh(message).standing is (S.ACCEPTED if moves else S.FAILED)
+    assert fresh(message).message_state is (S.ACCEPTED if moves else S.FAILED)
 
 
 def test_a_call_whose_outcome_was_unknown_is_not_failed_over_by_a_refusal_of_its_repetition() -> None:

@@ -37,7 +37,7 @@ def test_it_fails_with_its_own_word_and_nothing_more_by_default() -> None:
     message, attempt = make_sending(account=tenant())
     apply(answer(attempt, REFUSED))
     (event,) = events_of(message)
-    assert (fresh(message).standing, event.status, event.error["code"]) == (
+    assert (fresh(message).message_state, event.status, event.error["code"]) == (
         MessageState.FAILED,
         "failed",
         "opted_out",

@@ -60,4 +60,4 @@ def test_the_last_part_makes_it_delivered_whoever_applies_it() -> None:
         eventually(somebody_waits)
     other.join(10)
     assert applied == [1]
-    assert Message.objects.get(id=message.id).standing is MessageState.DELIVERED
+    assert Message.objects.get(id=message.id).message_state is MessageState.DELIVERED

@@ -67,7 +67,7 @@ def test_a_taken_message_waits_for_its_report() -> None:
     assert apply(answer(attempt, TAKEN)) == [Effect.APPLIED]
 
     after = fresh(message)
-    assert (after.standing, after.lease, after.final_at, after.error_code) == (S.SENT, None, None, "")
+    assert (after.message_state, after.lease, after.final_at, after.error_code) == (S.SENT, None, None, "")
     assert seconds_until_due(message) == pytest.approx(5 * 3600, abs=30)
     attempt.refresh_from_db()
     assert (attempt.outcome, attempt.vendor_id, attempt.segments) == ("taken", "v-1", 2)
@@ -122,7 +122,7 @@ def test_a_permanent_refusal_ends_it_and_says_why() -> None:
     message, attempt = make_sending()
     apply(answer(attempt, REFUSED))
     after = fresh(message)
-    assert (after.standing, after.error_code) == (S.FAILED, "invalid_recipient")
+    assert (after.message_state, after.error_code) == (S.FAILED, "invalid_recipient")
     (event,) = events_of(message)
     assert (event.kind, event.status, event.url) == (EventKind.FINAL, "failed", factories.CALLBACK_URL)
     assert event.error == {"code": "invalid_recipient", "message": "no such number", "vendor_code": "4001"}
@@ -133,7 +133,7 @@ def test_a_temporary_refusal_waits_by_backoff() -> None:
     message, attempt = make_sending()
     apply(answer(attempt, THROTTLED))
     after = fresh(message)
-    assert (after.standing, after.error_code, after.lease) == (S.RETRYING, "throttled", None)
+    assert (after.message_state, after.error_code, after.lease) == (S.RETRYING, "throttled", None)
     assert 3 <= seconds_until_due(message) <= 6
     assert told(message) == []
 
@@ -157,7 +157,7 @@ def test_only_the_vendors_refusals_lengthen_the_wait(
     for n, (outcome, code) in enumerate(before, 1):
         factories.make_attempt(message, n=n, outcome=outcome, code=code)
     apply(answer(factories.make_attempt(message, n=len(before) + 1), now))
-    assert fresh(message).standing is S.RETRYING
+    assert fresh(message).message_state is S.RETRYING
     assert seconds_until_due(message) == pytest.approx(wait, abs=max(0.2 * wait, 1) + 0.5)
 
 
@@ -165,7 +165,7 @@ def test_delivered_is_told_with_the_vendors_time() -> None:
     message, attempt = make_sent()
     assert apply(word(attempt, Status.DELIVERED, segments=3)) == [Effect.APPLIED]
     after = fresh(message)
-    assert (after.standing, after.segments) == (S.DELIVERED, 3)
+    assert (after.message_state, after.segments) == (S.DELIVERED, 3)
     (event,) = events_of(message)
     assert (event.status, event.occurred_at, event.error) == ("delivered", THEN, None)
     assert (event.segments, event.sent_as) == (3, "sms")
@@ -195,14 +195,14 @@ def test_the_report_may_come_before_the_answer() -> None:
     assert apply(answer(attempt, TAKEN)) == [Effect.STORED]
     attempt.refresh_from_db()
     assert (attempt.outcome, attempt.vendor_id, attempt.status) == ("taken", "v-1", "delivered")
-    assert fresh(message).standing is S.DELIVERED
+    assert fresh(message).message_state is S.DELIVERED
     assert told(message) == [(EventKind.FINAL, 0, "delivered")]
 
 
 def test_a_test_message_without_callback_url_is_owed_nothing() -> None:
     message, attempt = make_sending(request_id="", content={"callback_url": ""})
     apply(answer(attempt, REFUSED))
-    assert fresh(message).standing is S.FAILED
+    assert fresh(message).message_state is S.FAILED
     assert told(message) == []
 
 
@@ -217,7 +217,7 @@ def test_unconfirmed(fail_unconfirmed: bool, expected: list[Any]) -> None:
     account = factories.make_account(fail_unconfirmed=fail_unconfirmed)
     message, _ = make_sent(account=account)
     apply(Decision(message.pk, S.UNCONFIRMED, UNCONFIRMED, "no delivery report by the deadline"))
-    assert (fresh(message).standing, fresh(message).error_code) == (S.UNCONFIRMED, UNCONFIRMED)
+    assert (fresh(message).message_state, fresh(message).error_code) == (S.UNCONFIRMED, UNCONFIRMED)
     assert told(message) == expected
 
 
@@ -235,7 +235,7 @@ def test_a_vendors_final_after_our_own_is_told_too(
     message, attempt = make_sent()
     apply(Decision(message.pk, state, code, "given up here"))
     assert apply(word(attempt, Status.DELIVERED)) == [Effect.APPLIED]
-    assert fresh(message).standing is S.DELIVERED
+    assert fresh(message).message_state is S.DELIVERED
     assert [(event.generation, event.status) for event in events_of(message)] == generations
     assert apply(word(attempt, Status.UNDELIVERED)) == [Effect.CONTRADICTION]
     assert len(events_of(message)) == len(generations)
@@ -254,24 +254,24 @@ def test_a_contradiction_changes_nothing() -> None:
 def test_an_unknown_word_changes_nothing() -> None:
     message, attempt = make_sent()
     assert apply(word(attempt, Status.UNKNOWN)) == [Effect.UNKNOWN_STATUS]
-    assert (fresh(message).standing, only_attempt(message).status) == (S.SENT, None)
+    assert (fresh(message).message_state, only_attempt(message).status) == (S.SENT, None)
 
 
-def test_our_ruling_never_overrides_an_end() -> None:
+def test_our_decision_never_overrides_an_end() -> None:
     message, attempt = make_sent()
     apply(word(attempt, Status.DELIVERED))
     decision = Decision(message.pk, S.UNCONFIRMED, UNCONFIRMED, "no report")
     assert apply(decision) == [Effect.STORED]
-    assert (fresh(message).standing, len(events_of(message))) == (S.DELIVERED, 1)
+    assert (fresh(message).message_state, len(events_of(message))) == (S.DELIVERED, 1)
 
 
 @pytest.mark.parametrize(
     ("state", "attempts"),
     [
-        pytest.param(S.SENT, 1, id="the doubt was removed: taken"),
-        pytest.param(S.RETRYING, 1, id="the doubt was removed: refused"),
+        pytest.param(S.SENT, 1, id="it was resolved: taken"),
+        pytest.param(S.RETRYING, 1, id="it was resolved: refused"),
         pytest.param(S.SENDING, 2, id="another attempt is in flight"),
-        pytest.param(S.UNKNOWN_OUTCOME, 2, id="another attempt is in doubt"),
+        pytest.param(S.UNKNOWN_OUTCOME, 2, id="another attempt is unknown"),
     ],
 )
 @pytest.mark.parametrize(
@@ -281,21 +281,21 @@ def test_our_ruling_never_overrides_an_end() -> None:
         pytest.param(S.FAILED, UNKNOWN_OUTCOME, id="over"),
     ],
 )
-def test_a_ruling_on_a_doubt_is_void_once_it_is_resolved(
+def test_a_decision_on_an_unknown_outcome_is_void_once_it_is_resolved(
     state: MessageState, attempts: int, ruled: MessageState, code: str
 ) -> None:
     message = factories.make_message(state=state, attempts=attempts)
     first, *_ = [factories.make_attempt(message) for _ in range(attempts)]
     assert apply(Decision(message.pk, ruled, code, "", about=first.pk)) == [Effect.SUPERSEDED]
-    assert (fresh(message).standing, told(message)) == (state, [])
+    assert (fresh(message).message_state, told(message)) == (state, [])
 
 
 @pytest.mark.parametrize("state", [S.SENDING, S.UNKNOWN_OUTCOME])
-def test_a_ruling_on_a_doubt_counts_while_it_lasts(state: MessageState) -> None:
+def test_a_decision_on_an_unknown_outcome_counts_while_it_lasts(state: MessageState) -> None:
     message = factories.make_message(state=state, attempts=1)
     attempt = factories.make_attempt(message, outcome=Outcome.UNKNOWN)
     assert apply(Decision(message.pk, S.RETRYING, "sent_once_more", "", about=attempt.pk)) == [Effect.APPLIED]
-    assert (fresh(message).standing, seconds_until_due(message) <= 0) == (S.RETRYING, True)
+    assert (fresh(message).message_state, seconds_until_due(message) <= 0) == (S.RETRYING, True)
 
 
 def test_delivered_of_an_older_attempt_ends_it_and_cancels_the_retry() -> None:
@@ -303,7 +303,7 @@ def test_delivered_of_an_older_attempt_ends_it_and_cancels_the_retry() -> None:
     first = factories.make_attempt(message, outcome=Outcome.UNKNOWN)
     factories.make_attempt(message, outcome=Outcome.TEMPORARY)
     assert apply(word(first, Status.DELIVERED)) == [Effect.APPLIED]
-    assert fresh(message).standing is S.DELIVERED
+    assert fresh(message).message_state is S.DELIVERED
     assert told(message) == [(EventKind.FINAL, 0, "delivered")]
 
 
@@ -313,7 +313,7 @@ def test_failure_of_an_older_attempt_is_kept_and_decides_nothing() -> None:
     factories.make_attempt(message, outcome=Outcome.TAKEN)
     assert apply(word(first, Status.UNDELIVERED)) == [Effect.SUPERSEDED]
     first.refresh_from_db()
-    assert (first.status, fresh(message).standing, told(message)) == ("undelivered", S.SENT, [])
+    assert (first.status, fresh(message).message_state, told(message)) == ("undelivered", S.SENT, [])
 
 
 def make_mms(**overrides: Any) -> tuple[Message, Attempt]:
@@ -328,7 +328,12 @@ def test_an_unsupported_mms_falls_back_to_sms_at_once() -> None:
     message, attempt = make_mms()
     apply(answer(attempt, NO_MMS))
     after = fresh(message)
-    assert (after.standing, after.send_as, after.segments, after.channel) == (S.ACCEPTED, "sms", 2, "mms")
+    assert (after.message_state, after.send_as, after.segments, after.channel) == (
+        S.ACCEPTED,
+        "sms",
+        2,
+        "mms",
+    )
     assert (seconds_until_due(message) <= 0, told(message)) == (True, [])
 
 
@@ -343,7 +348,7 @@ def test_an_unsupported_mms_falls_back_to_sms_at_once() -> None:
 def test_no_second_way_of_sending(overrides: dict[str, Any]) -> None:
     message, attempt = make_mms(**overrides)
     apply(answer(attempt, NO_MMS))
-    assert (fresh(message).standing, fresh(message).error_code) == (S.FAILED, "mms_unsupported")
+    assert (fresh(message).message_state, fresh(message).error_code) == (S.FAILED, "mms_unsupported")
 
 
 def test_a_picture_that_arrives_after_all_is_told_as_a_picture() -> None:
@@ -351,7 +356,11 @@ def test_a_picture_that_arrives_after_all_is_told_as_a_picture() -> None:
     apply(answer(attempt, NO_MMS))
     apply(word(attempt, Status.DELIVERED))
     (event,) = events_of(message)
-    assert (event.sent_as, fresh(message).send_as, fresh(message).standing) == ("mms", "mms", S.DELIVERED)
+    assert (event.sent_as, fresh(message).send_as, fresh(message).message_state) == (
+        "mms",
+        "mms",
+        S.DELIVERED,
+    )
 
 
 def test_validity_ends_a_retry_that_would_come_too_late() -> None:
@@ -359,7 +368,7 @@ def test_validity_ends_a_retry_that_would_come_too_late() -> None:
     message, attempt = make_sending(expires_at=soon)
     apply(answer(attempt, THROTTLED))
     after = fresh(message)
-    assert (after.standing, after.error_code) == (S.EXPIRED, EXPIRED_HERE)
+    assert (after.message_state, after.error_code) == (S.EXPIRED, EXPIRED_HERE)
     assert told(message) == [(EventKind.FINAL, 0, "failed")]
     assert only_attempt(message).outcome == "temporary"
 
@@ -370,7 +379,7 @@ def test_validity_ends_a_retry_that_would_come_too_late() -> None:
 def test_the_twentieth_attempt_is_the_last(attempts: int, state: MessageState) -> None:
     message, attempt = make_sending(attempts=attempts, expires_at=datetime.now(UTC) + timedelta(days=9))
     apply(answer(attempt, THROTTLED))
-    assert fresh(message).standing is state
+    assert fresh(message).message_state is state
     assert (fresh(message).error_code == GAVE_UP) is (state is S.FAILED)
 
 
@@ -408,7 +417,7 @@ def test_a_vendor_that_gives_an_id_twice_does_not_fail_the_record() -> None:
     (one, first), (two, second) = make_sending(account=account), make_sending(account=account)
     result = SendResult(Outcome.TAKEN, vendor_id="p-1", part_ids=("p-1", "p-2"))
     apply(answer(first, result), answer(second, result))
-    assert (fresh(one).standing, fresh(two).standing) == (S.SENT, S.SENT)
+    assert (fresh(one).message_state, fresh(two).message_state) == (S.SENT, S.SENT)
     assert AttemptPart.objects.get().vendor_id == "p-2"
 
 
@@ -431,8 +440,8 @@ def test_garbage_from_a_vendor_never_fails_the_record(outcome: Outcome, garbage:
     attempt.refresh_from_db()
     assert (attempt.outcome, attempt.segments) == (outcome, 32_767)
     assert (len(attempt.text), len(attempt.code)) == (300, 60)
-    assert fresh(fine).standing is S.SENT
-    assert fresh(message).standing in (S.SENT, S.RETRYING, S.FAILED)
+    assert fresh(fine).message_state is S.SENT
+    assert fresh(message).message_state in (S.SENT, S.RETRYING, S.FAILED)
 
 
 def test_garbage_in_a_look_ups_report_never_fails_the_record() -> None:
@@ -440,7 +449,7 @@ def test_garbage_in_a_look_ups_report_never_fails_the_record() -> None:
     apply(word(attempt, Status.REJECTED, text="\x00\ud800", code="\x00" * 99, segments=10**6))
     (event,) = events_of(message)
     assert event.error == {"code": "", "message": "?", "vendor_code": ""}
-    assert (fresh(message).standing, event.segments) == (S.REJECTED, 32_767)
+    assert (fresh(message).message_state, event.segments) == (S.REJECTED, 32_767)
 
 
 def test_a_message_that_is_gone_is_harmless() -> None:
@@ -460,7 +469,7 @@ def test_no_end_is_left_for_another_state(state: MessageState) -> None:
     for piece in (answer(attempt, UNKNOWN), answer(attempt, THROTTLED), answer(attempt, TAKEN)):
         apply(piece)
         if state.is_final:
-            assert fresh(message).standing is state
+            assert fresh(message).message_state is state
 
 
 # Several accounts at once.
@@ -476,7 +485,7 @@ def test_two_witnesses_make_one_final_event(round_: int) -> None:
         lambda: apply(Decision(message.pk, S.EXPIRED, EXPIRED_HERE, "used up")),
     )
     assert effects[:2].count([Effect.APPLIED]) == 1
-    assert fresh(message).standing is S.DELIVERED
+    assert fresh(message).message_state is S.DELIVERED
     ours_first = effects[2] == [Effect.APPLIED]
     expected = [(0, "failed"), (1, "delivered")] if ours_first else [(0, "delivered")]
     assert [(event.generation, event.status) for event in events_of(message)] == expected
@@ -492,7 +501,7 @@ def test_answer_and_report_at_the_same_moment(round_: int) -> None:
         lambda: apply(answer(attempt, TAKEN)),
     )
     attempt.refresh_from_db()
-    assert (fresh(message).standing, attempt.outcome, attempt.status) == (S.SENT, "taken", "sent")
+    assert (fresh(message).message_state, attempt.outcome, attempt.status) == (S.SENT, "taken", "sent")
 
 
 @pytest.mark.django_db(transaction=True)
@@ -508,7 +517,7 @@ def test_overlapping_batches_in_any_order_never_deadlock() -> None:
 
     orders = [random.Random(seed) for seed in range(6)]  # noqa: S311 — repeatable shuffles
     together(*(lambda order=order: batches(order) for order in orders))
-    finals = {message.pk for message, _ in pairs if fresh(message).standing.is_final}
+    finals = {message.pk for message, _ in pairs if fresh(message).message_state.is_final}
     assert len(finals) > 30
     assert sorted(Event.objects.values_list("message_id", flat=True)) == sorted(finals)
 

@@ -198,7 +198,7 @@ def test_what_messagebird_says_of_a_failure(
     tell(client, account, {"id": "v-1", "reference": str(attempt.pk), **told})
     message.refresh_from_db()
     event = Event.objects.get(message=message)
-    assert (message.standing, message.error_code) == (state, code)
+    assert (message.message_state, message.error_code) == (state, code)
     assert event.error is not None and (event.status, event.error["code"]) == ("failed", code)
 
 
@@ -346,7 +346,7 @@ def test_a_message_is_delivered_when_all_its_parts_are(
         inbox.read()
         matching.apply()
     message.refresh_from_db()
-    assert (message.standing, message.error_code) == (state, code)
+    assert (message.message_state, message.error_code) == (state, code)
     assert Event.objects.filter(message=message).count() == int(state.is_final)
     assert not DeliveryReport.objects.filter(effect=Effect.CONTRADICTION).exists()
 

@@ -46,7 +46,7 @@ def test_an_overdue_report_is_asked_for(vendor: Vendor) -> None:
     message = sent(vendor, poll_after=timedelta(minutes=30))
     vendor.will(200, said(message, "DELIVRD"))
     assert poll() == "1 without a final report, 1 asked about, 1 final now"
-    assert fresh(message).standing is MessageState.DELIVERED
+    assert fresh(message).message_state is MessageState.DELIVERED
     assert poll() == "0 without a final report, 0 asked about, 0 final now"
 
 
@@ -56,7 +56,7 @@ def test_an_account_that_does_not_poll_is_asked_by_name(vendor: Vendor) -> None:
     assert poll() == "0 without a final report, 0 asked about, 0 final now"
     vendor.will(200, json.loads(json.dumps(said(message, "ENROUTE"))))
     assert poll("acme/main", older_than=30) == "1 without a final report, 1 asked about, 0 final now"
-    assert fresh(message).standing is MessageState.SENT
+    assert fresh(message).message_state is MessageState.SENT
 
 
 def test_an_unknown_account() -> None:

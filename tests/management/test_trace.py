@@ -37,13 +37,13 @@ def test_by_id(desk: Desk) -> None:
 
 
 def test_by_request_id_with_its_resend(desk: Desk) -> None:
-    resend = make_message(
+    repeat = make_message(
         account=desk.account, request_id="campaign-1:42", dedupe_key=None, replay_of=desk.message.pk
     )
     told = trace("campaign-1:42")
     assert [line for line in told.splitlines() if line.startswith("SMS")] == [
         f"SMS {desk.message.pk} of acme: delivered",
-        f"SMS {resend.pk} of acme: waiting",
+        f"SMS {repeat.pk} of acme: waiting",
     ]
     assert f"Resend of: {desk.message.pk}" in told
 

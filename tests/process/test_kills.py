@@ -1,4 +1,4 @@
-"""Promises under SIGKILL: accepted is never forgotten, nothing is sent twice, doubt is bounded."""
+"""Promises under SIGKILL: accepted is never forgotten, nothing is sent twice, unknown outcomes are bounded."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _messages(running: Stage, tenant: Tenant, condition: str) -> int:
     return count
 
 
-def test_five_kills_lose_nothing_send_nothing_twice_and_bound_the_doubt(running: Stage) -> None:
+def test_five_kills_lose_nothing_send_nothing_twice_and_bound_unknown_outcomes(running: Stage) -> None:
     """Two campaigns of 500 at once: one at a carrier that can be asked, one at a carrier that only reports."""
     (asked,) = running.onboard("asked", capability="look_up", report_deadline=120, cap=CAP)
     (reported,) = running.onboard("reported", capability="report", report_deadline=12, cap=CAP)
@@ -52,7 +52,9 @@ def test_five_kills_lose_nothing_send_nothing_twice_and_bound_the_doubt(running:
         running.kill("worker")
         running.start_worker("worker", url)
     verdict = running.verdict(campaigns[0])
-    running.verdict(campaigns[1])  # lost calls cannot be told from slow ones here: it ends with doubts
+    running.verdict(
+        campaigns[1]
+    )  # lost calls cannot be told from slow ones here: it ends with unknown outcomes
 
     assert verdict["exit"] == 0, verdict
     assert running.carrier_state()["twice"] == 0
@@ -64,8 +66,8 @@ def test_five_kills_lose_nothing_send_nothing_twice_and_bound_the_doubt(running:
     assert _messages(running, asked, "error_code = 'unknown_outcome'") == 0
     assert _messages(running, asked, f"(({finals}) <> 1 OR ({finals} AND e.state = 2) <> 1)") == 0
     # Numbers ending in 25 are lost by the scenario itself: the carrier never took them, and no report can tell.
-    doubts = _messages(running, reported, "error_code = 'unknown_outcome' AND recipient NOT LIKE '%%25'")
-    assert doubts <= KILLS * CAP
+    unknowns = _messages(running, reported, "error_code = 'unknown_outcome' AND recipient NOT LIKE '%%25'")
+    assert unknowns <= KILLS * CAP
     # The kills did hit calls in flight: the test would prove nothing otherwise.
     lost = "SELECT count(*) > 0 FROM messaging_attempt WHERE absences > 0 OR code = 'worker_lost'"
     assert running.rows(lost) == [(True,)]

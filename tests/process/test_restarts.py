@@ -55,7 +55,7 @@ def test_a_restarted_database_costs_nothing_but_time(running_alone: Stage, postg
     assert running_alone.rows("SELECT count(*) FROM messaging_message WHERE state < 10") == [(0,)]
 
 
-def test_a_rolling_restart_under_load_answers_only_200_and_leaves_no_doubt(running: Stage) -> None:
+def test_a_rolling_restart_under_load_answers_only_200_and_leaves_no_unknown_outcome(running: Stage) -> None:
     (tenant,) = running.onboard("shop", report_deadline=300, cap=32)
     ports = [free_port(), free_port()]
     url = running.start_web("web-0", ports[0])

@@ -92,7 +92,7 @@ WHERE query LIKE '%dialled = true%' AND pid <> pg_backend_pid() AND datname = cu
 LET_GO = "DROP TRIGGER hold ON messaging_attempt; DROP FUNCTION hold()"
 
 
-def test_a_worker_killed_between_claim_and_call_leaves_no_doubt(database_url: str) -> None:
+def test_a_worker_killed_between_claim_and_call_leaves_no_unknown_outcome(database_url: str) -> None:
     with stage(database_url) as running:
         (tenant,) = running.onboard("gap", capability="report")
         port = free_port()

@@ -459,7 +459,7 @@ def test_a_message_is_resent_once_and_then_its_copy_is() -> None:
     assert Message.objects.count() == 3
 
 
-def test_a_copy_inherits_the_doubt_of_its_original() -> None:
+def test_a_copy_of_an_unknown_outcome_is_no_safer() -> None:
     original = make_failed(Outcome.UNKNOWN, error_code="unknown_outcome")
     carry_out("messages", may_duplicate=True)
     copy = Message.objects.get(replay_of=original.pk)

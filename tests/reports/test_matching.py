@@ -72,7 +72,7 @@ def take() -> None:
 
 
 def state_of(attempt: Attempt) -> MessageState:
-    return Message.objects.get(pk=attempt.message_id).standing
+    return Message.objects.get(pk=attempt.message_id).message_state
 
 
 def effects() -> list[str]:

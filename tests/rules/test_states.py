@@ -48,7 +48,7 @@ def undelivered(code: str = "undelivered") -> Transition:
 
 
 SENDING = Situation(S.SENDING)
-IN_DOUBT = Situation(S.UNKNOWN_OUTCOME, outcome=Outcome.UNKNOWN)
+UNKNOWN_SO_FAR = Situation(S.UNKNOWN_OUTCOME, outcome=Outcome.UNKNOWN)
 ON_ITS_WAY = Situation(S.SENT, outcome=Outcome.TAKEN)
 WAITING = Situation(S.RETRYING, "throttled", outcome=Outcome.TEMPORARY)
 SENT_ONCE_MORE = Situation(S.RETRYING, "sent_once_more", outcome=Outcome.UNKNOWN)
@@ -80,15 +80,20 @@ def older(situation: Situation, outcome: Outcome | None = Outcome.UNKNOWN) -> Si
         ),
         pytest.param(SENDING, UNKNOWN, UNKNOWN_OUTCOME, id="time-out"),
         pytest.param(SENDING, NOT_DIALLED, retrying("too_late"), id="never dialled"),
-        pytest.param(IN_DOUBT, TAKEN, SENT, id="taken after an unknown outcome"),
+        pytest.param(UNKNOWN_SO_FAR, TAKEN, SENT, id="taken after an unknown outcome"),
         pytest.param(
-            IN_DOUBT, TEMPORARY, retrying("throttled"), id="refused for now after an unknown outcome"
+            UNKNOWN_SO_FAR, TEMPORARY, retrying("throttled"), id="refused for now after an unknown outcome"
         ),
         pytest.param(
-            IN_DOUBT, PERMANENT, failed("invalid_recipient"), id="refused for good after an unknown outcome"
+            UNKNOWN_SO_FAR,
+            PERMANENT,
+            failed("invalid_recipient"),
+            id="refused for good after an unknown outcome",
         ),
-        pytest.param(IN_DOUBT, NOT_DIALLED, retrying("too_late"), id="undialled after it was called lost"),
-        pytest.param(IN_DOUBT, UNKNOWN, STORED, id="unknown twice"),
+        pytest.param(
+            UNKNOWN_SO_FAR, NOT_DIALLED, retrying("too_late"), id="undialled after it was called lost"
+        ),
+        pytest.param(UNKNOWN_SO_FAR, UNKNOWN, STORED, id="unknown twice"),
         pytest.param(ON_ITS_WAY, TAKEN, STORED, id="taken twice"),
         pytest.param(ON_ITS_WAY, PERMANENT, SUPERSEDED, id="refusal after taken"),
         pytest.param(ON_ITS_WAY, TEMPORARY, SUPERSEDED, id="refusal for now after taken"),
@@ -165,9 +170,9 @@ def test_answers(situation: Situation, result: SendResult, transition: Transitio
         pytest.param(SENDING, said(Status.SENT), SENT, id="early: sent before the answer"),
         pytest.param(SENDING, said(Status.DELIVERED), DELIVERED, id="early: delivered before the answer"),
         pytest.param(SENDING, said(Status.UNDELIVERED), undelivered(), id="early: failed before the answer"),
-        pytest.param(IN_DOUBT, said(Status.SENT), SENT, id="unknown outcome: sent"),
-        pytest.param(IN_DOUBT, said(Status.DELIVERED), DELIVERED, id="unknown outcome: delivered"),
-        pytest.param(IN_DOUBT, said(Status.UNDELIVERED), undelivered(), id="unknown outcome: failed"),
+        pytest.param(UNKNOWN_SO_FAR, said(Status.SENT), SENT, id="unknown outcome: sent"),
+        pytest.param(UNKNOWN_SO_FAR, said(Status.DELIVERED), DELIVERED, id="unknown outcome: delivered"),
+        pytest.param(UNKNOWN_SO_FAR, said(Status.UNDELIVERED), undelivered(), id="unknown outcome: failed"),
         pytest.param(ARRIVED, said(Status.DELIVERED), STORED, id="twice: delivered"),
         pytest.param(LOST, said(Status.UNDELIVERED), STORED, id="twice: undelivered"),
         pytest.param(ARRIVED, said(Status.SENT), STORED, id="out of order: sent after delivered"),
@@ -226,7 +231,7 @@ def test_reports(situation: Situation, report: Report, transition: Transition) -
     ("situation", "may_fall_back", "transition"),
     [
         pytest.param(SENDING, True, FALL_BACK, id="refused at once"),
-        pytest.param(IN_DOUBT, True, FALL_BACK, id="refused after a doubt"),
+        pytest.param(UNKNOWN_SO_FAR, True, FALL_BACK, id="refused after an unknown outcome"),
         pytest.param(SENDING, False, failed("mms_unsupported"), id="no fallback text"),
         pytest.param(ON_ITS_WAY, True, SUPERSEDED, id="refused after taken"),
         pytest.param(FALLEN_BACK, True, SUPERSEDED, id="falls back once"),

@@ -84,7 +84,7 @@ def test_a_claimed_message_has_a_lease_and_an_attempt(settings: Any) -> None:
     (item,) = claims.claim(free=5, lease=lease)
 
     after, attempt = fresh(message), only_attempt(message)
-    assert (after.standing, after.lease, after.attempts) == (S.SENDING, lease, 1)
+    assert (after.message_state, after.lease, after.attempts) == (S.SENDING, lease, 1)
     assert settings.ROW_LEASE - 1 < seconds_until_due(message) <= settings.ROW_LEASE
     assert (attempt.pk, attempt.n, attempt.outcome, attempt.send_as) == (item.attempt_id, 1, None, "sms")
     assert (item.message_id, item.queue_id, item.account_id) == (message.pk, made.queue_id, made.pk)
@@ -391,7 +391,7 @@ def test_hand_back_by_message() -> None:
     claimed = claim()
     assert claims.hand_back(claimed[:1]) == 1
     back = Message.objects.get(pk=claimed[0].message_id)
-    assert (back.standing, back.lease, seconds_until_due(back) <= 0) == (S.RETRYING, None, True)
+    assert (back.message_state, back.lease, seconds_until_due(back) <= 0) == (S.RETRYING, None, True)
     assert only_attempt(back).outcome == Outcome.NOT_DIALLED
     assert Message.objects.filter(state=S.SENDING).count() == 2
     assert claims.hand_back(claimed[:1]) == 0
@@ -421,13 +421,13 @@ def test_who_lost_the_lease_hands_nothing_back() -> None:
     (second,) = claim()
     assert claims.hand_back([first]) == 0
     message = Message.objects.get(pk=second.message_id)
-    assert (message.lease, message.standing) == (second.lease, S.SENDING)
+    assert (message.lease, message.message_state) == (second.lease, S.SENDING)
 
 
 def test_claim_one_takes_a_message_before_its_time_and_only_once() -> None:
     message = factories.make_message(due_at=datetime.now(UTC) + HOUR)
     (item,) = claims.claim_one(message.pk, lease=uuid4())
-    assert (item.message_id, fresh(message).standing) == (message.pk, S.SENDING)
+    assert (item.message_id, fresh(message).message_state) == (message.pk, S.SENDING)
     assert claims.claim_one(message.pk, lease=uuid4()) == []
     assert claims.claim_one(uuid7(), lease=uuid4()) == []
 

@@ -14,7 +14,7 @@ from messaging.models import ProviderAccount
 from messaging.models.sql import change
 from messaging.rules.values import ExchangeKind
 from messaging.sending import bearer_tokens
-from messaging.sending.conversation import Call, CannotBuild, CannotOpen, Conversation
+from messaging.sending.conversation import CannotBuild, CannotOpen, Conversation, VendorCall
 from outbound.values import CallFailure
 from simulator.adapter import Simulator
 from tests import factories
@@ -79,7 +79,7 @@ BUILDS: list[Any] = [
     pytest.param("poll", lambda talk: talk.poll(SENT), "poll", id="poll"),
     pytest.param("credential_check", lambda talk: talk.check(), "credential check", id="check"),
     pytest.param("build", lambda talk: talk.preview(), "preview", id="preview"),
-    pytest.param("resend_window", lambda talk: talk.resend_window(), "resend window", id="window"),
+    pytest.param("repeat_window", lambda talk: talk.repeat_window(), "resend window", id="window"),
 ]
 
 
@@ -116,8 +116,8 @@ def test_who_cannot_be_asked(talk: Conversation, monkeypatch: pytest.MonkeyPatch
 # Dialling and reading.
 
 
-def call(talk: Conversation, what: str) -> Call[Any]:
-    built: Call[Any] | None = {
+def call(talk: Conversation, what: str) -> VendorCall[Any]:
+    built: VendorCall[Any] | None = {
         "send": lambda: talk.send([SAMPLE], [ATTEMPT]),
         "look_up": lambda: talk.look_up(SENT, ATTEMPT),
         "poll": lambda: talk.poll(SENT, ATTEMPT),

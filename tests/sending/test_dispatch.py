@@ -16,7 +16,7 @@ from django.db import transaction
 from accounts.crypto import open_, seal
 from messaging.dialling import exchanges
 from messaging.models import Exchange, Message, ProviderAccount, Queue
-from messaging.models.statement import change, fetch
+from messaging.models.sql import change
 from messaging.queues import circuit
 from messaging.rules import backoff
 from messaging.rules.states import EXPIRED_HERE, GAVE_UP
@@ -36,6 +36,7 @@ from tests.stand_ins import (
     claim,
     due_now,
     events_of,
+    fetch,
     fresh,
     only_attempt,
     queue_of,
@@ -75,7 +76,7 @@ def test_a_message_goes_out_and_is_taken(vendor: Vendor) -> None:
         str(attempt.pk),
     )
     assert heard.headers["Authorization"] == f"Bearer {API_KEY}"
-    assert (fresh(message).standing, attempt.outcome, attempt.vendor_id) == (S.SENT, "taken", "v-1")
+    assert (fresh(message).message_state, attempt.outcome, attempt.vendor_id) == (S.SENT, "taken", "v-1")
     assert queue_of(message.account).ok_at is not None
     assert events_of(message) == []
 
@@ -98,7 +99,7 @@ def test_what_each_answer_becomes(
     message = factories.make_message(account=account_at(vendor))
     vendor.will(status, body)
     send(claim())
-    assert (fresh(message).standing, fresh(message).error_code) == (state, code)
+    assert (fresh(message).message_state, fresh(message).error_code) == (state, code)
     assert len(vendor.posts) == 1
     assert len(events_of(message)) == (1 if state is S.FAILED else 0)
 
@@ -109,11 +110,13 @@ def test_nobody_listens_is_surely_not_taken(vendor: Vendor) -> None:
     account.save()
     message = factories.make_message(account=account)
     send(claim())
-    assert (fresh(message).standing, fresh(message).error_code) == (S.RETRYING, "unreachable")
+    assert (fresh(message).message_state, fresh(message).error_code) == (S.RETRYING, "unreachable")
     assert only_attempt(message).outcome == "temporary"
 
 
-def test_a_vendor_that_never_answers_leaves_a_doubt(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
+def test_a_vendor_that_never_answers_leaves_an_unknown_outcome(
+    monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
     def silent(server: servers.Server, conn: Any) -> None:
         server.read_request(conn)
         server.stopping.wait(20)
@@ -123,7 +126,7 @@ def test_a_vendor_that_never_answers_leaves_a_doubt(monkeypatch: pytest.MonkeyPa
         message = factories.make_message(account=account)
         send(claim(), deadline=0.3)
     attempt = only_attempt(message)
-    assert (fresh(message).standing, attempt.outcome, attempt.code) == (
+    assert (fresh(message).message_state, attempt.outcome, attempt.code) == (
         S.UNKNOWN_OUTCOME,
         "unknown",
         "timeout",
@@ -144,14 +147,14 @@ def test_a_call_whose_time_ran_out_before_its_first_byte_is_retried(
     with monkeypatch.context() as patched:
         patched.setattr(sockets.HTTPConnection, "connect", stand_still)
         send(claim())
-    assert (vendor.heard, fresh(message).standing, only_attempt(message).outcome) == (
+    assert (vendor.heard, fresh(message).message_state, only_attempt(message).outcome) == (
         [],
         S.RETRYING,
         "temporary",
     )
     due_now(message)
     send(claim())
-    assert (len(vendor.posts), fresh(message).standing) == (1, S.SENT)
+    assert (len(vendor.posts), fresh(message).message_state) == (1, S.SENT)
 
 
 def test_retry_after_is_respected(vendor: Vendor) -> None:
@@ -166,7 +169,7 @@ def test_a_retry_after_beyond_the_validity_ends_the_message(vendor: Vendor) -> N
     message = factories.make_message(account=account_at(vendor), expires_at=soon)
     vendor.will(429, error("4290"), Retry_After="900")
     send(claim())
-    assert (fresh(message).standing, fresh(message).error_code) == (S.EXPIRED, EXPIRED_HERE)
+    assert (fresh(message).message_state, fresh(message).error_code) == (S.EXPIRED, EXPIRED_HERE)
     assert [event.status for event in events_of(message)] == ["failed"]
 
 
@@ -174,7 +177,7 @@ def test_the_twentieth_refusal_is_the_last(vendor: Vendor) -> None:
     message = factories.make_message(account=account_at(vendor), attempts=backoff.SEND_ATTEMPTS_MAX - 1)
     vendor.will(429)
     send(claim())
-    assert (fresh(message).standing, fresh(message).error_code) == (S.FAILED, GAVE_UP)
+    assert (fresh(message).message_state, fresh(message).error_code) == (S.FAILED, GAVE_UP)
     assert [event.error["code"] for event in events_of(message) if event.error] == [GAVE_UP]
 
 
@@ -190,7 +193,7 @@ def test_a_call_that_cannot_be_built_fails_its_message(
 ) -> None:
     message = factories.make_message(account=install(monkeypatch, Strange(build=boom, url=vendor.url)))
     send(claim())
-    assert (fresh(message).standing, fresh(message).error_code) == (S.FAILED, "build_error")
+    assert (fresh(message).message_state, fresh(message).error_code) == (S.FAILED, "build_error")
     assert (vendor.heard, Exchange.objects.filter(owner=only_attempt(message).pk).count()) == ([], 0)
     assert queue_of(message.account).faults == 0
     (event,) = events_of(message)
@@ -213,7 +216,7 @@ def test_one_that_cannot_be_built_does_not_take_its_batch_along(
     texts = ["one", "bad", "two"]
     messages = [factories.make_message(account=account, content={"text": text}) for text in texts]
     send(claim())
-    assert [fresh(message).standing for message in messages] == [S.SENT, S.FAILED, S.SENT]
+    assert [fresh(message).message_state for message in messages] == [S.SENT, S.FAILED, S.SENT]
     assert sorted(heard.body for heard in vendor.posts) == [b"one", b"two"]
 
 
@@ -232,18 +235,18 @@ def wrong_count(batch: Any) -> tuple[SendResult, ...]:
     ],
 )
 @pytest.mark.parametrize("batch_size", [1, 3])
-def test_an_answer_that_cannot_be_read_leaves_a_doubt(
+def test_an_answer_that_cannot_be_read_leaves_an_unknown_outcome(
     vendor: Vendor, monkeypatch: pytest.MonkeyPatch, parse: Any, batch_size: int
 ) -> None:
     account = install(monkeypatch, Strange(batch_size=batch_size, parse=parse, url=vendor.url))
     messages = [factories.make_message(account=account) for _ in range(3)]
     send(claim())
-    assert {fresh(message).standing for message in messages} == {S.UNKNOWN_OUTCOME}
+    assert {fresh(message).message_state for message in messages} == {S.UNKNOWN_OUTCOME}
     assert {only_attempt(message).code for message in messages} == {"unreadable_answer"}
     assert len(vendor.posts) == 3 // batch_size
 
 
-def test_a_failure_that_the_adapter_cannot_read_leaves_a_doubt(
+def test_a_failure_that_the_adapter_cannot_read_leaves_an_unknown_outcome(
     vendor: Vendor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     adapter = Strange(url=vendor.url)
@@ -251,7 +254,7 @@ def test_a_failure_that_the_adapter_cannot_read_leaves_a_doubt(
     message = factories.make_message(account=install(monkeypatch, adapter))
     vendor.will(HANG_UP)
     send(claim())
-    assert fresh(message).standing is S.UNKNOWN_OUTCOME
+    assert fresh(message).message_state is S.UNKNOWN_OUTCOME
 
 
 def test_each_message_of_a_batch_gets_its_own_result(vendor: Vendor, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -263,7 +266,7 @@ def test_each_message_of_a_batch_gets_its_own_result(vendor: Vendor, monkeypatch
     texts = ["good 1", "bad", "good 2"]
     messages = [factories.make_message(account=account, content={"text": text}) for text in texts]
     send(claim())
-    assert [fresh(message).standing for message in messages] == [S.SENT, S.FAILED, S.SENT]
+    assert [fresh(message).message_state for message in messages] == [S.SENT, S.FAILED, S.SENT]
     assert len(vendor.posts) == 1
     assert Exchange.objects.filter(owner__in=[only_attempt(one).pk for one in messages]).count() == 3
 
@@ -278,7 +281,7 @@ def test_secrets_that_do_not_open_pause_the_queue_and_the_messages_wait(vendor: 
     send(claim(free=2))
     queue = queue_of(account)
     assert (queue.paused_at is not None, "FIELD_KEY" in queue.paused_why) == (True, True)
-    assert [fresh(message).standing for message in messages] == [S.RETRYING, S.RETRYING, S.ACCEPTED]
+    assert [fresh(message).message_state for message in messages] == [S.RETRYING, S.RETRYING, S.ACCEPTED]
     assert (vendor.heard, claim()) == ([], [])
 
 
@@ -288,7 +291,7 @@ def test_an_unknown_vendor_pauses_the_queue(vendor: Vendor) -> None:
     message = factories.make_message(account=account)
     send(claim())
     assert queue_of(account).paused_why.startswith("no vendor named 'acme'")
-    assert (fresh(message).standing, vendor.heard) == (S.RETRYING, [])
+    assert (fresh(message).message_state, vendor.heard) == (S.RETRYING, [])
 
 
 def test_refused_credentials_pause_the_queue_until_it_is_resumed(vendor: Vendor) -> None:
@@ -300,7 +303,7 @@ def test_refused_credentials_pause_the_queue_until_it_is_resumed(vendor: Vendor)
     circuit.resume([account.queue_id])
     change("UPDATE messaging_message SET due_at = clock_timestamp() WHERE state = 2")
     send(claim())
-    assert (fresh(first).standing, fresh(second).standing) == (S.SENT, S.SENT)
+    assert (fresh(first).message_state, fresh(second).message_state) == (S.SENT, S.SENT)
 
 
 # Ownership and evidence.
@@ -314,7 +317,7 @@ def test_a_claim_that_is_too_old_is_handed_back_undialled(vendor: Vendor, settin
     send(old, deadline=settings.CALL_DEADLINE)
     assert (vendor.heard, only_attempt(message).outcome) == ([], "not_dialled")
     after = fresh(message)
-    assert (after.standing, after.lease, seconds_until_due(message) <= 0) == (S.RETRYING, None, True)
+    assert (after.message_state, after.lease, seconds_until_due(message) <= 0) == (S.RETRYING, None, True)
     assert queue_of(message.account).faults == 0
 
 
@@ -332,18 +335,18 @@ def test_the_age_of_a_claim_counts_from_before_it_was_asked(vendor: Vendor, sett
     with patch.object(claims, "fetch", slow):
         claimed = claim()
     send(claimed, deadline=2.0)  # 7.2 - 2 - 5 leaves 0.2 s
-    assert (vendor.heard, fresh(message).standing) == ([], S.RETRYING)
+    assert (vendor.heard, fresh(message).message_state) == ([], S.RETRYING)
 
 
-def test_a_late_hand_back_of_what_was_called_lost_removes_the_doubt(vendor: Vendor, settings: Any) -> None:
+def test_a_late_hand_back_of_what_was_called_lost_resolves_it(vendor: Vendor, settings: Any) -> None:
     message = factories.make_message(account=account_at(vendor))
     old = [replace(item, claimed_at=item.claimed_at - 60) for item in claim()]
     dialled = [dispatch.dial(call, deadline=2.0) for call in dispatch.prepare(old)]
     change("UPDATE messaging_message SET due_at = clock_timestamp() - interval '1 s'")
     assert sweep.lost_calls() == 1
-    assert fresh(message).standing is S.UNKNOWN_OUTCOME
+    assert fresh(message).message_state is S.UNKNOWN_OUTCOME
     dispatch.record(dialled)
-    assert (fresh(message).standing, only_attempt(message).outcome) == (S.RETRYING, "not_dialled")
+    assert (fresh(message).message_state, only_attempt(message).outcome) == (S.RETRYING, "not_dialled")
 
 
 # Claimed is not dialled.
@@ -355,24 +358,26 @@ def lose() -> int:
     return sweep.lost_calls()
 
 
-@pytest.mark.parametrize("capability", ["report", "look_up", "resend"])
-def test_a_worker_that_died_between_claim_and_call_leaves_no_doubt(vendor: Vendor, capability: str) -> None:
+@pytest.mark.parametrize("capability", ["report", "look_up", "repeat"])
+def test_a_worker_that_died_between_claim_and_call_leaves_no_unknown_outcome(
+    vendor: Vendor, capability: str
+) -> None:
     messages = [factories.make_message(account=account_at(vendor, capability)) for _ in range(3)]
     assert len(claim()) == 3  # and the process is gone
     assert lose() == 3
-    assert {fresh(message).standing for message in messages} == {S.RETRYING}
+    assert {fresh(message).message_state for message in messages} == {S.RETRYING}
     due_now(*messages)
     send(claim())
-    assert {fresh(message).standing for message in messages} == {S.SENT}
+    assert {fresh(message).message_state for message in messages} == {S.SENT}
     assert len(vendor.posts) == 3
     assert all(events_of(message) == [] for message in messages)
 
 
-def test_a_worker_that_died_about_to_dial_leaves_a_doubt(vendor: Vendor) -> None:
+def test_a_worker_that_died_about_to_dial_leaves_an_unknown_outcome(vendor: Vendor) -> None:
     message = factories.make_message(account=account_at(vendor))
     dispatch.prepare(claim())
     assert lose() == 1
-    assert (fresh(message).standing, only_attempt(message).dialled) == (S.UNKNOWN_OUTCOME, True)
+    assert (fresh(message).message_state, only_attempt(message).dialled) == (S.UNKNOWN_OUTCOME, True)
 
 
 def test_what_was_taken_back_is_not_dialled(vendor: Vendor) -> None:
@@ -385,7 +390,7 @@ def test_what_was_taken_back_is_not_dialled(vendor: Vendor) -> None:
     assert [one.results[0].outcome for one in send(claimed)] == [Outcome.NOT_DIALLED]
     assert (vendor.heard, fresh(message).lease) == ([], second.lease)
     send([second])
-    assert (len(vendor.posts), fresh(message).standing) == (1, S.SENT)
+    assert (len(vendor.posts), fresh(message).message_state) == (1, S.SENT)
 
 
 def test_a_batch_of_which_one_was_taken_back_is_not_dialled(
@@ -400,10 +405,10 @@ def test_a_batch_of_which_one_was_taken_back_is_not_dialled(
     )
     send(claimed)
     assert vendor.heard == []
-    assert {fresh(message).standing for message in messages} == {S.RETRYING}
+    assert {fresh(message).message_state for message in messages} == {S.RETRYING}
 
 
-def test_an_older_version_claims_without_a_mark_and_stays_in_doubt() -> None:
+def test_an_older_version_claims_without_a_mark_and_stays_unknown() -> None:
     """A row as the version before wrote it: its column was not named."""
     message = factories.make_message(state=S.SENDING, attempts=1)
     change(
@@ -413,7 +418,7 @@ def test_an_older_version_claims_without_a_mark_and_stays_in_doubt() -> None:
     )
     assert only_attempt(message).dialled is None
     lose()
-    assert fresh(message).standing is S.UNKNOWN_OUTCOME
+    assert fresh(message).message_state is S.UNKNOWN_OUTCOME
 
 
 @pytest.mark.django_db(transaction=True)
@@ -430,14 +435,14 @@ def test_sweep_and_pump_at_once_either_dial_or_take_back(vendor: Vendor) -> None
             eventually(lambda: fetch(WAITS_FOR_ME), what="the pump waits for the sweep")
             waiting.set()
 
-    def pump() -> list[dispatch.VendorCall]:
+    def pump() -> list[dispatch.OutgoingBatch]:
         assert swept.wait(30)
         return dispatch.prepare(claimed)
 
     _, (call,) = together(sweeper, pump)
     assert waiting.is_set()
     assert (call.request, call.results) == (None, (dispatch.LATE,))
-    assert (fresh(message).standing, only_attempt(message).outcome) == (S.RETRYING, "not_dialled")
+    assert (fresh(message).message_state, only_attempt(message).outcome) == (S.RETRYING, "not_dialled")
 
 
 @pytest.mark.django_db(transaction=True)
@@ -462,7 +467,7 @@ def test_a_sweep_leaves_alone_what_is_being_marked(vendor: Vendor) -> None:
 
     assert together(pump, sweeper) == [None, 0]
     assert sweep.lost_calls() == 1
-    assert fresh(message).standing is S.UNKNOWN_OUTCOME
+    assert fresh(message).message_state is S.UNKNOWN_OUTCOME
 
 
 def test_an_answer_after_the_lease_was_lost_still_counts(vendor: Vendor) -> None:
@@ -471,7 +476,7 @@ def test_an_answer_after_the_lease_was_lost_still_counts(vendor: Vendor) -> None
     change("UPDATE messaging_message SET due_at = clock_timestamp() - interval '1 s'")
     sweep.lost_calls()
     dispatch.record(dialled)
-    assert (fresh(message).standing, only_attempt(message).outcome) == (S.SENT, "taken")
+    assert (fresh(message).message_state, only_attempt(message).outcome) == (S.SENT, "taken")
 
 
 @pytest.mark.parametrize(
@@ -505,7 +510,7 @@ def test_recording_again_after_another_claim_leaves_the_new_owner_alone(vendor: 
     change("UPDATE messaging_message SET due_at = clock_timestamp()")
     (second,) = claim()
     dispatch.record(dialled)
-    assert (fresh(message).standing, fresh(message).lease) == (S.SENDING, second.lease)
+    assert (fresh(message).message_state, fresh(message).lease) == (S.SENDING, second.lease)
 
 
 # What is kept.
@@ -534,7 +539,7 @@ def test_an_oversize_answer_does_not_fail_the_record(vendor: Vendor) -> None:
 
 
 def test_bytes_of_a_call_that_may_be_sent_again_are_sealed_before_it_is_dialled(vendor: Vendor) -> None:
-    message = factories.make_message(account=account_at(vendor, "resend"))
+    message = factories.make_message(account=account_at(vendor, "repeat"))
     (call,) = dispatch.prepare(claim())
     frozen = only_attempt(message).frozen.ciphertext
     assert vendor.heard == []

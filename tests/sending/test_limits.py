@@ -61,18 +61,18 @@ def test_the_fallback_text_goes_as_sms(vendor: Vendor) -> None:
     message = mms(sinch(vendor), WITH_FALLBACK)
     send(claim())
     assert vendor.heard == []
-    assert (fresh(message).standing, fresh(message).send_as) == (S.ACCEPTED, "sms")
+    assert (fresh(message).message_state, fresh(message).send_as) == (S.ACCEPTED, "sms")
     send(claim())
     (heard,) = vendor.posts
     body = json.loads(heard.body)
     assert (body["type"], body["body"]) == ("mt_text", "See https://media.example")
-    assert (fresh(message).standing, queue_of(message.account).faults) == (S.SENT, 0)
+    assert (fresh(message).message_state, queue_of(message.account).faults) == (S.SENT, 0)
 
 
 def test_without_a_fallback_text_it_ends_and_says_why(vendor: Vendor) -> None:
     message = mms(sinch(vendor), MMS)
     send(claim())
-    assert (vendor.heard, fresh(message).standing) == ([], S.FAILED)
+    assert (vendor.heard, fresh(message).message_state) == ([], S.FAILED)
     (event,) = events_of(message)
     assert event.error == {
         "code": "mms_unsupported",
@@ -93,7 +93,7 @@ def test_an_account_that_can_carry_it_comes_before_the_fallback(
     send(claim())
     assert (fresh(message).account_id, fresh(message).send_as) == (second.pk, "mms")
     send(claim())
-    assert (fresh(message).standing, len(vendor.posts)) == (S.SENT, 1)
+    assert (fresh(message).message_state, len(vendor.posts)) == (S.SENT, 1)
 
 
 def test_a_refused_mms_moves_to_no_account_that_cannot_carry_it(vendor: Vendor) -> None:
@@ -123,7 +123,7 @@ def test_what_waits_moves_to_no_account_that_cannot_carry_it(
 def test_a_text_that_is_too_long_ends_an_sms(vendor: Vendor) -> None:
     message = factories.make_message(account=sinch(vendor), content={"text": "a" * 2001})
     send(claim())
-    assert (vendor.heard, fresh(message).standing) == ([], S.FAILED)
+    assert (vendor.heard, fresh(message).message_state) == ([], S.FAILED)
     assert fresh(message).error_code == "content_refused"
 
 
@@ -145,11 +145,11 @@ def test_an_mms_that_cannot_be_built_falls_back(
 ) -> None:
     message = mms(broken, WITH_FALLBACK)
     send(claim())
-    assert (fresh(message).standing, fresh(message).send_as) == (S.ACCEPTED, "sms")
+    assert (fresh(message).message_state, fresh(message).send_as) == (S.ACCEPTED, "sms")
     assert only_attempt(message).code == "build_error"
     monkeypatch.setitem(registry.ADAPTERS, "strange", Strange(url=vendor.url))
     send(claim())
-    assert (fresh(message).standing, len(vendor.posts)) == (S.SENT, 1)
+    assert (fresh(message).message_state, len(vendor.posts)) == (S.SENT, 1)
 
 
 @pytest.mark.parametrize("channel", ["sms", "mms"])
@@ -161,4 +161,4 @@ def test_what_cannot_be_built_for_one_account_goes_through_another(
     send(claim())
     assert (fresh(message).account_id, fresh(message).send_as) == (second.pk, channel)
     send(claim())
-    assert (fresh(message).standing, len(vendor.posts)) == (S.SENT, 1)
+    assert (fresh(message).message_state, len(vendor.posts)) == (S.SENT, 1)

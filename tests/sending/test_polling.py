@@ -79,7 +79,7 @@ def test_delivered_ends_it(vendor: Vendor) -> None:
     due(message)
     vendor.will(200, said(message, "DELIVRD"))
     pump()
-    assert fresh(message).standing is S.DELIVERED
+    assert fresh(message).message_state is S.DELIVERED
     assert [EventKind(event.kind) for event in events_of(message)] == [EventKind.FINAL]
     assert seconds_until_poll(message) is None
     assert Exchange.objects.filter(owner=only_attempt(message).pk, kind="lookup").count() == 1
@@ -102,7 +102,7 @@ def test_it_asks_again_later(vendor: Vendor, answer: Any) -> None:
     else:
         vendor.will(200, said(message, answer) if answer else {"messages": []})
     pump()
-    assert fresh(message).standing is S.SENT
+    assert fresh(message).message_state is S.SENT
     assert seconds_until_poll(message) == pytest.approx(3600, abs=30)  # as long again as it has waited
     assert pump() == 0
 
@@ -121,7 +121,7 @@ def test_a_vendor_that_cannot_be_asked_is_not(vendor: Vendor) -> None:
     send(claim())
     due(message)
     pump()
-    assert (fresh(message).standing, len(vendor.heard)) == (S.SENT, 1)
+    assert (fresh(message).message_state, len(vendor.heard)) == (S.SENT, 1)
 
 
 def test_two_pumps_ask_once(vendor: Vendor) -> None:
@@ -140,7 +140,7 @@ def test_an_adapters_bug_leaves_it_for_later(vendor: Vendor, monkeypatch: pytest
     vendor.will(200, said(message, "DELIVRD"))
     monkeypatch.setattr(Simulator, "parse_poll", broken)
     pump()
-    assert fresh(message).standing is S.SENT
+    assert fresh(message).message_state is S.SENT
     assert seconds_until_poll(message) == pytest.approx(3600, abs=30)
 
 

@@ -46,12 +46,12 @@ THEN, FAR = datetime(2024, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 TAKEN = {"ids": ["v-9"]}
 
 
-def doubtful(vendor: Vendor, capability: str, **overrides: Any) -> Message:
+def with_unknown_outcome(vendor: Vendor, capability: str, **overrides: Any) -> Message:
     """A message that was sent for real, and whose answer never came."""
     message = factories.make_message(account=account_at(vendor, capability, **overrides))
     vendor.will(HANG_UP)
     send(claim())
-    assert fresh(message).standing is S.UNKNOWN_OUTCOME
+    assert fresh(message).message_state is S.UNKNOWN_OUTCOME
     due_now(message)
     return message
 
@@ -87,7 +87,7 @@ def test_nothing_is_asked_before_the_wait_is_over(vendor: Vendor, settings: Any)
 
 
 @pytest.mark.parametrize("state", [state for state in S if state is not S.UNKNOWN_OUTCOME])
-def test_only_doubts_are_claimed(state: MessageState) -> None:
+def test_only_unknown_outcomes_are_claimed(state: MessageState) -> None:
     message = factories.make_message(state=state, attempts=1, due_at=datetime.now(UTC) - DAY)
     factories.make_attempt(message)
     assert resolve.claim(free=10) == []
@@ -106,15 +106,15 @@ def lost(vendor: Vendor, capability: str, *, changed: bool = False, **overrides:
     return message
 
 
-@pytest.mark.parametrize("capability", ["report", "look_up", "resend"])
+@pytest.mark.parametrize("capability", ["report", "look_up", "repeat"])
 def test_a_claim_without_a_mark_was_never_sent(vendor: Vendor, capability: str) -> None:
     message = lost(vendor, capability, dialled=False)
     pump()
-    assert (fresh(message).standing, only_attempt(message).outcome) == (S.RETRYING, "not_dialled")
+    assert (fresh(message).message_state, only_attempt(message).outcome) == (S.RETRYING, "not_dialled")
     assert 0 < seconds_until_due(message) < 10
     due_now(message)
     send(claim())
-    assert (fresh(message).standing, len(vendor.posts)) == (S.SENT, 1)
+    assert (fresh(message).message_state, len(vendor.posts)) == (S.SENT, 1)
     assert events_of(message) == []
 
 
@@ -123,49 +123,49 @@ def test_a_claim_without_a_mark_waits_for_nobody(vendor: Vendor) -> None:
     message = lost(vendor, "report", dialled=False)
     Queue.objects.filter(pk=message.queue_id).update(paused_at=datetime.now(UTC))
     pump()
-    assert fresh(message).standing is S.RETRYING
+    assert fresh(message).message_state is S.RETRYING
 
 
 @pytest.mark.parametrize(
     ("facts", "state"),
     [
-        pytest.param({"capability": "resend"}, S.RETRYING, id="an older version stores before it sends"),
+        pytest.param({"capability": "repeat"}, S.RETRYING, id="an older version stores before it sends"),
         pytest.param({"capability": "report"}, S.UNKNOWN_OUTCOME, id="this account stores nothing"),
-        pytest.param({"capability": "resend", "dialled": True}, S.UNKNOWN_OUTCOME, id="marked"),
+        pytest.param({"capability": "repeat", "dialled": True}, S.UNKNOWN_OUTCOME, id="marked"),
         pytest.param(
-            {"capability": "resend", "changed": True}, S.UNKNOWN_OUTCOME, id="the account was another then"
+            {"capability": "repeat", "changed": True}, S.UNKNOWN_OUTCOME, id="the account was another then"
         ),
         pytest.param(
-            {"capability": "resend", "code": "timeout"}, S.UNKNOWN_OUTCOME, id="dialled and recorded"
+            {"capability": "repeat", "code": "timeout"}, S.UNKNOWN_OUTCOME, id="dialled and recorded"
         ),
     ],
 )
 def test_stored_nothing(vendor: Vendor, facts: dict[str, Any], state: MessageState) -> None:
     message = lost(vendor, **facts)
     pump()
-    assert (fresh(message).standing, vendor.heard) == (state, [])
+    assert (fresh(message).message_state, vendor.heard) == (state, [])
 
 
 # Sending the same bytes again.
 
 
 def test_inside_the_window_the_same_bytes_are_sent_again(vendor: Vendor) -> None:
-    message = doubtful(vendor, "resend")
+    message = with_unknown_outcome(vendor, "repeat")
     vendor.will(202, TAKEN)
     pump()
     first, second = vendor.posts
     assert (second.body, second.path) == (first.body, first.path)
     assert {**second.headers} == {**first.headers}
     attempt = only_attempt(message)
-    assert (fresh(message).standing, attempt.outcome, attempt.vendor_id) == (S.SENT, "taken", "v-9")
+    assert (fresh(message).message_state, attempt.outcome, attempt.vendor_id) == (S.SENT, "taken", "v-9")
     assert set(Exchange.objects.filter(owner=attempt.pk).values_list("kind", flat=True)) == {"call"}
 
 
 def test_outside_the_window_nothing_is_sent_again(vendor: Vendor, settings: Any) -> None:
-    message = doubtful(vendor, "resend")
+    message = with_unknown_outcome(vendor, "repeat")
     age(message, DAY - timedelta(seconds=2 * settings.CALL_DEADLINE))
     pump()
-    assert (len(vendor.posts), fresh(message).standing) == (1, S.UNKNOWN_OUTCOME)
+    assert (len(vendor.posts), fresh(message).message_state) == (1, S.UNKNOWN_OUTCOME)
 
 
 @pytest.mark.parametrize(
@@ -182,35 +182,35 @@ def test_outside_the_window_nothing_is_sent_again(vendor: Vendor, settings: Any)
 def test_what_a_second_sending_says(
     vendor: Vendor, settings: Any, status: int, body: Any, state: MessageState
 ) -> None:
-    message = doubtful(vendor, "resend")
+    message = with_unknown_outcome(vendor, "repeat")
     vendor.will(status, body)
     pump()
-    assert (fresh(message).standing, len(vendor.posts)) == (state, 2)
+    assert (fresh(message).message_state, len(vendor.posts)) == (state, 2)
     if state is S.UNKNOWN_OUTCOME:
         assert settings.UNKNOWN_OUTCOME_WAIT - 2 < seconds_until_due(message) <= settings.UNKNOWN_OUTCOME_WAIT
         assert only_attempt(message).outcome == "unknown"
 
 
 def test_a_vendor_that_is_away_is_asked_again(vendor: Vendor) -> None:
-    message = doubtful(vendor, "resend")
+    message = with_unknown_outcome(vendor, "repeat")
     for status in (HANG_UP, 429):
         vendor.will(status)
         pump()
         due_now(message)
     vendor.will(202, TAKEN)
     pump()
-    assert (fresh(message).standing, len({heard.body for heard in vendor.posts})) == (S.SENT, 1)
+    assert (fresh(message).message_state, len({heard.body for heard in vendor.posts})) == (S.SENT, 1)
 
 
 # Looking it up.
 
 
 def test_found(vendor: Vendor) -> None:
-    message = doubtful(vendor, "look_up")
+    message = with_unknown_outcome(vendor, "look_up")
     vendor.will(200, said(message, "ENROUTE", parts=3))
     pump()
     attempt = only_attempt(message)
-    assert (fresh(message).standing, attempt.outcome, attempt.vendor_id) == (S.SENT, "taken", "v-9")
+    assert (fresh(message).message_state, attempt.outcome, attempt.vendor_id) == (S.SENT, "taken", "v-9")
     asked = vendor.heard[-1]
     assert (asked.method, asked.path) == ("GET", f"/messages?reference={attempt.pk}")
     assert Exchange.objects.get(owner=attempt.pk, kind="lookup").response
@@ -227,47 +227,51 @@ def test_found(vendor: Vendor) -> None:
     ],
 )
 def test_found_with_a_report(vendor: Vendor, word: str, state: MessageState, told: list[str]) -> None:
-    message = doubtful(vendor, "look_up")
+    message = with_unknown_outcome(vendor, "look_up")
     vendor.will(200, said(message, word))
     pump()
-    assert (fresh(message).standing, [event.status for event in events_of(message)]) == (state, told)
+    assert (fresh(message).message_state, [event.status for event in events_of(message)]) == (state, told)
 
 
 def test_absent_once_proves_nothing(vendor: Vendor, settings: Any) -> None:
-    message = doubtful(vendor, "look_up")
+    message = with_unknown_outcome(vendor, "look_up")
     vendor.will(200, ABSENT)
     pump()
-    assert (fresh(message).standing, only_attempt(message).absences) == (S.UNKNOWN_OUTCOME, 1)
+    assert (fresh(message).message_state, only_attempt(message).absences) == (S.UNKNOWN_OUTCOME, 1)
     assert settings.LOOKUP_GAP - 2 < seconds_until_due(message) <= settings.LOOKUP_GAP
 
 
 def test_absent_twice_is_sent_again_as_a_new_attempt(vendor: Vendor) -> None:
-    message = doubtful(vendor, "look_up")
+    message = with_unknown_outcome(vendor, "look_up")
     for _ in range(2):
         vendor.will(200, ABSENT)
         pump()
         due_now(message)
     first = only_attempt(message)
-    assert (fresh(message).standing, first.outcome, first.code) == (S.RETRYING, "temporary", "proved_absent")
+    assert (fresh(message).message_state, first.outcome, first.code) == (
+        S.RETRYING,
+        "temporary",
+        "proved_absent",
+    )
     send(claim())
-    assert fresh(message).standing is S.SENT
+    assert fresh(message).message_state is S.SENT
     references = [json.loads(heard.body)["reference"] for heard in vendor.posts]
     assert len(set(references)) == 2
 
 
 def test_absent_then_found(vendor: Vendor) -> None:
-    message = doubtful(vendor, "look_up")
+    message = with_unknown_outcome(vendor, "look_up")
     vendor.will(200, ABSENT)
     pump()
     due_now(message)
     vendor.will(200, said(message))
     pump()
-    assert (fresh(message).standing, len(vendor.posts)) == (S.DELIVERED, 1)
+    assert (fresh(message).message_state, len(vendor.posts)) == (S.DELIVERED, 1)
 
 
 def with_both(monkeypatch: pytest.MonkeyPatch) -> None:
     """A vendor that can be asked, whose answer proves no absence, and that recognises the same bytes."""
-    monkeypatch.setattr(Simulator, "resend_window", lambda self, account: DAY)
+    monkeypatch.setattr(Simulator, "repeat_window", lambda self, account: DAY)
     monkeypatch.setattr(Simulator, "absence_is_proof", False)
 
 
@@ -275,7 +279,7 @@ def test_a_vendor_that_can_be_asked_is_asked_before_the_bytes_go_again(
     vendor: Vendor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with_both(monkeypatch)
-    message = doubtful(vendor, "look_up")
+    message = with_unknown_outcome(vendor, "look_up")
     for _ in range(2):
         vendor.will(200, ABSENT)
         pump()
@@ -283,7 +287,7 @@ def test_a_vendor_that_can_be_asked_is_asked_before_the_bytes_go_again(
     assert [heard.method for heard in vendor.heard] == ["POST", "GET", "GET"]
     vendor.will(202, TAKEN)
     pump()
-    assert fresh(message).standing is S.SENT
+    assert fresh(message).message_state is S.SENT
     assert vendor.posts[0].body == vendor.posts[1].body
 
 
@@ -291,24 +295,27 @@ def test_answers_that_never_tell_do_not_use_up_the_window(
     vendor: Vendor, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with_both(monkeypatch)
-    message = doubtful(vendor, "look_up")
+    message = with_unknown_outcome(vendor, "look_up")
     age(message, timedelta(seconds=resolve.ASK_FIRST * settings.LOOKUP_GAP + 1))
     vendor.will(202, TAKEN)
     pump()
-    assert (fresh(message).standing, [heard.method for heard in vendor.heard]) == (S.SENT, ["POST", "POST"])
+    assert (fresh(message).message_state, [heard.method for heard in vendor.heard]) == (
+        S.SENT,
+        ["POST", "POST"],
+    )
 
 
 def test_absence_that_is_no_proof_leaves_it_to_the_policy(
     vendor: Vendor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Simulator, "absence_is_proof", False)
-    message = doubtful(vendor, "look_up")
+    message = with_unknown_outcome(vendor, "look_up")
     for _ in range(2):
         vendor.will(200, ABSENT)
         pump()
         due_now(message)
     pump()
-    assert (fresh(message).standing, len(vendor.heard)) == (S.UNKNOWN_OUTCOME, 3)
+    assert (fresh(message).message_state, len(vendor.heard)) == (S.UNKNOWN_OUTCOME, 3)
     assert seconds_until_due(message) == pytest.approx(72 * 3600, abs=60)
 
 
@@ -323,10 +330,10 @@ NO_ANSWER = [
 
 @pytest.mark.parametrize(("status", "body"), NO_ANSWER)
 def test_who_cannot_tell_is_asked_again(vendor: Vendor, settings: Any, status: int, body: Any) -> None:
-    message = doubtful(vendor, "look_up")
+    message = with_unknown_outcome(vendor, "look_up")
     vendor.will(status, body)
     pump()
-    assert (fresh(message).standing, only_attempt(message).absences) == (S.UNKNOWN_OUTCOME, 0)
+    assert (fresh(message).message_state, only_attempt(message).absences) == (S.UNKNOWN_OUTCOME, 0)
     assert settings.LOOKUP_GAP - 2 < seconds_until_due(message) <= settings.LOOKUP_GAP
 
 
@@ -334,17 +341,17 @@ def test_who_cannot_tell_is_asked_again(vendor: Vendor, settings: Any, status: i
 def test_who_can_never_tell_is_asked_until_the_deadline_and_once_after_it(
     vendor: Vendor, status: int, body: Any
 ) -> None:
-    message = doubtful(vendor, "look_up")
+    message = with_unknown_outcome(vendor, "look_up")
     age(message, 3 * DAY)
     vendor.will(status, body)
     pump()
     assert len(vendor.heard) == 2
-    assert (fresh(message).standing, fresh(message).error_code) == (S.FAILED, UNKNOWN_OUTCOME)
+    assert (fresh(message).message_state, fresh(message).error_code) == (S.FAILED, UNKNOWN_OUTCOME)
     assert [event.status for event in events_of(message)] == ["failed"]
 
 
 def test_the_last_question_may_still_be_answered(vendor: Vendor) -> None:
-    message = doubtful(vendor, "look_up")
+    message = with_unknown_outcome(vendor, "look_up")
     age(message, 3 * DAY)
     vendor.will(200, said(message))
     pump()
@@ -352,12 +359,12 @@ def test_the_last_question_may_still_be_answered(vendor: Vendor) -> None:
 
 
 def test_absent_after_the_deadline_is_asked_a_second_time(vendor: Vendor) -> None:
-    message = doubtful(vendor, "look_up")
+    message = with_unknown_outcome(vendor, "look_up")
     age(message, 3 * DAY)
     for state in (S.UNKNOWN_OUTCOME, S.RETRYING):
         vendor.will(200, ABSENT)
         pump()
-        assert fresh(message).standing is state
+        assert fresh(message).message_state is state
         due_now(message)
 
 
@@ -377,31 +384,31 @@ def rename_vendor(account: ProviderAccount) -> None:
 def test_what_cannot_be_asked_now_waits_a_little_and_holds_up_nobody(
     vendor: Vendor, settings: Any, damage: Any, policy: UnknownPolicy
 ) -> None:
-    broken = doubtful(vendor, "look_up", unknown_policy=policy)
-    other = doubtful(vendor, "look_up")
+    broken = with_unknown_outcome(vendor, "look_up", unknown_policy=policy)
+    other = with_unknown_outcome(vendor, "look_up")
     kept = ProviderAccount.objects.get(pk=broken.account_id)
     damage(kept)
     vendor.will(200, said(other))
     pump()
-    assert (fresh(broken).standing, fresh(other).standing) == (S.UNKNOWN_OUTCOME, S.DELIVERED)
+    assert (fresh(broken).message_state, fresh(other).message_state) == (S.UNKNOWN_OUTCOME, S.DELIVERED)
     assert settings.LOOKUP_GAP - 2 < seconds_until_due(broken) <= settings.LOOKUP_GAP
     kept.save()
     due_now(broken)
     vendor.will(200, said(broken))
     pump()
-    assert fresh(broken).standing is S.DELIVERED
+    assert fresh(broken).message_state is S.DELIVERED
 
 
 @pytest.mark.parametrize("how", [{"paused_at": THEN}, {"open_until": FAR}], ids=["paused", "circuit open"])
-@pytest.mark.parametrize("capability", ["look_up", "resend"])
+@pytest.mark.parametrize("capability", ["look_up", "repeat"])
 def test_nobody_calls_a_vendor_whose_queue_stands_still(
     vendor: Vendor, settings: Any, how: dict[str, Any], capability: str
 ) -> None:
-    message = doubtful(vendor, capability)
+    message = with_unknown_outcome(vendor, capability)
     calls = len(vendor.heard)
     Queue.objects.filter(pk=message.queue_id).update(**how)
     pump()
-    assert (len(vendor.heard), fresh(message).standing) == (calls, S.UNKNOWN_OUTCOME)
+    assert (len(vendor.heard), fresh(message).message_state) == (calls, S.UNKNOWN_OUTCOME)
     assert settings.LOOKUP_GAP - 2 < seconds_until_due(message) <= settings.LOOKUP_GAP
     circuit.resume([message.queue_id])
     due_now(message)
@@ -410,11 +417,11 @@ def test_nobody_calls_a_vendor_whose_queue_stands_still(
 
 
 def test_what_could_never_be_asked_ends_at_the_deadline(vendor: Vendor) -> None:
-    message = doubtful(vendor, "look_up")
+    message = with_unknown_outcome(vendor, "look_up")
     break_secrets(message.account)
     age(message, 3 * DAY)
     pump()
-    assert (fresh(message).standing, fresh(message).error_code) == (S.FAILED, UNKNOWN_OUTCOME)
+    assert (fresh(message).message_state, fresh(message).error_code) == (S.FAILED, UNKNOWN_OUTCOME)
 
 
 def test_a_question_that_cannot_be_built_holds_up_nobody(
@@ -428,11 +435,11 @@ def test_a_question_that_cannot_be_built_holds_up_nobody(
     account = factories.make_account(vendor="strange")
     broken = factories.make_message(account=account, state=S.UNKNOWN_OUTCOME, attempts=1)
     factories.make_attempt(broken, outcome=Outcome.UNKNOWN)
-    other = doubtful(vendor, "look_up")
+    other = with_unknown_outcome(vendor, "look_up")
     due_now(broken)
     vendor.will(200, said(other))
     pump()
-    assert (fresh(broken).standing, fresh(other).standing) == (S.UNKNOWN_OUTCOME, S.DELIVERED)
+    assert (fresh(broken).message_state, fresh(other).message_state) == (S.UNKNOWN_OUTCOME, S.DELIVERED)
 
 
 @pytest.mark.parametrize("channel", list(Channel))
@@ -463,38 +470,38 @@ def test_an_exception_while_reading_a_look_up_cannot_tell(
         raise KeyError("messages")
 
     monkeypatch.setattr(Simulator, "parse_look_up", broken)
-    message = doubtful(vendor, "look_up")
+    message = with_unknown_outcome(vendor, "look_up")
     pump()
-    assert (fresh(message).standing, only_attempt(message).absences) == (S.UNKNOWN_OUTCOME, 0)
+    assert (fresh(message).message_state, only_attempt(message).absences) == (S.UNKNOWN_OUTCOME, 0)
 
 
 # Only a report tells: the policy.
 
 
 def test_at_most_once_waits_for_a_report_until_the_deadline(vendor: Vendor) -> None:
-    message = doubtful(vendor, "report", report_deadline=timedelta(hours=6))
+    message = with_unknown_outcome(vendor, "report", report_deadline=timedelta(hours=6))
     pump()
-    assert (fresh(message).standing, len(vendor.heard)) == (S.UNKNOWN_OUTCOME, 1)
+    assert (fresh(message).message_state, len(vendor.heard)) == (S.UNKNOWN_OUTCOME, 1)
     assert seconds_until_due(message) == pytest.approx(6 * 3600, abs=60)
     age(message, timedelta(hours=6))
     due_now(message)
     pump()
-    assert (fresh(message).standing, fresh(message).error_code) == (S.FAILED, UNKNOWN_OUTCOME)
+    assert (fresh(message).message_state, fresh(message).error_code) == (S.FAILED, UNKNOWN_OUTCOME)
     (event,) = events_of(message)
     assert (event.status, event.error and event.error["code"]) == ("failed", UNKNOWN_OUTCOME)
     assert len(vendor.heard) == 1
 
 
 def test_at_least_once_sends_exactly_once_more(vendor: Vendor) -> None:
-    message = doubtful(vendor, "report", unknown_policy=UnknownPolicy.AT_LEAST_ONCE)
+    message = with_unknown_outcome(vendor, "report", unknown_policy=UnknownPolicy.AT_LEAST_ONCE)
     pump()
-    assert fresh(message).standing is S.RETRYING
+    assert fresh(message).message_state is S.RETRYING
     vendor.will(HANG_UP)
     send(claim())
     for _ in range(3):
         due_now(message)
         pump()
-        assert (fresh(message).standing, claim()) == (S.UNKNOWN_OUTCOME, [])
+        assert (fresh(message).message_state, claim()) == (S.UNKNOWN_OUTCOME, [])
     assert len(vendor.posts) == 2
     assert len({json.loads(heard.body)["reference"] for heard in vendor.posts}) == 2
     age(message, 3 * DAY)
@@ -504,34 +511,34 @@ def test_at_least_once_sends_exactly_once_more(vendor: Vendor) -> None:
 
 
 def test_at_least_once_asks_first_where_it_can(vendor: Vendor) -> None:
-    message = doubtful(vendor, "look_up", unknown_policy=UnknownPolicy.AT_LEAST_ONCE)
+    message = with_unknown_outcome(vendor, "look_up", unknown_policy=UnknownPolicy.AT_LEAST_ONCE)
     vendor.will(200, said(message))
     pump()
-    assert (fresh(message).standing, len(vendor.posts)) == (S.DELIVERED, 1)
+    assert (fresh(message).message_state, len(vendor.posts)) == (S.DELIVERED, 1)
 
 
 def test_sent_once_more_too_late_is_not_sent(vendor: Vendor) -> None:
-    message = doubtful(vendor, "report", unknown_policy=UnknownPolicy.AT_LEAST_ONCE)
+    message = with_unknown_outcome(vendor, "report", unknown_policy=UnknownPolicy.AT_LEAST_ONCE)
     Message.objects.filter(pk=message.pk).update(expires_at=datetime.now(UTC) - DAY)
     pump()
     sweep.used_up()
-    assert (fresh(message).standing, fresh(message).error_code) == (S.EXPIRED, EXPIRED_HERE)
+    assert (fresh(message).message_state, fresh(message).error_code) == (S.EXPIRED, EXPIRED_HERE)
     assert len(vendor.posts) == 1
 
 
 @pytest.mark.parametrize("policy", list(UnknownPolicy))
-def test_a_report_between_claim_and_ruling_is_not_overridden(vendor: Vendor, policy: UnknownPolicy) -> None:
-    message = doubtful(vendor, "report", unknown_policy=policy)
+def test_a_report_between_claim_and_decision_is_not_overridden(vendor: Vendor, policy: UnknownPolicy) -> None:
+    message = with_unknown_outcome(vendor, "report", unknown_policy=policy)
     age(message, 3 * DAY)
     unknowns = resolve.claim(free=10)
     change("UPDATE messaging_message SET state = 4")
     Attempt.objects.update(status=Status.SENT)
     resolve.follow_policy(unknowns)
-    assert (fresh(message).standing, events_of(message)) == (S.SENT, [])
+    assert (fresh(message).message_state, events_of(message)) == (S.SENT, [])
 
 
 def test_a_late_answer_while_we_look_up_is_not_overridden(vendor: Vendor) -> None:
-    message = doubtful(vendor, "look_up")
+    message = with_unknown_outcome(vendor, "look_up")
     age(message, 3 * DAY)
     (unknown,) = resolve.claim(free=10)
     vendor.will(500)
@@ -539,7 +546,7 @@ def test_a_late_answer_while_we_look_up_is_not_overridden(vendor: Vendor) -> Non
     change("UPDATE messaging_message SET state = 4, due_at = clock_timestamp() + interval '1 hour'")
     Attempt.objects.update(outcome=Outcome.TAKEN)
     resolve.Resolving().record([asked])
-    assert fresh(message).standing is S.SENT
+    assert fresh(message).message_state is S.SENT
     assert seconds_until_due(message) > 3000
 
 
@@ -547,7 +554,7 @@ def test_a_late_answer_while_we_look_up_is_not_overridden(vendor: Vendor) -> Non
 
 
 @pytest.mark.django_db(transaction=True)
-def test_two_pumps_never_ask_the_same_doubt_at_once(vendor: Vendor) -> None:
+def test_two_pumps_never_ask_the_same_message_at_once(vendor: Vendor) -> None:
     account = account_at(vendor, "look_up")
     messages = [
         factories.make_message(account=account, state=S.UNKNOWN_OUTCOME, attempts=1) for _ in range(30)
@@ -563,7 +570,7 @@ def test_two_pumps_never_ask_the_same_doubt_at_once(vendor: Vendor) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_policy_and_report_at_the_same_moment_end_it_once(vendor: Vendor) -> None:
-    message = doubtful(vendor, "report")
+    message = with_unknown_outcome(vendor, "report")
     age(message, 3 * DAY)
     unknowns = resolve.claim(free=10)
     word = weighing.ReportEvidence(
@@ -575,6 +582,6 @@ def test_policy_and_report_at_the_same_moment_end_it_once(vendor: Vendor) -> Non
             weighing.apply([word])
 
     together(report, lambda: resolve.follow_policy(unknowns))
-    assert fresh(message).standing is S.DELIVERED
+    assert fresh(message).message_state is S.DELIVERED
     kinds = list(Event.objects.order_by("generation").values_list("generation", "status"))
     assert kinds in ([(0, "delivered")], [(0, "failed"), (1, "delivered")])

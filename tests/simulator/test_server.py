@@ -35,7 +35,7 @@ from vendors.values import (
 
 ADAPTER = Simulator()
 KEY = "carrier-key-for-tests"
-DOUBTED = Sent("ref-1", "", Channel.SMS, "+421900000100", datetime(2026, 1, 15, tzinfo=UTC))
+UNANSWERED = Sent("ref-1", "", Channel.SMS, "+421900000100", datetime(2026, 1, 15, tzinfo=UTC))
 
 
 class Hook:
@@ -184,12 +184,14 @@ def test_silence_and_the_truth_behind_it(tmp_path: Path, ending: str, presence: 
         to = account(listener)
         with pytest.raises(Unanswered):
             send(to, outgoing(ending), timeout=0.5)
-        assert ADAPTER.parse_look_up(DOUBTED, dial(ADAPTER.look_up(DOUBTED, to)), to).presence is presence
+        assert (
+            ADAPTER.parse_look_up(UNANSWERED, dial(ADAPTER.look_up(UNANSWERED, to)), to).presence is presence
+        )
 
 
 def test_a_resend_of_the_same_bytes_is_taken_once(tmp_path: Path) -> None:
     with carrier(tmp_path) as listener:
-        to = account(listener, capability="resend")
+        to = account(listener, capability="repeat")
         with pytest.raises(Unanswered):
             send(to, outgoing("24"), timeout=0.5)
         assert send(to, outgoing("24")).outcome is Outcome.TAKEN
@@ -203,7 +205,7 @@ def test_keys(tmp_path: Path) -> None:
         assert ADAPTER.parse_credential_check(dial(ADAPTER.credential_check(good)), good).ok is True
         assert ADAPTER.parse_credential_check(dial(ADAPTER.credential_check(bad)), bad).ok is False
         assert send(bad, outgoing()).outcome is Outcome.CONFIGURATION
-        assert dial(ADAPTER.look_up(DOUBTED, bad)).status == 401
+        assert dial(ADAPTER.look_up(UNANSWERED, bad)).status == 401
 
 
 def test_without_a_key_of_its_own_the_first_one_shown_counts(tmp_path: Path) -> None:

@@ -107,16 +107,23 @@ FAULTS = [
         {"story": make_story(finals=GIVEN_UP)},
         (0, 0, 0),
         "told unknown_outcome instead of delivered",
-        id="doubt",
+        id="unknown_outcome",
     ),
     pytest.param(
-        {"story": make_story("13", finals={}), "record": make_record(owes_final=False), "doubt": True},
+        {
+            "story": make_story("13", finals={}),
+            "record": make_record(owes_final=False),
+            "unknown_outcome": True,
+        },
         (0, 0, 0),
         None,
         id="silence as its number says",
     ),
     pytest.param(
-        {"story": make_story(finals=GIVEN_UP), "doubt": True}, (0, 0, 0), None, id="doubt where it may be"
+        {"story": make_story(finals=GIVEN_UP), "unknown_outcome": True},
+        (0, 0, 0),
+        None,
+        id="unknown outcome where it may be",
     ),
     pytest.param({"story": make_story(refusal="HTTP 400 x")}, (0, 0, 0), "HTTP 400 x", id="refused"),
     pytest.param(

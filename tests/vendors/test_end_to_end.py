@@ -124,7 +124,7 @@ def test_a_hundred_messages_through_every_vendor() -> None:
         public_url = f"http://127.0.0.1:{port}"
         tenants = connect(running, stand_ins, bloomreach, public_url)
         running.start_web("web", port)
-        # The deadline of a deployment: a busy machine must not make doubts here that only a report could resolve.
+        # The deadline of a deployment: a busy machine must not make outcomes unknown that only a report resolves.
         running.start_worker("worker", public_url, CALL_DEADLINE="15")
         for one, tenant in zip(stand_ins, tenants, strict=True):
             send_all(one, tenant, port, f"{bloomreach.listener.url}/callbacks")

@@ -80,7 +80,7 @@ class TestHomeGrown(VendorKit):
         "errors": "E17 = opted_out\nE2* = invalid_recipient\nBUSY=throttled\nNOMMS = mms_unsupported\n"
         "* = rejected_by_vendor",
         "http_errors": "418 = account_blocked\n52* = vendor_unavailable",
-        "doubt": "look_up",
+        "unknown_outcome": "look_up",
         "look_up_url": "{{ base_url }}/v2/messages?ref={{ reference | url_quote }}",
         "found_when": "message.id",
         "absent_when": "found=false",
@@ -412,9 +412,12 @@ class TestHomeGrown(VendorKit):
             "report_reference",
         ),
         ({"inbound_from": ""}, "inbound_from"),
-        ({"headers": "", "body": '[{{ text | json }}, {{ recipient | json }}, "{{ report_url }}"]'}, "doubt"),
-        ({"doubt": "resend"}, "resend_hours"),
-        ({"doubt": "resend", "resend_hours": "1000"}, "resend_hours"),
+        (
+            {"headers": "", "body": '[{{ text | json }}, {{ recipient | json }}, "{{ report_url }}"]'},
+            "unknown_outcome",
+        ),
+        ({"unknown_outcome": "repeat"}, "repeat_hours"),
+        ({"unknown_outcome": "repeat", "repeat_hours": "1000"}, "repeat_hours"),
         ({"look_up_url": "{{ base_url }}/all"}, "look_up_url"),
         ({"look_up_url": "{{ base_url }}/{{ reference }}?t={{ text | url_quote }}"}, "look_up_url"),
         ({"found_when": ""}, "found_when"),
@@ -543,14 +546,14 @@ class TestHomeGrown(VendorKit):
         ]
 
     def test_what_a_look_up_asks(self) -> None:
-        request = self.adapter.look_up(self.doubted(), self.credentials())
+        request = self.adapter.look_up(self.unanswered(), self.credentials())
         assert request is not None
         assert (request.method, request.url) == (
             "GET",
             f"https://sms.example/api/v2/messages?ref={REFERENCE}",
         )
         assert request.headers["Authorization"] == "Bearer the key of the tests"
-        assert self.adapter.look_up(self.doubted(), self.credentials(doubt="report")) is None
+        assert self.adapter.look_up(self.unanswered(), self.credentials(unknown_outcome="report")) is None
 
     def test_a_header_about_a_message_is_left_out_of_the_credential_check(self) -> None:
         request = self.adapter.credential_check(self.credentials())
@@ -559,9 +562,9 @@ class TestHomeGrown(VendorKit):
         assert self.adapter.credential_check(self.credentials(check_url="")) is None
 
     def test_a_gateway_that_deduplicates_hears_the_same_again(self) -> None:
-        assert self.adapter.resend_window(self.credentials()) is None
-        credentials = self.credentials(doubt="resend", resend_hours="24")
-        assert self.adapter.resend_window(credentials) == timedelta(hours=24)
+        assert self.adapter.repeat_window(self.credentials()) is None
+        credentials = self.credentials(unknown_outcome="repeat", repeat_hours="24")
+        assert self.adapter.repeat_window(credentials) == timedelta(hours=24)
         without = {
             "headers": "",
             "mms_url": "",
@@ -569,8 +572,8 @@ class TestHomeGrown(VendorKit):
             "body": '{"t": {{ text | json }}, "to": {{ recipient | json }}}',
         }
         with pytest.raises(SettingsError) as error:
-            self.credentials(doubt="resend", resend_hours="24", **without)
-        assert {"doubt", "report_reference"} <= set(error.value.problems)
+            self.credentials(unknown_outcome="repeat", repeat_hours="24", **without)
+        assert {"unknown_outcome", "report_reference"} <= set(error.value.problems)
 
     def test_a_value_that_would_break_a_header_fails_the_message(self) -> None:
         credentials = self.credentials(headers="X-Text: {{ text }}\nAuthorization: {{ api_key }}")
@@ -606,7 +609,11 @@ class TestHomeGrown(VendorKit):
             "content_type": "application/json",
         }
         assert {name: cleaned[name] for name in chosen} == chosen
-        assert (cleaned["success_status"], cleaned["doubt"], cleaned["proof"]) == ("200-299", "report", "url")
+        assert (cleaned["success_status"], cleaned["unknown_outcome"], cleaned["proof"]) == (
+            "200-299",
+            "report",
+            "url",
+        )
 
 
 class TestKannel(VendorKit):

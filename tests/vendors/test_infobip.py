@@ -408,8 +408,8 @@ class TestInfobip(VendorKit):
     )
     unknown_status = Hook("unknown", body=reported(status(9, 999, "LOST_IN_SPACE")), expected=())
     bad_values = (
-        ({"resend_hours": "soon"}, "resend_hours"),
-        ({"resend_hours": "49"}, "resend_hours"),
+        ({"repeat_hours": "soon"}, "repeat_hours"),
+        ({"repeat_hours": "49"}, "repeat_hours"),
         ({"hook_basic": "no colon"}, "hook_basic"),
         ({"hook_basic": ":no user"}, "hook_basic"),
     )
@@ -612,8 +612,8 @@ def test_what_cannot_be_told_apart_is_parked(item: dict[str, Any]) -> None:
 
 
 def test_sending_again_is_for_those_who_ask_for_it() -> None:
-    assert ADAPTER.resend_window(TestInfobip.credentials()) is None
-    assert ADAPTER.resend_window(TestInfobip.credentials(resend_hours="24")) == timedelta(hours=24)
+    assert ADAPTER.repeat_window(TestInfobip.credentials()) is None
+    assert ADAPTER.repeat_window(TestInfobip.credentials(repeat_hours="24")) == timedelta(hours=24)
 
 
 def test_validity_and_subject_are_cut_to_what_infobip_takes() -> None:
@@ -625,8 +625,8 @@ def test_validity_and_subject_are_cut_to_what_infobip_takes() -> None:
 
 def test_every_wrong_setting_is_named() -> None:
     with pytest.raises(SettingsError) as error:
-        ADAPTER.clean({"base_url": "x", "resend_hours": "0", "hook_basic": "x"})
-    assert set(error.value.problems) == {"base_url", "api_key", "resend_hours", "hook_basic"}
+        ADAPTER.clean({"base_url": "x", "repeat_hours": "0", "hook_basic": "x"})
+    assert set(error.value.problems) == {"base_url", "api_key", "repeat_hours", "hook_basic"}
 
 
 @pytest.mark.parametrize("channel", list(Channel))

@@ -461,7 +461,7 @@ class TestPlivo(VendorKit):
 
     def test_an_attempt_cannot_be_looked_up_but_a_sent_message_can_be_asked_for(self) -> None:
         credentials = self.credentials()
-        assert self.adapter.look_up(self.doubted(), credentials) is None
+        assert self.adapter.look_up(self.unanswered(), credentials) is None
         assert self.adapter.poll(self.sent(vendor_id=""), credentials) is None
         request = self.adapter.poll(self.sent(vendor_id=UUID), credentials)
         assert request is not None

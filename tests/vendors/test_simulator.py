@@ -92,25 +92,25 @@ def test_an_mms_carries_its_subject_and_media() -> None:
     assert body["media"] == [{"url": "https://media.example/a.jpg", "type": "image/jpeg"}]
 
 
-def doubted(reference: str = "ref-1") -> Sent:
+def unanswered(reference: str = "ref-1") -> Sent:
     return Sent(reference, "", Channel.SMS, "+421900000100", datetime(2026, 1, 15, tzinfo=UTC))
 
 
 @pytest.mark.parametrize(
     ("capability", "window", "asks"),
     [
-        pytest.param("resend", timedelta(hours=24), False, id="resend"),
+        pytest.param("repeat", timedelta(hours=24), False, id="repeat"),
         pytest.param("look_up", None, True, id="look_up"),
         pytest.param("report", None, False, id="report"),
     ],
 )
-def test_the_capability_says_how_doubt_is_resolved(
+def test_the_capability_says_how_an_unknown_outcome_is_resolved(
     capability: str, window: timedelta | None, asks: bool
 ) -> None:
     chosen = credentials(capability)
-    assert ADAPTER.resend_window(chosen) == window
+    assert ADAPTER.repeat_window(chosen) == window
     assert json.loads(ADAPTER.build([outgoing()], chosen).body)["idempotent"] is (window is not None)
-    assert (ADAPTER.look_up(doubted(), chosen) is not None) is asks
+    assert (ADAPTER.look_up(unanswered(), chosen) is not None) is asks
 
 
 ERRORS = [
@@ -197,13 +197,13 @@ DELIVERED = {"id": "c1", "reference": "ref-1", "status": "DELIVRD", "parts": 1}
     ],
 )
 def test_look_up(answer: HttpResponse, presence: Presence, status: Status | None) -> None:
-    found: Found = ADAPTER.parse_look_up(doubted(), answer, credentials())
+    found: Found = ADAPTER.parse_look_up(unanswered(), answer, credentials())
     assert found.presence is presence
     assert (found.report.status if found.report else None) is status
 
 
 def test_look_up_asks_by_reference() -> None:
-    request = ADAPTER.look_up(doubted("a b&c"), credentials())
+    request = ADAPTER.look_up(unanswered("a b&c"), credentials())
     assert request is not None
     assert (request.method, request.url) == (
         "GET",
@@ -365,4 +365,4 @@ def test_wrong_settings_are_named(values: dict[str, str], field: str) -> None:
 
 
 def test_every_capability_has_words() -> None:
-    assert [name for name, _ in CAPABILITIES] == ["resend", "look_up", "report"]
+    assert [name for name, _ in CAPABILITIES] == ["repeat", "look_up", "report"]

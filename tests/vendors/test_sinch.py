@@ -811,7 +811,7 @@ def test_every_wrong_field_is_named() -> None:
 
 
 def test_a_look_up_asks_for_our_reference_of_a_week() -> None:
-    request = ADAPTER.look_up(TestSinch().doubted(), credentials())
+    request = ADAPTER.look_up(TestSinch().unanswered(), credentials())
     assert request is not None
     address = urlsplit(request.url)
     assert (
@@ -829,14 +829,14 @@ def test_a_look_up_asks_for_our_reference_of_a_week() -> None:
 def test_absence_is_no_proof() -> None:
     assert ADAPTER.absence_is_proof is False
     nothing = response(200, {"count": 0, "batches": []})
-    assert ADAPTER.parse_look_up(TestSinch().doubted(), nothing, credentials()).presence is Presence.ABSENT
+    assert ADAPTER.parse_look_up(TestSinch().unanswered(), nothing, credentials()).presence is Presence.ABSENT
 
 
 def test_what_went_through_the_mms_api_cannot_be_asked_for() -> None:
-    mms = replace(TestSinch().doubted(), channel=Channel.MMS)
+    mms = replace(TestSinch().unanswered(), channel=Channel.MMS)
     assert ADAPTER.look_up(mms, credentials()) is not None
     assert ADAPTER.look_up(mms, credentials(**BY_MMS_API)) is None
-    assert ADAPTER.look_up(TestSinch().doubted(), credentials(**BY_MMS_API)) is not None
+    assert ADAPTER.look_up(TestSinch().unanswered(), credentials(**BY_MMS_API)) is not None
 
 
 def test_a_poll_asks_for_the_batchs_report() -> None:

@@ -432,7 +432,7 @@ class TestTelnyx(VendorKit):
 
     def test_the_same_bytes_may_be_sent_again_for_a_day(self) -> None:
         credentials = self.credentials()
-        assert self.adapter.resend_window(credentials) == timedelta(hours=24)
+        assert self.adapter.repeat_window(credentials) == timedelta(hours=24)
         once, again = (self.adapter.build([self.outgoing(text="ž")], credentials) for _ in range(2))
         assert (once.url, once.headers, once.body) == (again.url, again.headers, again.body)
         other = self.adapter.build([self.outgoing(reference="another")], credentials)

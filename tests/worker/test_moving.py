@@ -1,4 +1,4 @@
-"""What waits moves from a queue that does not run to another account; never in doubt, never twice."""
+"""What waits moves from a queue that does not run to another account; never while it may arrive, never twice."""
 
 from __future__ import annotations
 

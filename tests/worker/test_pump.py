@@ -240,7 +240,7 @@ def test_after_a_bug_messages_are_claimed_one_by_one(
     )
     real_prepare = dispatch.prepare
 
-    def prepare(claimed: Sequence[claims.Claimed]) -> list[dispatch.VendorCall]:
+    def prepare(claimed: Sequence[claims.Claimed]) -> list[dispatch.OutgoingBatch]:
         if len(frees) == 1:
             raise RuntimeError("a bug")
         return real_prepare(claimed)
@@ -304,7 +304,7 @@ def test_a_call_that_ends_in_a_bug_takes_no_other_answer_along(
     real, real_post = dispatch.dial, posting.dial
     broken = str(messages[2].pk)
 
-    def dial(call: dispatch.VendorCall, *, deadline: float) -> dispatch.Dialled:
+    def dial(call: dispatch.OutgoingBatch, *, deadline: float) -> dispatch.Dialled:
         done = real(call, deadline=deadline)
         if call.batch[0].outgoing.message_id == broken:
             raise RuntimeError("a bug")

@@ -44,10 +44,10 @@ def make_sending(**overrides: Any) -> Message:
 def test_a_lost_call_becomes_an_unknown_outcome(settings: Any) -> None:
     lost, flying = make_sending(due_at=past()), make_sending(due_at=future())
     assert sweep.lost_calls() == 1
-    assert (fresh(lost).standing, fresh(lost).lease) == (S.UNKNOWN_OUTCOME, None)
+    assert (fresh(lost).message_state, fresh(lost).lease) == (S.UNKNOWN_OUTCOME, None)
     assert (only_attempt(lost).outcome, only_attempt(lost).code) == ("unknown", "worker_lost")
     assert settings.UNKNOWN_OUTCOME_WAIT - 2 < seconds_until_due(lost) <= settings.UNKNOWN_OUTCOME_WAIT
-    assert (fresh(flying).standing, fresh(flying).lease) == (S.SENDING, flying.lease)
+    assert (fresh(flying).message_state, fresh(flying).lease) == (S.SENDING, flying.lease)
     assert sweep.lost_calls() == 0
     assert not Event.objects.exists()
 
@@ -60,13 +60,13 @@ def test_a_lost_call_becomes_an_unknown_outcome(settings: Any) -> None:
         pytest.param(None, S.UNKNOWN_OUTCOME, "unknown", "calls lost", id="claimed by an older version"),
     ],
 )
-def test_only_what_was_about_to_be_dialled_is_in_doubt(
+def test_only_what_was_about_to_be_dialled_is_unknown(
     caplog: pytest.LogCaptureFixture, dialled: bool | None, state: MessageState, outcome: str, line: str
 ) -> None:
     message = factories.make_message(state=S.SENDING, attempts=1, due_at=past())
     factories.make_attempt(message, dialled=dialled)
     assert sweep.lost_calls() == 1
-    assert (fresh(message).standing, fresh(message).lease) == (state, None)
+    assert (fresh(message).message_state, fresh(message).lease) == (state, None)
     assert (only_attempt(message).outcome, only_attempt(message).code) == (outcome, "worker_lost")
     assert [record.message for record in caplog.records] == [line]
     assert not Event.objects.exists()
@@ -86,7 +86,7 @@ def test_the_late_answer_to_a_lost_call_still_counts(result: SendResult, state: 
     sweep.lost_calls()
     with transaction.atomic():
         weighing.apply([AnswerEvidence(lost.pk, only_attempt(lost).pk, result)])
-    assert (fresh(lost).standing, only_attempt(lost).outcome) == (state, result.outcome)
+    assert (fresh(lost).message_state, only_attempt(lost).outcome) == (state, result.outcome)
 
 
 @pytest.mark.parametrize(
@@ -98,9 +98,9 @@ def test_overdue(fail_unconfirmed: bool, told: list[str]) -> None:
     overdue = factories.make_message(account=account, state=S.SENT, due_at=past())
     waiting = factories.make_message(account=account, state=S.SENT, due_at=future())
     assert sweep.overdue_reports() == 1
-    assert (fresh(overdue).standing, fresh(overdue).error_code) == (S.UNCONFIRMED, UNCONFIRMED)
+    assert (fresh(overdue).message_state, fresh(overdue).error_code) == (S.UNCONFIRMED, UNCONFIRMED)
     assert [event.status for event in events_of(overdue)] == told
-    assert fresh(waiting).standing is S.SENT
+    assert fresh(waiting).message_state is S.SENT
     assert sweep.overdue_reports() == 0
 
 
@@ -120,24 +120,24 @@ def test_validity_ends_waiting(state: MessageState, queue: dict[str, Any], tenan
     stale = factories.make_message(account=account, state=state, due_at=past() - AGO, expires_at=past())
     good = factories.make_message(account=account, state=state, due_at=past())
     assert sweep.used_up() == 1
-    assert (fresh(stale).standing, fresh(stale).error_code) == (S.EXPIRED, EXPIRED_HERE)
+    assert (fresh(stale).message_state, fresh(stale).error_code) == (S.EXPIRED, EXPIRED_HERE)
     assert [event.status for event in events_of(stale)] == ["failed"]
-    assert fresh(good).standing is state
+    assert fresh(good).message_state is state
     assert sweep.used_up() == 0
 
 
 @pytest.mark.parametrize("state", [S.SENDING, S.UNKNOWN_OUTCOME, S.SENT])
 def test_what_may_have_been_sent_does_not_expire(state: MessageState) -> None:
     message = factories.make_message(state=state, due_at=future(), expires_at=past())
-    assert (sweep.used_up(), fresh(message).standing) == (0, state)
+    assert (sweep.used_up(), fresh(message).message_state) == (0, state)
 
 
 def test_what_makes_its_worker_crash_ends_after_twenty_attempts() -> None:
     crashing = factories.make_message(state=S.RETRYING, attempts=backoff.SEND_ATTEMPTS_MAX)
     other = factories.make_message(state=S.RETRYING, attempts=backoff.SEND_ATTEMPTS_MAX - 1)
     assert sweep.used_up() == 1
-    assert (fresh(crashing).standing, fresh(crashing).error_code) == (S.FAILED, GAVE_UP)
-    assert fresh(other).standing is S.RETRYING
+    assert (fresh(crashing).message_state, fresh(crashing).error_code) == (S.FAILED, GAVE_UP)
+    assert fresh(other).message_state is S.RETRYING
 
 
 def test_a_long_backlog_is_swept_bit_by_bit() -> None:
@@ -207,4 +207,4 @@ def test_sweeper_and_answer_at_the_same_moment() -> None:
                 weighing.apply(answers)
 
         together(record, sweep.lost_calls)
-        assert (fresh(message).standing, only_attempt(message).outcome) == (S.SENT, "taken")
+        assert (fresh(message).message_state, only_attempt(message).outcome) == (S.SENT, "taken")

@@ -108,7 +108,7 @@ class Sinch(Adapter):
     about = About(
         inbound=frozenset({Channel.SMS, Channel.MMS}),
         proof="HMAC-SHA256 and timestamp, or Basic, where Sinch has set it up; else secret URL",
-        doubt="look-up, report",
+        unknown_outcome="look-up, report",
         fallback="connector",  # the MMS API does it by itself
         stop="Bloomreach: the reply is passed on",
     )

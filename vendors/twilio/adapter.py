@@ -93,7 +93,7 @@ class Twilio(Adapter):
     about = About(
         inbound=frozenset({Channel.SMS, Channel.MMS}),
         proof="HMAC-SHA1 over address and form, SHA-256 with a shared key",
-        doubt="report",
+        unknown_outcome="report",
         fallback="connector",
         stop="Twilio refuses later messages (opted_out); the reply is passed on as well",
     )

@@ -121,7 +121,7 @@ def _play(
         rate=options["rate"],
         patience=campaign.PATIENCE,
         carrier_url=facts.carrier_url,
-        doubt=campaign.only_reports_tell(tenant),
+        unknown_outcome=campaign.only_reports_tell(tenant),
         deeds=() if options["calm"] else harm,
     )
     screen.step(f"campaign: {plan.sms} SMS and {plan.mms} MMS, {plan.rate:.0f} requests a second", BOLD)

@@ -86,7 +86,7 @@ class Command(BaseCommand):
             patience=options["patience"],
             carrier_url=facts["carrier_url"],
             without=campaign.endings_beyond(tenant, patience=options["patience"]),
-            doubt=campaign.only_reports_tell(tenant),
+            unknown_outcome=campaign.only_reports_tell(tenant),
             two_way=tenant.inbound_url_sms == bloomreach.inbound_url,
             deeds=chaos.deeds(bloomreach, carrier_url=facts["carrier_url"]) if options["chaos"] else (),
         )

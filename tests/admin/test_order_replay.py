@@ -37,7 +37,7 @@ def refused(desk: Desk) -> Message:
 
 
 @pytest.fixture
-def doubtful(desk: Desk) -> Message:
+def maybe_sent(desk: Desk) -> Message:
     """May have been sent."""
     message = make_message(
         account=desk.account, state=MessageState.FAILED, error_code="unknown_outcome", attempts=1
@@ -47,10 +47,10 @@ def doubtful(desk: Desk) -> Message:
 
 
 def test_the_page_shows_what_would_happen_and_does_nothing(
-    desk: Desk, admin_client: Client, refused: Message, doubtful: Message
+    desk: Desk, admin_client: Client, refused: Message, maybe_sent: Message
 ) -> None:
     before = Replay.objects.count()
-    page = choose(admin_client, MESSAGES, "resend", refused.pk, doubtful.pk, desk.message.pk)
+    page = choose(admin_client, MESSAGES, "resend", refused.pk, maybe_sent.pk, desk.message.pk)
     html = page.content.decode()
     assert "<strong>1</strong> of 3 chosen would be done" in html
     assert "1: may have been sent already" in html
@@ -61,9 +61,9 @@ def test_the_page_shows_what_would_happen_and_does_nothing(
 
 
 def test_confirmed_a_replay_is_ordered_in_the_persons_name(
-    desk: Desk, admin_client: Client, refused: Message, doubtful: Message
+    desk: Desk, admin_client: Client, refused: Message, maybe_sent: Message
 ) -> None:
-    ids = [refused.pk, doubtful.pk]
+    ids = [refused.pk, maybe_sent.pk]
     page = choose(admin_client, MESSAGES, "resend", *ids, reason="asked for by Acme", rate="2.5")
     order = Replay.objects.latest("pk")
     assert page.headers["Location"] == reverse("admin:messaging_replay_change", args=[order.pk])
@@ -72,19 +72,19 @@ def test_confirmed_a_replay_is_ordered_in_the_persons_name(
     assert sorted(order.filter["ids"]) == sorted(str(pk) for pk in ids)
     Replay.objects.exclude(pk=order.pk).delete()
     orders.advance()
-    assert [clone.replay_of for clone in Message.objects.filter(replay_of__isnull=False)] == [refused.pk]
+    assert [copy.replay_of for copy in Message.objects.filter(replay_of__isnull=False)] == [refused.pk]
 
 
-def test_a_duplicate_needs_the_box_ticked(desk: Desk, admin_client: Client, doubtful: Message) -> None:
+def test_a_duplicate_needs_the_box_ticked(desk: Desk, admin_client: Client, maybe_sent: Message) -> None:
     before = Replay.objects.count()
-    page = choose(admin_client, MESSAGES, "resend", doubtful.pk, reason="please")
+    page = choose(admin_client, MESSAGES, "resend", maybe_sent.pk, reason="please")
     assert "Nothing would be done" in page.content.decode()
     assert Replay.objects.count() == before
-    choose(admin_client, MESSAGES, "resend", doubtful.pk, reason="please", consent="on")
+    choose(admin_client, MESSAGES, "resend", maybe_sent.pk, reason="please", consent="on")
     assert Replay.objects.latest("pk").may_duplicate
     Replay.objects.exclude(pk=Replay.objects.latest("pk").pk).delete()
     orders.advance()
-    assert Message.objects.get(replay_of=doubtful.pk).request_id == doubtful.request_id
+    assert Message.objects.get(replay_of=maybe_sent.pk).request_id == maybe_sent.request_id
 
 
 @pytest.mark.parametrize(

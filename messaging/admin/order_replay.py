@@ -103,7 +103,7 @@ def confirm(
         "ids": ids,
         "form": form,
     }
-    return TemplateResponse(request, "admin/messaging/resend.html", context)
+    return TemplateResponse(request, "admin/messaging/order_replay.html", context)
 
 
 def _preview(order: ReplayChoice, ids: Sequence[UUID], *, consent: bool) -> Preview:
