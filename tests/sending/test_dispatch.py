@@ -16,7 +16,7 @@ from django.db import transaction
 from accounts.crypto import open_, seal
 from messaging.dialling import exchanges
 from messaging.models import Exchange, Message, ProviderAccount, Queue
-from messaging.models.statement import change, fetch
+from messaging.models.sql import change
 from messaging.queues import circuit
 from messaging.rules import backoff
 from messaging.rules.states import EXPIRED_HERE, GAVE_UP
@@ -36,6 +36,7 @@ from tests.stand_ins import (
     claim,
     due_now,
     events_of,
+    fetch,
     fresh,
     only_attempt,
     queue_of,
@@ -324,8 +325,8 @@ def test_the_age_of_a_claim_counts_from_before_it_was_asked(vendor: Vendor, sett
     message = factories.make_message(account=account_at(vendor))
     fetch = claims.fetch
 
-    def slow(*args: Any) -> Any:
-        rows = fetch(*args)
+    def slow(*args: Any, **kwargs: Any) -> Any:
+        rows = fetch(*args, **kwargs)
         change("SELECT pg_sleep(0.15)")
         return rows
 
