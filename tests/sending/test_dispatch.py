@@ -327,8 +327,8 @@ def test_the_age_of_a_claim_counts_from_before_it_was_asked(vendor: Vendor, sett
     message = factories.make_message(account=account_at(vendor))
     fetch = claims.fetch
 
-    def slow(*args: Any) -> Any:
-        rows = fetch(*args)
+    def slow(*args: Any, **kwargs: Any) -> Any:
+        rows = fetch(*args, **kwargs)
         change("SELECT pg_sleep(0.15)")
         return rows
 
