@@ -19,7 +19,7 @@ LIKE_PRODUCTION := ENV_FILE= DEBUG=0 DEMO=0 TRUSTED_PROXIES=1 PUBLIC_URL=https:/
 	DATABASE_URL=postgresql://nobody@127.0.0.1:1/none FIELD_KEY=dGVzdHMgb25seSwgdGhpcnR5LXR3byBieXRlcyBsb24= \
 	SECRET_KEY=0123456789-abcdefghijklmnopqrstuvwxyz-ABCDEFGHIJKLMNOPQRSTUVWXYZ
 
-.PHONY: help setup run test fast bench vendors format lint lock shell psql check check-system
+.PHONY: help setup run test fast coverage bench vendors format lint lock shell psql check check-system
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -42,6 +42,13 @@ test: setup ## the test suite, on an embedded PostgreSQL or on DATABASE_URL
 
 fast: setup ## the suite without real processes and without rates
 	@$(PY) -m pytest -q -n 4 --dist worksteal -m "not process and not alone and not slow" $(ARGS)
+
+coverage: setup ## what the fast suite covers, lines and branches: the total, and the files with least
+	@$(PY) -m coverage erase
+	$(PY) -m coverage run -m pytest -q -n 4 --dist worksteal -m "not process and not alone and not slow" \
+		-W ignore::pytest.PytestUnraisableExceptionWarning $(ARGS)
+	@$(PY) -m coverage combine -q
+	@$(PY) -m coverage report --skip-covered --sort=cover | sed -n '1,27p;/^TOTAL/p'
 
 shell: setup .env ## a Python shell with the project's models, on its database (make run serves it)
 	@$(PY) manage.py shell $(ARGS)

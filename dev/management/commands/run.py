@@ -18,7 +18,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import connection as database
 
 from dev import embedded
-from simulator import campaign, chaos, demo, processes, summary, witness
+from simulator import campaign, chaos, demo, processes, summary, tenants, witness
 from simulator.adapter import CAPABILITIES, LOOK_UP
 from simulator.bloomreach import Bloomreach, callback_url, inbound_url
 from simulator.client import Client, Unanswered
@@ -91,6 +91,7 @@ def demonstrate(screen: Screen, *, once: bool, options: dict[str, Any]) -> None:
         capability=options["capability"], callback_url=callback_url(port), inbound_url=inbound_url(port)
     )
     demo.write(facts)
+    tenants.seed()
     screen.step(f"demo tenant: ready, its facts are in {_short(demo.path())}")
     bloomreach = Bloomreach(
         base_url=facts.base_url, token=facts.token, secret=facts.callback_secret, port=port
