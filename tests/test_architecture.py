@@ -194,3 +194,46 @@ def test_no_machine_paths_or_registry_hosts() -> None:
         if words.search(line)
     ]
     assert found == []
+
+
+SQL = re.compile(r"\b(?:SELECT|UPDATE|INSERT INTO|DELETE FROM|WITH)\b")
+NUMBERED = re.compile(r"\b(?:state|kind) *(?:=|<>|<|>|<=|>=|IN) *\(?\d")
+ONE_LETTER = re.compile(
+    r"\b(?:FROM|JOIN|UPDATE|INTO) [a-z_.]+ (?:AS )?[a-z]\b|\b[a-z] AS (?:NOT )?MATERIALIZED|WITH [a-z] AS\b"
+)
+
+
+def statements() -> Iterator[tuple[Path, ast.Constant]]:
+    """Every string that looks like SQL."""
+    for path in sources():
+        for node in nodes(path):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and SQL.search(node.value):
+                yield path, node
+
+
+def test_statements_speak_in_words() -> None:
+    """States and kinds have names in SQL (models/sql.py renders them), and so have tables and parts."""
+    found = [
+        f"{name_of(path)}:{node.lineno}: {match[0]}"
+        for path, node in statements()
+        for pattern in (NUMBERED, ONE_LETTER)
+        for match in pattern.finditer(node.value)
+    ]
+    assert found == []
+
+
+def test_rows_have_types() -> None:
+    """What a statement gives is a dataclass, from the statement to its use."""
+    untyped = [
+        f"{name_of(path)}:{node.lineno}"
+        for path in sources()
+        for node in nodes(path)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id in ("fetch", "fetch_one", "column")
+        and not any(
+            word.arg in ("row", "of") and not (isinstance(word.value, ast.Name) and word.value.id == "Any")
+            for word in node.keywords
+        )
+    ]
+    assert untyped == []

@@ -28,13 +28,13 @@ POOLED = 30.0  # seconds without a byte that are too many where a pooler hides w
 # that nobody can reach any more is ended, with its locks.
 ASK = """
 SELECT pg_backend_pid() <> %(me)s AS pooled,
-       EXISTS (SELECT 1 FROM pg_stat_activity a WHERE a.pid = %(pid)s AND a.usename = current_user
-               AND a.state = 'active' AND a.wait_event_type IS DISTINCT FROM 'Client') AS at_work
+       EXISTS (SELECT 1 FROM pg_stat_activity session WHERE session.pid = %(pid)s AND session.usename = current_user
+               AND session.state = 'active' AND session.wait_event_type IS DISTINCT FROM 'Client') AS at_work
 """
 END = """
-SELECT pg_terminate_backend(a.pid) FROM pg_stat_activity a
-WHERE a.pid = %(pid)s AND a.usename = current_user AND a.application_name = %(name)s
-  AND (a.state <> 'active' OR a.wait_event_type = 'Client')
+SELECT pg_terminate_backend(session.pid) FROM pg_stat_activity session
+WHERE session.pid = %(pid)s AND session.usename = current_user AND session.application_name = %(name)s
+  AND (session.state <> 'active' OR session.wait_event_type = 'Client')
 """
 
 

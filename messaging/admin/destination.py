@@ -16,14 +16,15 @@ from messaging.admin.base import HistoryAdmin
 from messaging.admin.filters import ThroughQueue
 from messaging.admin.queue import circuit_in_words
 from messaging.models import Destination
+from messaging.models.sql import sql
 from messaging.queues import circuit
 from messaging.rules.values import DestinationKind
 
 COUNTED = 1000  # events: more than so many are not counted
-_WAITING = """
-(SELECT count(*) FROM (SELECT 1 FROM messaging_event e WHERE e.destination_id = messaging_destination.id
-                       AND e.state = 0 LIMIT %s) waiting)
-"""
+_WAITING = sql("""
+(SELECT count(*) FROM (SELECT 1 FROM messaging_event event WHERE event.destination_id = messaging_destination.id
+                       AND event.state = {EventState.DUE} LIMIT %s) waiting)
+""")
 _SHOWN = ("address", "told", "tenant", "circuit", "last_answer", "last_success", "waiting")
 
 

@@ -227,9 +227,7 @@ class Pump:
                     self.rest()
             except AWAY as error:
                 self.outlast(error)
-            except (
-                Exception
-            ):  # it must not throw away what is in flight; what made it happen is claimed alone next
+            except Exception:  # what is in flight is kept, and what caused this is claimed alone next
                 log.exception("bug in a pump")
                 for service in self.services:
                     service.single_claims = SINGLE_CLAIMS
