@@ -92,6 +92,16 @@ def import_contracts(folder: Path) -> str:
     return done.stdout
 
 
+def test_what_is_shipped_has_no_development_code() -> None:
+    """The image copies, and a wheel would hold, every package but `dev` and `simulator`."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    shipped = set(PACKAGES) - {"dev", "simulator"}
+    in_wheel = project["tool"]["setuptools"]["packages"]["find"]["include"]
+    assert {name.rstrip("*") for name in in_wheel} == shipped
+    copied = re.findall(r"^COPY (\w+) \./\1$", (ROOT / "deploy/Dockerfile").read_text(), re.MULTILINE)
+    assert set(copied) == shipped | {"templates"}
+
+
 def test_each_adapter_is_held_to_independence() -> None:
     """A new adapter is named in the contract."""
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.documents import ROOT, rows
+from tests.docs.documents import ROOT, code, rows
 
 # A former word, and what is said instead. Whole words of prose and parts of identifiers (make_lane, LaneAdmin).
 RETIRED = {
@@ -94,3 +94,9 @@ def test_a_class_name_means_one_thing() -> None:
 def test_the_glossary_is_short_and_each_word_stands_once() -> None:
     words = [row[0] for row in rows("docs/architecture.md", "## Words")]
     assert 10 <= len(words) == len(set(words)) <= GLOSSARY_MAX
+
+
+def test_the_way_of_a_message_is_short_and_exists() -> None:
+    files = [code(row[1])[0] for row in rows("docs/architecture.md", "## The way of a message, as files")]
+    assert 20 <= len(files) == len(set(files)) <= 30
+    assert [name for name in files if "<" not in name and not (ROOT / name).is_file()] == []
