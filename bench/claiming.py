@@ -48,7 +48,7 @@ def measure(customers: Sequence[Customer], database: psycopg.Connection, *, size
         claimed = claims.claim(free=FREE, lease=uuid4())
         times.append((time.perf_counter() - began) * 1000)
         taken += len(claimed)
-        claims.hand_back(claimed)
+        claims.give_back(claimed)
     times.sort()
     return {
         "backlog": size,

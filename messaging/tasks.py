@@ -6,5 +6,5 @@ from messaging.worker import slots
 
 
 def pump(worker: str, n: int) -> str:
-    """Serves all queues for a while, if the slot is free. Running it twice is harmless: the second one bounces."""
+    """Serves all queues for a while, if the slot is free. Running it twice is harmless: one of them returns at once."""
     return slots.serve(worker, n)

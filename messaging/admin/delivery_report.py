@@ -25,6 +25,6 @@ class DeliveryReportAdmin(HistoryAdmin):
     def of_message(self, report: DeliveryReport) -> str | None:
         return message_link(report.attempt.message_id) if report.attempt else None
 
-    @admin.display(description="raw call")
+    @admin.display(description="exchange")
     def as_it_came(self, report: DeliveryReport) -> str:
         return exchange_link(report.exchange_id)

@@ -37,6 +37,6 @@ class InboundMessageAdmin(HistoryAdmin):
     def to_number(self, inbound: InboundMessage) -> str:
         return mask(inbound.recipient)
 
-    @admin.display(description="raw call")
+    @admin.display(description="exchange")
     def as_it_came(self, inbound: InboundMessage) -> str:
         return exchange_link(inbound.exchange_id)

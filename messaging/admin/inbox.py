@@ -45,6 +45,6 @@ class InboxAdmin(HistoryAdmin):
         ids = list(queryset.values_list("pk", flat=True))
         return confirm(self, request, order=REPORTS, ids=ids)
 
-    @admin.display(description="raw call")
+    @admin.display(description="exchange")
     def as_it_came(self, inbox: Inbox) -> str:
         return exchange_link(inbox.exchange_id)

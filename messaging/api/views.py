@@ -1,4 +1,4 @@
-"""What Bloomreach calls (contract 1-4). A view reads the request, calls one service, and answers."""
+"""What Bloomreach calls (contract 1-4). A view reads the request, calls one use case, and answers."""
 
 from __future__ import annotations
 
@@ -174,7 +174,7 @@ class VerifyView(MachineView):
         return answer(200, {"status": "ok", "message": message}, words=message, form=self.form)
 
     def verify(self, principal: Principal) -> Verified:
-        """Raises NoConnection, CredentialsRefused."""
+        """Raises NoAccount, CredentialsRefused."""
         return verify(principal=principal, channel=self.channel)
 
 

@@ -21,7 +21,7 @@ BODY_CAP: Final = 256 * 1024  # bytes of one POST
 
 
 @dataclass(frozen=True, slots=True)
-class DueEvent:
+class ClaimedEvent:
     """An event that was claimed (a row of claims.CLAIM), with the message or the inbound message that it is about."""
 
     id: UUID
@@ -64,7 +64,7 @@ class DueEvent:
 class Unwritable:
     """An event that is no valid JSON, and why."""
 
-    event: DueEvent
+    event: ClaimedEvent
     why: str
 
 
@@ -73,12 +73,12 @@ class CallbackBody:
     """What one POST says, and what became of the events that were claimed for it."""
 
     content: bytes = field(repr=False)
-    events: tuple[DueEvent, ...]
-    left_out: tuple[DueEvent, ...]  # no room, or another envelope: for another POST
+    events: tuple[ClaimedEvent, ...]
+    left_out: tuple[ClaimedEvent, ...]  # no room, or another envelope: for another POST
     unwritable: tuple[Unwritable, ...]
 
 
-def write(events: Sequence[DueEvent], profile: WireProfile) -> CallbackBody:
+def write(events: Sequence[ClaimedEvent], profile: WireProfile) -> CallbackBody:
     """Writes the events in order, up to BODY_CAP; the first one always fits.
 
     Events about messages and events about inbound messages have each an envelope of their own, also where both go to
@@ -86,8 +86,8 @@ def write(events: Sequence[DueEvent], profile: WireProfile) -> CallbackBody:
     """
     key = profile.inbound if events[0].is_inbound else profile.outbound
     pieces: list[bytes] = []
-    written: list[DueEvent] = []
-    left_out: list[DueEvent] = []
+    written: list[ClaimedEvent] = []
+    left_out: list[ClaimedEvent] = []
     unwritable: list[Unwritable] = []
     size = len(wire_profile.enclose([], key))
     for place, event in enumerate(events):
@@ -111,7 +111,7 @@ def write(events: Sequence[DueEvent], profile: WireProfile) -> CallbackBody:
     return CallbackBody(content, tuple(written), tuple(left_out), tuple(unwritable))
 
 
-def _event(event: DueEvent) -> dict[str, Any]:
+def _event(event: ClaimedEvent) -> dict[str, Any]:
     if event.inbound_id is not None:
         return wire.inbound_event(
             event_id=event.id,

@@ -12,7 +12,7 @@ from django.db import transaction
 
 from accounts.models import Tenant
 from messaging.callbacks import body
-from messaging.callbacks.body import DueEvent
+from messaging.callbacks.body import ClaimedEvent
 from messaging.contract import wire_profile
 from messaging.models.sql import change, column, fetch, sql
 from messaging.queues import destinations
@@ -103,7 +103,7 @@ WHERE event.id = given.id AND event.lease = %(lease)s
 """)
 
 # Without `ids` all events of the leases. What was recorded meanwhile is left alone.
-RELEASE = sql("""
+GIVE_BACK = sql("""
 UPDATE messaging_event SET state = {EventState.DUE}, lease = NULL, lease_until = NULL
 WHERE lease = ANY(%(leases)s) AND state = {EventState.LEASED} AND (%(ids)s::uuid[] IS NULL OR id = ANY(%(ids)s))
 """)
@@ -118,7 +118,7 @@ class Post:
     tenant: Tenant
     url: str
     is_inbound: bool  # about messages from handsets
-    events: tuple[DueEvent, ...] = field(repr=False)
+    events: tuple[ClaimedEvent, ...] = field(repr=False)
     body: bytes = field(repr=False, default=b"")
 
 
@@ -145,8 +145,8 @@ def claim(*, leases: Sequence[UUID]) -> list[Post]:
         if not queues:
             return []
         params = {"queues": queues, "leases": list(leases), "row_lease": settings.ROW_LEASE}
-        rows = fetch(CLAIM, params, row=DueEvent)
-    groups: defaultdict[UUID, list[DueEvent]] = defaultdict(list)
+        rows = fetch(CLAIM, params, row=ClaimedEvent)
+    groups: defaultdict[UUID, list[ClaimedEvent]] = defaultdict(list)
     for row in rows:
         groups[row.lease].append(row)
     tenants = Tenant.objects.in_bulk({int(group[0].queue_key) for group in groups.values()})
@@ -154,9 +154,9 @@ def claim(*, leases: Sequence[UUID]) -> list[Post]:
     return [post for post in posts if post.events]
 
 
-def release(leases: Sequence[UUID], *, ids: Sequence[UUID] | None = None) -> int:
+def give_back(leases: Sequence[UUID], *, ids: Sequence[UUID] | None = None) -> int:
     """Gives back events that were claimed and not posted. Returns how many."""
-    return change(RELEASE, {"leases": list(leases), "ids": list(ids) if ids is not None else None})
+    return change(GIVE_BACK, {"leases": list(leases), "ids": list(ids) if ids is not None else None})
 
 
 def put_off(lease: UUID, events: Sequence[PutOff], *, error: str, counts: bool) -> None:
@@ -174,12 +174,12 @@ def put_off(lease: UUID, events: Sequence[PutOff], *, error: str, counts: bool) 
     )
 
 
-def _post(events: Sequence[DueEvent], tenant: Tenant) -> Post:
+def _post(events: Sequence[ClaimedEvent], tenant: Tenant) -> Post:
     """The POST of one lease. Events that do not fit are due again at once."""
     first = events[0]
     written = body.write(events, wire_profile.stored(tenant.wire_profile))
     if written.left_out:
-        release([first.lease], ids=[event.id for event in written.left_out])
+        give_back([first.lease], ids=[event.id for event in written.left_out])
     for one in written.unwritable:
         never = PutOff(one.event.id, wait=None, batch_cap=one.event.batch_cap)
         put_off(first.lease, [never], error=one.why, counts=False)

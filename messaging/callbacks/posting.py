@@ -14,7 +14,7 @@ from django.db import transaction
 
 from accounts.crypto import Sealed, SealError
 from messaging.callbacks import signing
-from messaging.callbacks.claims import Post, PutOff, claim, put_off, release
+from messaging.callbacks.claims import Post, PutOff, claim, give_back, put_off
 from messaging.contract import callback_url, wire_profile
 from messaging.dialling import exchanges, guards
 from messaging.models.sql import change, column, sql
@@ -25,7 +25,7 @@ from outbound import http
 from outbound import retry_after as retry_after_header
 from outbound.values import CallFailure, HttpRequest, HttpResponse
 
-__all__ = ["ALONE_TRIES", "Post", "Posted", "claim", "dial", "record", "release", "try_once"]
+__all__ = ["ALONE_TRIES", "Post", "Posted", "claim", "dial", "give_back", "record", "try_once"]
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ UPDATE messaging_event SET state = {EventState.ACKED}, tries = tries + 1, lease 
 WHERE lease = %(lease)s AND id = ANY(%(ids)s)
 """)
 
-# Whether its address took anything since the event was first refused: then the event itself is at fault.
+# Whether its address took anything since the event's first failed POST: then the event itself is at fault.
 AT_FAULT = """
 SELECT event.id FROM messaging_event event
 JOIN messaging_destination destination ON destination.id = event.destination_id

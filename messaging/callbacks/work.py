@@ -38,5 +38,5 @@ class Callbacks:
     def give_back(self) -> None:
         """Events that were claimed and not posted are due again."""
         if self._leases:
-            posting.release(self._leases)
+            posting.give_back(self._leases)
             self._leases = ()

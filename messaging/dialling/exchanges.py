@@ -1,4 +1,4 @@
-"""Raw exchanges: what went over the wire, redacted and capped, kept until retention drops it."""
+"""Exchanges of our own: what went over the wire, redacted and capped, kept until retention drops it."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def after_refusal(
     used_up = message.row.attempts >= backoff.SEND_ATTEMPTS_MAX or message.row.now >= message.row.expires_at
     if used_up or any(other.may_arrive for other in others):
         return None
-    tried = {other.account_id for other in others if other.has_refused} | {attempt.account_id}
+    tried = {other.account_id for other in others if other.refused_for_good} | {attempt.account_id}
     table = table_of(message.row.tenant_id, tables)
     stopped = {message.queue_id: "it was refused"} if outcome is Outcome.CONFIGURATION else {}
     content = _content(message.row.id, message.send_as, table)

@@ -79,7 +79,7 @@ class LockedAttempt:
     answer: SendResult | None = None  # to be written
 
     @property
-    def has_refused(self) -> bool:
+    def refused_for_good(self) -> bool:
         """Whether its account will not have the message."""
         return self.outcome in (Outcome.PERMANENT, Outcome.CONFIGURATION)
 
@@ -93,7 +93,7 @@ class LockedAttempt:
         return undecided and self.status not in (Status.UNDELIVERED, Status.EXPIRED, Status.REJECTED)
 
     @property
-    def was_refused(self) -> bool:
+    def was_put_off(self) -> bool:
         """Whether the vendor asked to come back later: neither an undialled call nor one that never arrived."""
         return self.outcome in (Outcome.TEMPORARY, Outcome.CONFIGURATION) and self.code != PROVED_ABSENT
 
@@ -120,9 +120,9 @@ class LockedMessage:
         return max(self.attempts.values(), key=lambda attempt: attempt.n, default=None)
 
     @property
-    def refusals(self) -> int:
+    def times_put_off(self) -> int:
         """How often the vendor asked to come back later."""
-        return sum(attempt.was_refused for attempt in self.attempts.values())
+        return sum(attempt.was_put_off for attempt in self.attempts.values())
 
     @property
     def may_be_withdrawn(self) -> bool:

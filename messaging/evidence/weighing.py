@@ -89,7 +89,7 @@ class _VendorFacts:
 
 
 def apply(evidence: Sequence[Evidence]) -> list[Effect]:
-    """Weighs each piece in order and writes the outcome. Returns what each one did.
+    """Weighs each piece in order and writes what follows. Returns what each one did.
 
     Evidence about a message that is gone (purged) is `stored`.
     """
@@ -217,7 +217,7 @@ def _retry(message: LockedMessage, batch: _Batch, retry_after: float | None) -> 
     """
     message.due_at = message.row.now
     if message.error_code != states.PROVED_ABSENT:
-        delay = backoff.send_delay(message.refusals, retry_after=retry_after, rand=random.random)
+        delay = backoff.send_delay(message.times_put_off, retry_after=retry_after, rand=random.random)
         message.due_at += timedelta(seconds=delay)
     if message.row.attempts >= backoff.SEND_ATTEMPTS_MAX:
         text = f"given up after {message.row.attempts} attempts"

@@ -1,4 +1,4 @@
-"""A delivery report (DLR), translated; the vendor's own words lie in its raw row."""
+"""A delivery report (DLR), translated; the vendor's own words lie in its exchange."""
 
 from __future__ import annotations
 

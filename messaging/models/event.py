@@ -47,7 +47,7 @@ class Event(models.Model):
         choices=[(s.value, s.name.lower()) for s in EventState],
     )
     due_at = models.DateTimeField(db_default=Now())
-    lease = models.UUIDField(null=True)  # the POST it is in: also the id of that exchange's raw row
+    lease = models.UUIDField(null=True)  # the POST it is in: also the id of that exchange's exchange
     lease_until = models.DateTimeField(null=True)
     tries = models.SmallIntegerField(default=0, db_default=0)
     batch_cap = models.SmallIntegerField(default=BATCH_CAP, db_default=BATCH_CAP)

@@ -1,4 +1,4 @@
-"""What went over the wire, and the queue of vendor calls not yet applied."""
+"""What went over the wire, and the inbox of vendors' calls that are not read yet."""
 
 from __future__ import annotations
 

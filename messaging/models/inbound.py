@@ -13,7 +13,7 @@ from vendors.values import Channel
 
 
 class InboundMessage(models.Model):
-    """One inbound message, recognised by the vendor's id when it comes twice; without one, see services.repeats."""
+    """One inbound message, recognised by the vendor's id when it comes twice; without one, see evidence/repeats.py."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, db_index=False)

@@ -50,7 +50,8 @@ UPDATE messaging_inbox SET parked_at = clock_timestamp(), parked_why = %(why)s, 
 WHERE exchange_id = %(id)s
 """
 
-# The digest recognises what a vendor says twice: same ids, status, error, part and (where it is told) time.
+# A repeated report is ignored: its digest is there already (same ids, status, vendor's status and code, part and, where
+# it is told, time).
 STORE = sql("""
 INSERT INTO messaging_deliveryreport (exchange_id, exchange_at, account_id, vendor_id, reference, status, vendor_status,
     part, parts, code, vendor_code, text, segments, mms_unsupported, sent_as, occurred_at, digest, received_at,
@@ -228,7 +229,7 @@ def _store_reports(received: Sequence[ReceivedReport]) -> None:
             "exchange_id": [one.row.exchange_id for one in received],
             "exchange_at": [one.row.exchange_at for one in received],
             "account_id": [one.row.account_id for one in received],
-            "digest": [_digest(one.report) for one in received],
+            "digest": [_report_digest(one.report) for one in received],
             **_columns([one.report for one in received]),
         },
     )
@@ -254,7 +255,7 @@ def _columns(reports: Sequence[Report]) -> Params:
     }
 
 
-def _digest(report: Report) -> bytes:
+def _report_digest(report: Report) -> bytes:
     said = (
         report.vendor_id,
         report.reference,

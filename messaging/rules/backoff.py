@@ -1,4 +1,5 @@
-"""Every retry delay of the house, in seconds. Pure: chance and the clock are handed in."""
+"""The delays of retries, in seconds. Pure: chance is handed in. Times that follow from CALL_DEADLINE stand in
+connector/settings.py."""
 
 from __future__ import annotations
 
@@ -32,9 +33,9 @@ JITTER = 0.2
 Rand = Callable[[], float]  # [0, 1), as random.random
 
 
-def send_delay(attempt: int, *, retry_after: float | None = None, rand: Rand = random.random) -> float:
-    """Wait after the attempt-th temporary refusal (1 is the first). Retry-After lengthens, never shortens."""
-    return _delay(SEND_DELAYS[min(max(attempt, 1), len(SEND_DELAYS)) - 1], retry_after, rand)
+def send_delay(refusals: int, *, retry_after: float | None = None, rand: Rand = random.random) -> float:
+    """Wait after so many temporary refusals (1 is the first). Retry-After lengthens, never shortens."""
+    return _delay(SEND_DELAYS[min(max(refusals, 1), len(SEND_DELAYS)) - 1], retry_after, rand)
 
 
 def callback_delay(

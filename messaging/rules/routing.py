@@ -83,7 +83,7 @@ def rank(
     blocked: Mapping[int, str] | None = None,
     tried: AbstractSet[int] = frozenset(),
 ) -> tuple[Choice, ...]:
-    """Every way in the order in which it would be tried. `held`: queue -> why it stands still; `tried`: accounts."""
+    """Every way in the order in which it would be tried. `blocked`: queue -> why it does not run; `tried`: accounts."""
     by_position: defaultdict[int, list[Way]] = defaultdict(list)
     for way in ways:
         by_position[way.position].append(way)

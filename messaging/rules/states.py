@@ -134,7 +134,7 @@ def _not_taken(
 
 
 def on_report(situation: Situation, report: Report, *, may_fall_back: bool = False) -> Transition:
-    """A delivery report. Early, twice, late and out of order: rank decides."""
+    """What a delivery report does. It may come early, late, twice or out of order: the rank decides."""
     if report.status is Status.UNKNOWN:
         return Transition(Effect.UNKNOWN_STATUS)
     if report.status is Status.SENT:

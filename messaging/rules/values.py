@@ -79,7 +79,9 @@ class Effect(StrEnum):
     """What a delivery report did."""
 
     APPLIED = "applied"
-    STORED = "stored"  # nothing new: a duplicate, or of lower rank
+    STORED = (
+        "stored"  # nothing new: the same status again, or a lower rank (an exact repeat is no row at all)
+    )
     SUPERSEDED = "superseded"  # about an attempt that no longer decides
     CONTRADICTION = "contradiction"  # a vendor's final against a vendor's final
     UNMATCHED = "unmatched"  # no attempt yet: tried again with backoff

@@ -107,18 +107,18 @@ _PROBE_ORDER = {
 }
 
 # The chosen messages get the lease, and each a new attempt. `number` says which of the new ids is whose.
-_TAKEN = """
-taken AS (
+_CLAIMED = """
+claimed AS (
   UPDATE messaging_message message SET state = {MessageState.SENDING}, lease = %(lease)s,
     attempts = message.attempts + 1, due_at = clock_timestamp() + make_interval(secs => %(row_lease)s)
   FROM chosen WHERE message.id = chosen.id RETURNING message.*, chosen.number),
 attempts AS (
   INSERT INTO messaging_attempt (id, message_id, n, account_id, send_as, sender, created_at, dialled, poll_at)
-  SELECT (%(ids)s::uuid[])[taken.number], taken.id, taken.attempts, taken.account_id, taken.send_as,
-         coalesce(nullif(taken.send_from, ''), taken.sender), clock_timestamp(), false,
+  SELECT (%(ids)s::uuid[])[claimed.number], claimed.id, claimed.attempts, claimed.account_id, claimed.send_as,
+         coalesce(nullif(claimed.send_from, ''), claimed.sender), clock_timestamp(), false,
          clock_timestamp() + (SELECT account.poll_after FROM messaging_provideraccount account
-                              WHERE account.id = taken.account_id)
-  FROM taken)"""
+                              WHERE account.id = claimed.account_id)
+  FROM claimed)"""
 
 # Queues go to the back of the order in which they stood; one that lost to the others for want of threads keeps its
 # place.
@@ -126,33 +126,34 @@ _SERVED = """
 served AS (
   UPDATE messaging_queue queue SET refilled_at = busy_queues.at,
     served_at = CASE WHEN EXISTS (SELECT 1 FROM candidates WHERE candidates.queue_id = busy_queues.id)
-                      AND NOT EXISTS (SELECT 1 FROM taken WHERE taken.queue_id = busy_queues.id)
+                      AND NOT EXISTS (SELECT 1 FROM claimed WHERE claimed.queue_id = busy_queues.id)
                      THEN queue.served_at
                      ELSE (SELECT max(at) FROM busy_queues) + busy_queues.place * interval '1 microsecond' END,
     tokens = busy_queues.tokens
-             - coalesce((SELECT sum(taken.segments) FROM taken WHERE taken.queue_id = busy_queues.id), 0)
+             - coalesce((SELECT sum(claimed.segments) FROM claimed WHERE claimed.queue_id = busy_queues.id), 0)
   FROM busy_queues WHERE queue.id = busy_queues.id)"""
 
 # The columns of TakenMessage.
 _READ = """
-SELECT (%(ids)s::uuid[])[taken.number] AS attempt_id, taken.id AS message_id, taken.queue_id, taken.account_id,
-       taken.send_as, coalesce(nullif(taken.send_from, ''), taken.sender) AS sender, taken.recipient,
-       extract(epoch FROM taken.expires_at - clock_timestamp())::float8 AS validity,
-       content.text, content.subject, content.fallback_text, content.media, content.metadata, taken.channel
-FROM taken JOIN messaging_content content ON content.message_id = taken.id AND content.created_at = taken.created_at
-ORDER BY taken.number
+SELECT (%(ids)s::uuid[])[claimed.number] AS attempt_id, claimed.id AS message_id, claimed.queue_id, claimed.account_id,
+       claimed.send_as, coalesce(nullif(claimed.send_from, ''), claimed.sender) AS sender, claimed.recipient,
+       extract(epoch FROM claimed.expires_at - clock_timestamp())::float8 AS validity,
+       content.text, content.subject, content.fallback_text, content.media, content.metadata, claimed.channel
+FROM claimed
+JOIN messaging_content content ON content.message_id = claimed.id AND content.created_at = claimed.created_at
+ORDER BY claimed.number
 """
 
 _PARTS = {
     "busy_queues": _BUSY_QUEUES,
     "sendable": _SENDABLE,
     "chosen": _CHOSEN,
-    "taken": _TAKEN,
+    "claimed": _CLAIMED,
     "served": _SERVED,
     "read": _READ,
 }
-_CLAIM = "WITH {busy_queues},{candidates},{chosen},{taken},{served}{read}"
-_CLAIM_METERED = "WITH {busy_queues},{candidates},{chosen},{taken},{served},{settled}{read}"
+_CLAIM = "WITH {busy_queues},{candidates},{chosen},{claimed},{served}{read}"
+_CLAIM_METERED = "WITH {busy_queues},{candidates},{chosen},{claimed},{served},{settled}{read}"
 _METERED = _PARTS | {"candidates": sender_rates.CANDIDATES, "settled": sender_rates.SETTLED}
 
 # Takes due messages of some queues, all of them probing or none, with sender limits or without.
@@ -166,12 +167,12 @@ CLAIM_ONE = sql(
 WITH chosen AS MATERIALIZED (
   SELECT id, 1 AS number FROM messaging_message
   WHERE id = %(message)s AND state = {MessageState.ACCEPTED} FOR NO KEY UPDATE),
-{taken}{read}""",
+{claimed}{read}""",
     **_PARTS,
 )
 
 # Messages of a lease become due again, and their attempts are marked as never dialled.
-HAND_BACK = sql("""
+GIVE_BACK = sql("""
 WITH returned AS (
   UPDATE messaging_message SET state = {MessageState.RETRYING}, lease = NULL, due_at = clock_timestamp()
   WHERE lease = %(lease)s AND state = {MessageState.SENDING} AND (%(ids)s::uuid[] IS NULL OR id = ANY(%(ids)s))
@@ -199,7 +200,7 @@ class PickedQueue:
 
 
 @dataclass(frozen=True, slots=True)
-class TakenMessage:
+class ClaimedRow:
     """A row of a claim: the message, its content and its new attempt."""
 
     attempt_id: UUID
@@ -245,7 +246,7 @@ def claim(*, free: int, lease: UUID) -> list[Claimed]:
     with transaction.atomic():
         queues = fetch(PICK_QUEUES, {"queues": QUEUES_AT_ONCE, "trip": circuit.TRIP}, row=PickedQueue)
         probing = [row for row in queues if row.is_probing]
-        rows: list[TakenMessage] = []
+        rows: list[ClaimedRow] = []
         for some in (
             [row for row in probing if row.is_metered],
             [row for row in probing if not row.is_metered],
@@ -255,7 +256,7 @@ def claim(*, free: int, lease: UUID) -> list[Claimed]:
     return [_claimed(row, lease, asked_at) for row in rows]
 
 
-def _take(queues: Sequence[PickedQueue], *, free: int, lease: UUID) -> list[TakenMessage]:
+def _take(queues: Sequence[PickedQueue], *, free: int, lease: UUID) -> list[ClaimedRow]:
     """What the queues, all probing or none, may send now."""
     if not queues or free <= 0:
         return []
@@ -270,13 +271,13 @@ def _take(queues: Sequence[PickedQueue], *, free: int, lease: UUID) -> list[Take
         "trip": circuit.TRIP,
         "most": backoff.SEND_ATTEMPTS_MAX,
     }
-    return fetch(statement, params | sender_rates.PARAMS if is_metered else params, row=TakenMessage)
+    return fetch(statement, params | sender_rates.PARAMS if is_metered else params, row=ClaimedRow)
 
 
 def claim_one(message_id: UUID, *, lease: UUID) -> list[Claimed]:
     """Takes one accepted message, whatever its due time (test messages, sent inline)."""
     asked_at = time.monotonic()
-    rows = fetch(CLAIM_ONE, _claim_params(1, lease) | {"message": message_id}, row=TakenMessage)
+    rows = fetch(CLAIM_ONE, _claim_params(1, lease) | {"message": message_id}, row=ClaimedRow)
     return [_claimed(row, lease, asked_at) for row in rows]
 
 
@@ -284,7 +285,7 @@ def _claim_params(free: int, lease: UUID) -> dict[str, Any]:
     return {"lease": lease, "row_lease": settings.ROW_LEASE, "ids": [uuid7() for _ in range(free)]}
 
 
-def _claimed(row: TakenMessage, lease: UUID, claimed_at: float) -> Claimed:
+def _claimed(row: ClaimedRow, lease: UUID, claimed_at: float) -> Claimed:
     send_as = Channel(row.send_as)
     fell_back = row.channel == Channel.MMS and send_as is not Channel.MMS
     outgoing = Outgoing(
@@ -303,17 +304,17 @@ def _claimed(row: TakenMessage, lease: UUID, claimed_at: float) -> Claimed:
     return Claimed(row.message_id, row.attempt_id, row.queue_id, row.account_id, outgoing, lease, claimed_at)
 
 
-def hand_back(claimed: Sequence[Claimed]) -> int:
+def give_back(claimed: Sequence[Claimed]) -> int:
     """Returns messages for which nothing was dialled; they are due at once."""
     by_lease: defaultdict[UUID, list[UUID]] = defaultdict(list)
     for item in claimed:
         by_lease[item.lease].append(item.message_id)
-    return sum(change(HAND_BACK, {"lease": lease, "ids": ids}) for lease, ids in by_lease.items())
+    return sum(change(GIVE_BACK, {"lease": lease, "ids": ids}) for lease, ids in by_lease.items())
 
 
-def hand_back_lease(lease: UUID) -> int:
+def give_back_lease(lease: UUID) -> int:
     """Returns whatever a claim took whose answer never arrived."""
-    return change(HAND_BACK, {"lease": lease, "ids": None})
+    return change(GIVE_BACK, {"lease": lease, "ids": None})
 
 
 def oldest_due() -> datetime | None:

@@ -53,7 +53,7 @@ class CannotBuild(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Heard(Generic[Result]):
-    """A call that is over, however it went."""
+    """What a call to a vendor brought."""
 
     result: Result
     exchange: exchanges.RecordedExchange
@@ -87,7 +87,7 @@ class VendorCall(Generic[Result]):
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """An account whose adapter is known and whose secrets are open. Who builds a call here may get CannotBuild."""
+    """An account whose adapter is known and whose secrets are open. Methods that build a call raise CannotBuild."""
 
     account: ProviderAccount
     adapter: Adapter
@@ -142,7 +142,7 @@ class Conversation:
 
     def repeat_window(self) -> timedelta | None:
         """How long the same bytes may be sent again without a second delivery; None: never."""
-        return self._build("resend window", lambda: self.adapter.repeat_window(self.credentials))
+        return self._build("repeat window", lambda: self.adapter.repeat_window(self.credentials))
 
     def preview(self, *, hidden: Iterable[str] = ()) -> dict[str, Any]:
         """The call for a sample message as people may see it. Secrets, and what is `hidden` besides, are masked."""

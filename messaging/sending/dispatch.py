@@ -188,7 +188,7 @@ def record(dialled: Sequence[Dialled]) -> None:
     answered = [one for one in dialled if one.results[0].outcome is not Outcome.NOT_DIALLED]
     with transaction.atomic():
         exchanges.store([one.exchange for one in answered if one.exchange])
-        claims.hand_back([item for one in late for item in one.call.batch])
+        claims.give_back([item for one in late for item in one.call.batch])
         # The late ones too: who was called lost meanwhile is known to be undialled.
         weighing.apply(
             [
@@ -265,5 +265,5 @@ class Sending:
     def give_back(self) -> None:
         """What was claimed and surely not dialled is due again."""
         if self._lease is not None:
-            claims.hand_back_lease(self._lease)
+            claims.give_back_lease(self._lease)
             self._lease = None

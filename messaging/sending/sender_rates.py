@@ -55,7 +55,7 @@ booked AS MATERIALIZED (
                                  WHERE candidates.bucket = buckets.id), 0) - buckets.tokens) / buckets.rate)) AS free_at
   FROM buckets)"""
 
-# After `taken`: what is put off gets its later due time, and the buckets pay for what was taken.
+# After `claimed`: what is put off gets its later due time, and the buckets pay for what was claimed.
 SETTLED: Final = """
 put_off AS (
   UPDATE messaging_message message
@@ -66,7 +66,7 @@ debited AS (
   UPDATE messaging_senderrate sender_rate
   SET refilled_at = booked.at,
       tokens = booked.tokens - coalesce((
-        SELECT sum(taken.segments) FROM taken JOIN candidates ON candidates.id = taken.id
+        SELECT sum(claimed.segments) FROM claimed JOIN candidates ON candidates.id = claimed.id
         WHERE candidates.bucket = booked.id), 0),
       booked_until = greatest(sender_rate.booked_until, (
         SELECT least(booked.free_at + make_interval(secs => max(postponed.ahead) / booked.rate),

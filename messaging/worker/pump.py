@@ -107,13 +107,13 @@ class Threads:
     def __init__(self, size: int, name: str) -> None:
         self.size = size
         self.pool = ThreadPoolExecutor(max_workers=size, thread_name_prefix=name)
-        self.flying: dict[Future[Any], Service] = {}
+        self.flying: dict[Future[Any], WorkInPump] = {}
 
     @property
     def free(self) -> int:
         return self.size - len(self.flying)
 
-    def start(self, service: Service, items: Iterable[Any]) -> None:
+    def start(self, service: WorkInPump, items: Iterable[Any]) -> None:
         """Dials each item in a thread of its own."""
         for item in items:
             future = self.pool.submit(service.work.dial, item, deadline=settings.CALL_DEADLINE)
@@ -132,7 +132,7 @@ class Threads:
                 service.unrecorded.append(future.result())
 
 
-class Service:
+class WorkInPump:
     """One kind of work in one pump."""
 
     def __init__(self, work: Work[Any, Any], threads: Threads) -> None:
@@ -199,7 +199,7 @@ class Pump:
             "callbacks": Threads(settings.CALLBACK_THREADS, "post"),
         }
         found = [kind() for kind in KINDS] if works is None else works
-        self.services = tuple(Service(work, self.pools[work.pool]) for work in found)
+        self.services = tuple(WorkInPump(work, self.pools[work.pool]) for work in found)
 
     @property
     def recorded(self) -> bool:
@@ -248,7 +248,7 @@ class Pump:
         advanced = orders.advance() if due.replays else 0
         return bool(recorded or read or applied or advanced)
 
-    def claim(self, service: Service) -> None:
+    def claim(self, service: WorkInPump) -> None:
         """Claims and dials. A bug in one kind of work keeps none of the others from being served."""
         if not service.threads.free or service.is_claiming or time.monotonic() < service.rests_until:
             return

@@ -9,13 +9,13 @@ from typing import Any
 from uuid import UUID
 
 from messaging.callbacks import body
-from messaging.callbacks.body import BODY_CAP, DueEvent
+from messaging.callbacks.body import BODY_CAP, ClaimedEvent
 from messaging.contract import wire_profile
 from messaging.rules.ids import uuid7
 from messaging.rules.values import EventKind
 
 PROFILE = wire_profile.stored({})
-DUE = DueEvent(
+DUE = ClaimedEvent(
     id=uuid7(),
     lease=uuid7(),
     destination_id=1,
@@ -45,7 +45,7 @@ DUE = DueEvent(
 )
 
 
-def event(**changes: Any) -> DueEvent:
+def event(**changes: Any) -> ClaimedEvent:
     return replace(DUE, id=uuid7(), **changes)
 
 

@@ -890,10 +890,10 @@ def test_a_released_event_is_as_before(bloomreach: Listener) -> None:
     event.refresh_from_db()
     assert (event.state, event.lease) == (S.LEASED, lease)
 
-    assert posting.release([lease]) == 1
+    assert posting.give_back([lease]) == 1
     event.refresh_from_db()
     assert (event.state, event.tries, event.lease, event.lease_until) == (S.DUE, 3, None, None)
-    assert posting.release([lease]) == 0
+    assert posting.give_back([lease]) == 0
 
 
 def test_paused_queues_and_open_addresses_are_left_alone(bloomreach: Listener) -> None:

@@ -136,9 +136,11 @@ def test_limits_of_a_post():
 
 
 def test_delays_of_callbacks():
-    names = {5.0: "5 s", 30.0: "30 s", 120.0: "2 min", 600.0: "10 min", 1800.0: "30 min", 3600.0: "1 h"}
-    hours = [f"{delay / 3600:g} h" for delay in backoff.CALLBACK_DELAYS if delay > 3600]
-    said = [*(names[delay] for delay in backoff.CALLBACK_DELAYS if delay <= 3600), *hours]
+    units = ((3600, "h"), (60, "min"), (1, "s"))
+    said = [
+        next(f"{delay / size:g} {unit}" for size, unit in units if delay >= size)
+        for delay in backoff.CALLBACK_DELAYS
+    ]
     schedule = f"{', '.join(said[:-1])} and {said[-1]}"
     assert schedule in words(CONTRACT)
 

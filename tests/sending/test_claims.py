@@ -66,7 +66,7 @@ def shares(claimed: list[Claimed]) -> Counter[int]:
 
 
 def give_back(claimed: list[Claimed]) -> None:
-    claims.hand_back(claimed)
+    claims.give_back(claimed)
 
 
 def end(claimed: list[Claimed]) -> None:
@@ -389,12 +389,12 @@ def test_hand_back_by_message() -> None:
     made = account()
     fill(made, 3)
     claimed = claim()
-    assert claims.hand_back(claimed[:1]) == 1
+    assert claims.give_back(claimed[:1]) == 1
     back = Message.objects.get(pk=claimed[0].message_id)
     assert (back.message_state, back.lease, seconds_until_due(back) <= 0) == (S.RETRYING, None, True)
     assert only_attempt(back).outcome == Outcome.NOT_DIALLED
     assert Message.objects.filter(state=S.SENDING).count() == 2
-    assert claims.hand_back(claimed[:1]) == 0
+    assert claims.give_back(claimed[:1]) == 0
     (again,) = claim()
     assert (again.message_id, again.attempt_id != claimed[0].attempt_id) == (back.pk, True)
 
@@ -405,9 +405,9 @@ def test_a_claim_of_which_nothing_was_heard_goes_back_whole() -> None:
     others = claim(free=1)
     lease = uuid4()
     assert len(claims.claim(free=3, lease=lease)) == 3  # and this answer got lost
-    assert claims.hand_back_lease(lease) == 3
-    assert claims.hand_back_lease(lease) == 0
-    assert claims.hand_back_lease(uuid4()) == 0
+    assert claims.give_back_lease(lease) == 3
+    assert claims.give_back_lease(lease) == 0
+    assert claims.give_back_lease(uuid4()) == 0
     assert list(Message.objects.filter(state=S.SENDING).values_list("pk", flat=True)) == [
         others[0].message_id
     ]
@@ -417,9 +417,9 @@ def test_a_claim_of_which_nothing_was_heard_goes_back_whole() -> None:
 def test_who_lost_the_lease_hands_nothing_back() -> None:
     factories.make_message(**past())
     (first,) = claim()
-    claims.hand_back([first])
+    claims.give_back([first])
     (second,) = claim()
-    assert claims.hand_back([first]) == 0
+    assert claims.give_back([first]) == 0
     message = Message.objects.get(pk=second.message_id)
     assert (message.lease, message.message_state) == (second.lease, S.SENDING)
 

@@ -79,7 +79,7 @@ BUILDS: list[Any] = [
     pytest.param("poll", lambda talk: talk.poll(SENT), "poll", id="poll"),
     pytest.param("credential_check", lambda talk: talk.check(), "credential check", id="check"),
     pytest.param("build", lambda talk: talk.preview(), "preview", id="preview"),
-    pytest.param("repeat_window", lambda talk: talk.repeat_window(), "resend window", id="window"),
+    pytest.param("repeat_window", lambda talk: talk.repeat_window(), "repeat window", id="window"),
 ]
 
 

@@ -57,7 +57,7 @@ def spin(one: Pump, over: Callable[[], bool], *, seconds: float = 20) -> None:
     assert time.monotonic() < until + 1, "never over"
 
 
-def service(one: Pump, due: str) -> pump.Service:
+def service(one: Pump, due: str) -> pump.WorkInPump:
     (found,) = [service for service in one.services if service.work.due == due]
     return found
 
