@@ -1,6 +1,6 @@
 """API tokens at the desk: issued and shown once, revoked, never read again. And the people who may use the desk.
 
-The tenants' pages need the messaging services and so live in messaging/admin/tenant.py.
+The tenants' pages need messaging and so live in messaging/admin/tenant.py.
 """
 
 from __future__ import annotations

@@ -113,11 +113,11 @@ class Threads:
     def free(self) -> int:
         return self.size - len(self.flying)
 
-    def start(self, service: WorkInPump, items: Iterable[Any]) -> None:
+    def start(self, kind: WorkInPump, items: Iterable[Any]) -> None:
         """Dials each item in a thread of its own."""
         for item in items:
-            future = self.pool.submit(service.work.dial, item, deadline=settings.CALL_DEADLINE)
-            self.flying[future] = service
+            future = self.pool.submit(kind.work.dial, item, deadline=settings.CALL_DEADLINE)
+            self.flying[future] = kind
 
     def collect(self) -> None:
         """Hands the results of the calls that are over to their kinds of work.
@@ -125,11 +125,11 @@ class Threads:
         A call that raised has none: its rows wait for the end of their lease.
         """
         for future in [future for future in self.flying if future.done()]:
-            service = self.flying.pop(future)
+            kind = self.flying.pop(future)
             if error := future.exception():
                 log.error("call ended in a bug", exc_info=error)
             else:
-                service.unrecorded.append(future.result())
+                kind.unrecorded.append(future.result())
 
 
 class WorkInPump:
@@ -199,12 +199,12 @@ class Pump:
             "callbacks": Threads(settings.CALLBACK_THREADS, "post"),
         }
         found = [kind() for kind in KINDS] if works is None else works
-        self.services = tuple(WorkInPump(work, self.pools[work.pool]) for work in found)
+        self.kinds = tuple(WorkInPump(work, self.pools[work.pool]) for work in found)
 
     @property
     def recorded(self) -> bool:
         """Whether this pump has recorded a call of the kind that a new process makes one at a time."""
-        return any(service.has_recorded for service in self.services if service.work.singly)
+        return any(kind.has_recorded for kind in self.kinds if kind.work.singly)
 
     @property
     def in_flight(self) -> list[Future[Any]]:
@@ -229,8 +229,8 @@ class Pump:
                 self.outlast(error)
             except Exception:  # what is in flight is kept, and what caused this is claimed alone next
                 log.exception("bug in a pump")
-                for service in self.services:
-                    service.single_claims = SINGLE_CLAIMS
+                for kind in self.kinds:
+                    kind.single_claims = SINGLE_CLAIMS
                 time.sleep(OUTAGE)
         self.finish(beat)
         return self.recorded
@@ -240,41 +240,41 @@ class Pump:
         self.give_back()
         recorded = self.record()
         due = peek()
-        for service in self.services:
-            if getattr(due, service.work.due):
-                self.claim(service)
+        for kind in self.kinds:
+            if getattr(due, kind.work.due):
+                self.claim(kind)
         read = inbox.read() if due.inbox else 0
         applied = matching.apply() if due.reports or read else 0
         advanced = orders.advance() if due.replays else 0
         return bool(recorded or read or applied or advanced)
 
-    def claim(self, service: WorkInPump) -> None:
+    def claim(self, kind: WorkInPump) -> None:
         """Claims and dials. A bug in one kind of work keeps none of the others from being served."""
-        if not service.threads.free or service.is_claiming or time.monotonic() < service.rests_until:
+        if not kind.threads.free or kind.is_claiming or time.monotonic() < kind.rests_until:
             return
         try:
-            service.claim(singly=self.fresh and service.work.singly and not self.recorded)
+            kind.claim(singly=self.fresh and kind.work.singly and not self.recorded)
         except AWAY:
             raise
         except Exception:
             log.exception("bug in a pump")
-            service.single_claims = SINGLE_CLAIMS
-            service.rests_until = time.monotonic() + OUTAGE
+            kind.single_claims = SINGLE_CLAIMS
+            kind.rests_until = time.monotonic() + OUTAGE
 
     def record(self) -> int:
         """Writes what has finished. On a database error it is kept and tried again."""
         for threads in self.pools.values():
             threads.collect()
-        count = sum(len(service.unrecorded) for service in self.services)
-        for service in self.services:
-            service.record()
+        count = sum(len(kind.unrecorded) for kind in self.kinds)
+        for kind in self.kinds:
+            kind.record()
         return count
 
     def give_back(self) -> None:
         """Gives back the rows of claims that did not end well."""
-        for service in self.services:
+        for kind in self.kinds:
             try:
-                service.give_back()
+                kind.give_back()
             except AWAY:
                 raise
             except Exception:  # it claims nothing until this is done

@@ -57,14 +57,14 @@ def spin(one: Pump, over: Callable[[], bool], *, seconds: float = 20) -> None:
     assert time.monotonic() < until + 1, "never over"
 
 
-def service(one: Pump, due: str) -> pump.WorkInPump:
-    (found,) = [service for service in one.services if service.work.due == due]
+def kind(one: Pump, due: str) -> pump.WorkInPump:
+    (found,) = [kind for kind in one.kinds if kind.work.due == due]
     return found
 
 
 def assert_nothing_left(one: Pump) -> None:
     """No answer waits to be recorded, and no claim has an unknown outcome."""
-    assert [(one.unrecorded, one.is_claiming) for one in one.services] == [([], False)] * len(one.services)
+    assert [(one.unrecorded, one.is_claiming) for one in one.kinds] == [([], False)] * len(one.kinds)
 
 
 def cut_all() -> int:
@@ -146,7 +146,7 @@ def test_an_outage_in_mid_turn_loses_no_answer_and_sends_nothing_twice(
     carrier.gate.set()
     bloomreach.gate.set()
 
-    spin(one, lambda: not (one.in_flight or any(service.unrecorded for service in one.services)))
+    spin(one, lambda: not (one.in_flight or any(kind.unrecorded for kind in one.kinds)))
 
     assert {row.state for row in Message.objects.filter(pk__in=[m.pk for m in messages])} == {4}
     assert {row.state for row in Event.objects.filter(pk__in=[e.pk for e in events])} == {2}
@@ -252,7 +252,7 @@ def test_after_a_bug_messages_are_claimed_one_by_one(
 
     assert frees[0] == one.pools["vendors"].size
     assert set(frees[1:]) == {1}
-    assert 0 < service(one, "messages").single_claims < pump.SINGLE_CLAIMS
+    assert 0 < kind(one, "messages").single_claims < pump.SINGLE_CLAIMS
     assert "bug in a pump" in caplog.text
     assert len(carrier.posts) == 4
 
@@ -549,10 +549,10 @@ def test_a_work_whose_claim_raises_rests_and_claims_one_by_one() -> None:
     for _ in range(5):
         one.turn()
     assert broken.frees == [one.pools["vendors"].size]  # not in every turn
-    one.services[0].rests_until = 0.0
+    one.kinds[0].rests_until = 0.0
     one.turn()
     assert broken.frees[1:] == [1]
-    assert (broken.given_back, one.services[1].single_claims) == (1, 0)
+    assert (broken.given_back, one.kinds[1].single_claims) == (1, 0)
     one.finish(lambda: True)
 
 
@@ -562,7 +562,7 @@ def test_nothing_is_claimed_while_a_claim_cannot_be_given_back() -> None:
     broken, well = Fake("claim", "give_back"), Fake()
     one = Pump([broken, well])
     one.turn()
-    one.services[0].rests_until = 0.0
+    one.kinds[0].rests_until = 0.0
     one.turn()
     assert (len(broken.frees), broken.given_back, len(well.frees)) == (1, 1, 2)
     broken.breaks = ()
@@ -590,18 +590,18 @@ def test_an_outage_is_not_a_bug(breaks: str) -> None:
     one = Pump([away])
 
     def back() -> bool:
-        if len(away.frees) > 1 or (breaks == "record" and one.services[0].unrecorded):
+        if len(away.frees) > 1 or (breaks == "record" and one.kinds[0].unrecorded):
             away.breaks = ()
         return len(away.recorded) == 3
 
     spin(one, back)
     assert sorted(away.recorded) == [0, 1, 2]
-    assert (set(away.frees), one.services[0].single_claims) == ({one.pools["vendors"].size}, 0)
+    assert (set(away.frees), one.kinds[0].single_claims) == ({one.pools["vendors"].size}, 0)
 
 
 def test_every_kind_names_a_flag_and_a_pool() -> None:
     one = Pump()
-    assert {service.work.due for service in one.services} == {"messages", "unknowns", "polls", "events"}
-    assert all(hasattr(pump.peek(), service.work.due) for service in one.services)
-    assert {service.work.pool for service in one.services} == set(one.pools)
-    assert [service.work.due for service in one.services if service.work.singly] == ["messages"]
+    assert {kind.work.due for kind in one.kinds} == {"messages", "unknowns", "polls", "events"}
+    assert all(hasattr(pump.peek(), kind.work.due) for kind in one.kinds)
+    assert {kind.work.pool for kind in one.kinds} == set(one.pools)
+    assert [kind.work.due for kind in one.kinds if kind.work.singly] == ["messages"]
