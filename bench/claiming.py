@@ -52,7 +52,7 @@ def measure(customers: Sequence[Customer], database: psycopg.Connection, *, size
     times.sort()
     return {
         "backlog": size,
-        "spread": len(customers),
+        "queues": len(customers),
         "claim_rows": round(taken / CLAIMS, 1),
         "claim_p50_ms": round(percentile(times, 50), 1),
         "claim_p99_ms": round(percentile(times, 99), 1),
