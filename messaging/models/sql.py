@@ -16,7 +16,6 @@ Numbers stand in the statement itself, since partial indexes are used for litera
 from __future__ import annotations
 
 import dataclasses
-import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from enum import IntEnum, StrEnum
@@ -103,7 +102,6 @@ def change(statement: str, params: Params | None = None) -> int:
         return cursor.rowcount
 
 
-@functools.cache
 def _rows_of(kind: type[Row]) -> Callable[[psycopg.Cursor[Any]], Callable[[Sequence[Any]], Row]]:
     """Like psycopg's class_row; it names what does not fit, and calls by position where the order is the same."""
     fields = [field.name for field in dataclasses.fields(cast("Any", kind))]
